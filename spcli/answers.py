@@ -1,0 +1,149 @@
+"""The service's JSON as our models: pure, and tolerant, since the generations of its documentation disagree.
+
+`_id` or `id`, booleans and numbers as text, any case of states and regions; unknown fields are ignored, unknown words passed on.
+Pages: list-projects, get-project, project-user-stats, upload-file, distribute-file at https://docs.streampixel.io.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from spcli.errors import SpcliError
+from spcli.lifecycle import newest_first, state_of
+from spcli.models import Build, Project, ProjectDetail, bare_url, dashboard_url, iso_utc, share_url, url_digest
+
+
+def mapping(data: object) -> dict[str, Any]:
+    """`data` as a JSON object. Raises `SpcliError` (protocol) for anything else."""
+    if isinstance(data, dict):
+        return data
+    raise SpcliError("protocol", "the service's answer is not a JSON object")
+
+
+def projects_in(data: object) -> list[Project]:
+    """The projects of either generation of the list. Raises `SpcliError` (protocol) where there is none."""
+    items = data if isinstance(data, list) else mapping(data).get("projects")
+    if not isinstance(items, list):
+        raise SpcliError("protocol", "the service's answer holds no list of projects")
+    return [project for item in items if isinstance(item, dict) and (project := _project(item)).id]
+
+
+def _project(item: dict[str, Any]) -> Project:
+    return Project(
+        id=_id(item),
+        name=text_of(item.get("name")),
+        status=_status(item.get("status")),
+        region=text_of(item.get("region")),
+        subscription_status=text_of(item.get("subscriptionStatus")),
+        created_at=iso_text(item.get("createdAt")),
+        updated_at=iso_text(item.get("updatedAt")),
+    )
+
+
+def builds_in(data: Mapping[str, Any], project_id: str) -> list[Build] | None:
+    """The project's builds, newest first; `None` where the answer has no such list (an empty list is one)."""
+    files = data.get("files")
+    if not isinstance(files, list):
+        return None
+    return newest_first(_build(item, project_id) for item in files if isinstance(item, dict) and _id(item))
+
+
+def detail(data: dict[str, Any], project_id: str, builds: int | None) -> ProjectDetail:
+    """The project of a get-project answer; `builds` is how many it has."""
+    base = _project({**data, "id": project_id, "_id": project_id})
+    return listed_detail(
+        base, live=live_users(data), queued=queued_users(data), domain=text_of(data.get("customDomain")), builds=builds
+    )
+
+
+def listed_detail(
+    base: Project, *, live: int | None = None, queued: int | None = None, domain: str | None = None, builds: int | None = None
+) -> ProjectDetail:
+    """A listed project with what is known beyond the list."""
+    return ProjectDetail(
+        base.id, base.name, base.status, base.region, base.subscription_status, base.created_at, base.updated_at,
+        live_users=live, queued_users=queued, custom_domain=domain, builds=builds,
+        share_url=share_url(base.id), dashboard_url=dashboard_url(base.id),
+    )  # fmt: skip
+
+
+def _build(item: dict[str, Any], project_id: str) -> Build:
+    url = text_of(item.get("url")) or text_of(item.get("fileUrl"))
+    status = text_of(item.get("status"))
+    return Build(
+        upload_id=_id(item),
+        project_id=project_id,
+        status=status,
+        state=state_of(status),
+        file_url=None if url is None else bare_url(url),
+        date=iso_text(item.get("date")),
+        objection=text_of(item.get("objection")),
+        source="server",
+        digest=None if url is None else url_digest(url),
+    )
+
+
+def _id(item: Mapping[str, Any]) -> str:
+    return text_of(item.get("_id")) or text_of(item.get("id")) or ""
+
+
+def upload_id_in(data: Mapping[str, Any]) -> str | None:
+    """The build's id, wherever a generation may have put it."""
+    for holder in (data, data.get("data"), data.get("file"), data.get("build")):
+        if isinstance(holder, dict):
+            found = next((text for name in ("uploadId", "_id", "id", "fileId") if (text := text_of(holder.get(name)))), None)
+            if found:
+                return found
+    return None
+
+
+def text_of(value: object) -> str | None:
+    """Text or a number as text; blank, absent or anything else is `None`."""
+    if isinstance(value, bool) or value is None:
+        return None
+    return str(value).strip() or None if isinstance(value, (str, int, float)) else None
+
+
+def _status(value: object) -> str | None:
+    words = {True: "active", False: "inactive", "true": "active", "false": "inactive", "active": "active", "inactive": "inactive"}
+    if isinstance(value, bool):
+        return words[value]
+    text = text_of(value)
+    return text if text is None else words.get(text.casefold(), text)
+
+
+def live_users(data: Mapping[str, Any]) -> int | None:
+    """Connected viewers, under any of the names in use."""
+    return _first_count(data, "liveUser", "liveUsers")
+
+
+def queued_users(data: Mapping[str, Any]) -> int | None:
+    """Waiting viewers, under any of the names in use."""
+    return _first_count(data, "queueUser", "usersInQueue", "queueUsers", "queuedUsers")
+
+
+def _first_count(data: Mapping[str, Any], *names: str) -> int | None:
+    return next((found for name in names if (found := count(data.get(name))) is not None), None)
+
+
+def count(value: object) -> int | None:
+    """A whole number, also when it comes as text; anything else is unknown, never 0."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return max(0, int(float(value))) if isinstance(value, (int, float, str)) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def iso_text(value: object) -> str | None:
+    """A service's date as ISO 8601 UTC; text that is no date as it came."""
+    from datetime import UTC, datetime
+
+    text = text_of(value)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return iso_utc((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

@@ -1,0 +1,254 @@
+"""The service's endpoints, one method each: paths, payloads, both generations of answers -> models.
+
+The documentation exists in several generations and nobody knows which the live service answers today, so every read tries the
+newer or richer endpoint first and understands both shapes. Pages: list-projects, get-project, project-user-stats, upload-file,
+distribute-file at https://docs.streampixel.io.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from spcli import policy
+from spcli.answers import (
+    builds_in,
+    count,
+    detail,
+    listed_detail,
+    live_users,
+    mapping,
+    projects_in,
+    queued_users,
+    text_of,
+    upload_id_in,
+)
+from spcli.clock import Clock
+from spcli.errors import NotSent, Refused, SpcliError, Unclear
+from spcli.models import Build, Project, ProjectDetail, Secret, UserStats, iso_utc
+from spcli.transport import Call, Reply, Transport
+
+READ_TIMEOUT = 20.0
+WRITE_TIMEOUT = 60.0
+PAGE_SIZE = 50
+PAGES_AT_MOST = 200
+_GONE = (404, 405)
+
+
+class ProjectPage(NamedTuple):
+    """One project and its builds, newest first; `builds` is `None` where this service has no build history."""
+
+    detail: ProjectDetail
+    builds: list[Build] | None
+    server_wall: float | None
+
+
+class Accepted(NamedTuple):
+    """A write the service took. `upload_id` is `None` when it answered 2xx without saying which build."""
+
+    upload_id: str | None
+    message: str | None
+    region: str | None
+    server_wall: float | None
+
+
+class Api:
+    """The service as one account sees it.
+
+    Args:
+        timeout: seconds for one call, instead of 20 for reads and 60 for writes.
+        log: receives a line for each retried read.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        user_id: str,
+        key: Secret,
+        clock: Clock,
+        timeout: float | None = None,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        self.transport = transport
+        self.user_id = user_id
+        self._key = key
+        self._clock = clock
+        self._log = log or (lambda _line: None)
+        self.read_timeout = timeout or READ_TIMEOUT
+        self.write_timeout = timeout or WRITE_TIMEOUT
+
+    def close(self) -> None:
+        """Close kept-alive connections."""
+        self.transport.close()
+
+    # -- reads ---------------------------------------------------------------------------------------------------------
+
+    def projects(self) -> list[Project]:
+        """Every project of the account, all pages. Raises `SpcliError` (http-…, network, protocol)."""
+        try:
+            return self._paged_projects()
+        except Refused as refused:
+            if refused.status not in _GONE:
+                raise
+            older = refused
+        try:
+            return projects_in(self.read("/projects/projects-status").data)
+        except Refused as refused:
+            # A service that knows neither list: the first answer is the more telling one.
+            raise (older if refused.status in _GONE else refused) from None
+
+    def check_credentials(self) -> None:
+        """Ask the service for one project: the cheapest read that every generation has. Raises as `projects`."""
+        try:
+            self.read("/projects", page="1", limit="1")
+        except Refused as refused:
+            if refused.status not in _GONE:
+                raise
+            self.read("/projects/projects-status")
+
+    def _paged_projects(self) -> list[Project]:
+        found: dict[str, Project] = {}
+        for page in range(1, PAGES_AT_MOST + 1):
+            data = self.read("/projects", page=str(page), limit=str(PAGE_SIZE)).data
+            batch = projects_in(data)
+            fresh = {project.id: project for project in batch if project.id not in found}
+            found |= fresh
+            # Trust the array over the counters, and never loop on a server that ignores `page`.
+            if not fresh or page >= (count(mapping(data).get("totalPages")) or 1):
+                break
+        return list(found.values())
+
+    def project(self, project_id: str) -> ProjectPage:
+        """One project with its build list.
+
+        Raises:
+            Refused: 404 for an id that the project list does not know either.
+            SpcliError: other failures of the read.
+        """
+        try:
+            reply = self.read(f"/projects/{_segment(project_id)}")
+        except Refused as refused:
+            if refused.status not in _GONE:
+                raise
+            return ProjectPage(self._known_project(project_id, refused), None, None)
+        return _page(project_id, reply)
+
+    def glance(self, project_id: str, within: float) -> ProjectPage:
+        """One quick look at a project, in one attempt of at most `within` seconds: for polling and for evidence.
+
+        Raises:
+            Refused, NotSent, Unclear: the attempt failed.
+            SpcliError: `protocol`, not the documented JSON.
+        """
+        reply = self._try_read(self._call(f"/projects/{_segment(project_id)}"), min(within, self.read_timeout))
+        if isinstance(reply, SpcliError):
+            raise reply
+        return _page(project_id, reply)
+
+    def _known_project(self, project_id: str, refused: Refused) -> ProjectDetail:
+        """The project as the list tells it, where the service has no page for one: a 404 alone can't tell."""
+        if refused.status == 405:
+            return detail({}, project_id, None)
+        known = next((project for project in self.projects() if project.id == project_id), None)
+        if known is None:
+            raise refused
+        return listed_detail(known)
+
+    def stats(self, project_id: str) -> UserStats:
+        """Live and queued users; the counts of the project itself where the service has no `userStats`."""
+        try:
+            data = mapping(self.read(f"/projects/userStats/{_segment(project_id)}").data)
+        except Refused as refused:
+            if refused.status not in _GONE:
+                raise
+            detail = self.project(project_id).detail
+            live, queued = detail.live_users, detail.queued_users
+        else:
+            live, queued = live_users(data), queued_users(data)
+        return UserStats(project_id, live, queued, iso_utc(self._clock.wall()))
+
+    def read(self, path: str, **query: str) -> Reply:
+        """One read, retried on 429, 5xx and connection loss: at most 5 attempts and 45 s.
+
+        Raises:
+            Refused: the last refusal, or the first that is not worth a retry.
+            NotSent: the service could not be reached.
+            Unclear: no usable answer came.
+            SpcliError: `protocol`, a 2xx that is not the documented JSON.
+        """
+        call = self._call(path, **query)
+        give_up = self._clock.mono() + policy.READ_BUDGET
+        for attempt in range(1, policy.READ_ATTEMPTS + 1):
+            failure = self._try_read(call, self.read_timeout)
+            if isinstance(failure, Reply):
+                return failure
+            delay = self._retry_delay(failure, attempt)
+            if delay is None or attempt == policy.READ_ATTEMPTS or self._clock.mono() + delay > give_up:
+                raise failure
+            self._log(f"GET {path}: {failure.message}; again in {delay:.1f} s")
+            self._clock.sleep(delay)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _call(self, path: str, **query: str) -> Call:
+        # Older pages spell the parameter one way, newer ones the other.
+        key = self._key.reveal()
+        return Call("GET", path, query=(*query.items(), ("userId", self.user_id), ("apikey", key), ("apiKey", key)))
+
+    def _try_read(self, call: Call, within: float) -> Reply | SpcliError:
+        try:
+            reply = self.transport.send(call, deadline=self._clock.mono() + within)
+        except (NotSent, Refused, Unclear) as failure:
+            return failure
+        if reply.readable and reply.data is not None:
+            return reply
+        if reply.cut:
+            return Unclear(f"the answer to GET {call.path} broke off")
+        message = f"the answer to GET {call.path} (HTTP {reply.status}) is not the documented JSON"
+        return SpcliError("protocol", message, status=reply.status)
+
+    def _retry_delay(self, failure: SpcliError, attempt: int) -> float | None:
+        """Seconds until the next attempt, `None` for never. A host that can't be reached gets the quick retries only."""
+        if isinstance(failure, NotSent):
+            quick = policy.QUICK_RETRIES
+            return quick[attempt - 1] if failure.transient and attempt <= len(quick) else None
+        if isinstance(failure, Refused) and policy.is_retryable(failure.status or 0):
+            return policy.read_delay(attempt, self._clock.chance(), failure.hinted)
+        return policy.read_delay(attempt, self._clock.chance()) if isinstance(failure, Unclear) else None
+
+    # -- writes --------------------------------------------------------------------------------------------------------
+
+    def upload_body(self, project_id: str, file_url: str, auto_release: bool) -> dict[str, object]:
+        """The documented fields of `upload-file`; the key is the secret itself until the wire."""
+        return {**self._credentials(), "projectId": project_id, "fileUrl": file_url, "autoRelease": auto_release}
+
+    def distribute_body(self, project_id: str, upload_id: str) -> dict[str, object]:
+        """The documented fields of `distribute-file`."""
+        return {**self._credentials(), "projectId": project_id, "uploadId": upload_id}
+
+    def _credentials(self) -> dict[str, object]:
+        return {"apiKey": self._key.reveal(), "userId": self.user_id}
+
+    def write(self, path: str, body: Mapping[str, object], *, deadline: float, on_first_byte: Callable[[], None]) -> Accepted:
+        """One POST, sent once on a connection of its own: no retry here.
+
+        Args:
+            deadline: `Clock.mono()` by which all must be over.
+            on_first_byte: called right before the first byte leaves; if it raises, nothing is sent.
+
+        Raises:
+            NotSent, Refused, Unclear: as `transport.Transport.send`.
+        """
+        reply = self.transport.send(Call("POST", path, body=body), deadline=deadline, fresh=True, on_first_byte=on_first_byte)
+        data = reply.data if isinstance(reply.data, dict) else {}
+        return Accepted(upload_id_in(data), text_of(data.get("message")), text_of(data.get("region")), reply.server_wall)
+
+
+def _page(project_id: str, reply: Reply) -> ProjectPage:
+    data = mapping(reply.data)
+    builds = builds_in(data, project_id)
+    return ProjectPage(detail(data, project_id, None if builds is None else len(builds)), builds, reply.server_wall)
+
+
+def _segment(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text, safe="")

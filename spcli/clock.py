@@ -1,0 +1,48 @@
+"""Time and chance: the only place that reads a clock, sleeps or draws a random number.
+
+Everything else receives a `Clock`, so that tests replace waiting with arithmetic.
+"""
+
+import random
+import time
+from typing import NamedTuple
+
+
+class Instant(NamedTuple):
+    """One moment read from two clocks, in seconds.
+
+    `wall` is Unix time: it survives a reboot and may be stepped. `mono` counts from an arbitrary start, is never stepped, and
+    starts again at a reboot. Stored together, each covers for the other (`policy.seconds_left`).
+    """
+
+    wall: float
+    mono: float
+
+
+class Clock:
+    """The machine's clocks."""
+
+    def wall(self) -> float:
+        """Seconds since 1970 UTC."""
+        return time.time()
+
+    def mono(self) -> float:
+        """Seconds on a clock that is never stepped and, where the system has one, goes on during suspend.
+
+        It is the same for every process on the machine, so it may be stored and compared until the next reboot.
+        """
+        boottime = getattr(time, "CLOCK_BOOTTIME", None)
+        return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+
+    def now(self) -> Instant:
+        """Both readings."""
+        return Instant(self.wall(), self.mono())
+
+    def sleep(self, seconds: float) -> None:
+        """Wait `seconds`; a signal handler that raises ends it early. Negative is no wait."""
+        if seconds > 0:
+            time.sleep(seconds)
+
+    def chance(self) -> float:
+        """A random number in [0, 1), for jitter."""
+        return random.random()

@@ -1,0 +1,176 @@
+"""`spcli builds`: list, show, wait."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spcli import options, stages, target, waiting
+from spcli.errors import SpcliError
+from spcli.lifecycle import STATES, state_of
+from spcli.models import Build, file_name, iso_utc
+
+if TYPE_CHECKING:
+    from spcli.runtime import Runtime
+    from spcli.state import Attempt
+
+LIMIT = 20
+NO_LIST = "this service tells no build list: these are the builds sent from this machine and the events received here"
+
+
+def _state(text: str) -> str:
+    wanted = text.strip().casefold()
+    state = wanted if wanted in STATES else state_of(text)
+    if state == "unknown" and wanted != "unknown":
+        raise typer.BadParameter(f"one of {', '.join(STATES)}")
+    return state
+
+
+def list_builds(
+    ctx: typer.Context,
+    project: options.Project = None,
+    limit: options.Limit = None,
+    status: Annotated[
+        str | None, typer.Option(parser=_state, metavar="S", help="Only builds in state S.", show_default=False)
+    ] = None,
+    timeout: options.Timeout = None,
+) -> None:
+    """List the project's builds, newest first.
+
+    Where the service tells no builds, those sent from this machine are listed.
+
+    \b
+      spcli builds --limit 5
+      spcli builds --status approved --json | jq -r '.[0].uploadId'
+    """
+    runtime = ctx.obj
+    runtime.timeout, runtime.project = timeout, project
+    found, _server = known_builds(runtime, target.project_id(runtime))
+    wanted = [build for build in found if status is None or build.state == status]
+    builds = wanted[: (LIMIT if limit is None else limit) or None]
+    local = runtime.output.local_time
+    runtime.output.listing(
+        builds,
+        columns=("UPLOAD ID", "STATUS", "DATE", "FILE"),
+        rows=lambda: [(b.upload_id, b.status or b.state, local(b.date), file_name(b.file_url)) for b in builds],
+        bare=[build.upload_id for build in builds],
+        empty="the project has no build" if status is None else f"the project has no build in state {status}",
+    )
+
+
+def known_builds(runtime: "Runtime", project_id: str) -> tuple[list[Build], bool]:
+    """The project's builds, newest first, and whether they are the service's own list."""
+    page = runtime.api.project(project_id)
+    if page.builds is not None:
+        uploads = [(build.upload_id, file_name(build.file_url)) for build in page.builds]
+        runtime.state.remember_uploads(runtime.settings.base_url, runtime.api.user_id, project_id, uploads)
+        return page.builds, True
+    runtime.output.note(NO_LIST)
+    return _local_builds(runtime, project_id), False
+
+
+def _local_builds(runtime: "Runtime", project_id: str) -> list[Build]:
+    from spcli.lifecycle import newest_first
+    from spcli.state import account
+
+    origin = runtime.settings.base_url
+    sent = runtime.state.sent_builds(origin, account(origin, runtime.api.user_id), project_id, limit=1000)
+    builds = {attempt.upload_id: _sent_build(attempt) for attempt in reversed(sent) if attempt.upload_id}
+    for event in runtime.state.events(project_id=project_id):
+        if event.upload_id:
+            builds[event.upload_id] = waiting.build_of(event)
+    return newest_first(builds.values())
+
+
+def _sent_build(attempt: "Attempt") -> Build:
+    state, date = attempt.state or "unknown", iso_utc(attempt.started)
+    return Build(attempt.upload_id or "", attempt.project_id, None, state, attempt.url, date, None, "local")
+
+
+def show(
+    ctx: typer.Context,
+    upload_id: Annotated[str, typer.Argument(metavar="UPLOAD_ID", help="The build's upload id.")],
+    project: options.Project = None,
+    timeout: options.Timeout = None,
+) -> None:
+    """Show one build."""
+    runtime = ctx.obj
+    runtime.timeout, runtime.project = timeout, project
+    build = find(runtime, target.project_id(runtime), upload_id)
+    runtime.output.result(build, lines=lines_of(runtime, build), bare=build.upload_id)
+
+
+def find(runtime: "Runtime", project_id: str, upload_id: str) -> Build:
+    """The build of that id. Raises `SpcliError` (no-target) when the project has none."""
+    builds, _server = known_builds(runtime, project_id)
+    for build in builds:
+        if build.upload_id == upload_id:
+            return build
+    raise SpcliError(
+        "no-target", f"project {project_id} has no build {upload_id}", hint="`spcli builds` lists them; -p names another project"
+    )
+
+
+def lines_of(runtime: "Runtime", build: Build) -> list[tuple[str, str]]:
+    """What people read of one build."""
+    known = [
+        ("upload id", build.upload_id),
+        ("project", build.project_id),
+        ("status", build.status or build.state),
+        ("file", file_name(build.file_url)),
+        ("url", build.file_url),
+        ("date", runtime.output.local_time(build.date)),
+        ("objection", build.objection),
+        ("source", None if build.source == "server" else build.source),
+    ]
+    return [(label, value) for label, value in known if value]
+
+
+def wait(
+    ctx: typer.Context,
+    upload_ids: options.UploadIds = None,
+    latest: Annotated[bool, typer.Option("--latest", help="The newest build of the project.")] = False,
+    project: options.Project = None,
+    deadline: options.Deadline = None,
+    interval: options.Interval = None,
+    timeout: options.Timeout = None,
+) -> None:
+    """Wait until builds are processed; the exit code is the verdict.
+
+    0 approved, 10 rejected, 11 deadline passed, 13 no such build, 17 status unreadable.
+
+    \b
+      spcli builds wait 665a2b3c4d5e6f7a8b9c0e1f
+      spcli builds wait --latest --deadline 45m
+    """
+    runtime = ctx.obj
+    runtime.timeout, runtime.project = timeout, project
+    ids = tuple(dict.fromkeys(upload_ids or ()))
+    if bool(ids) == latest:
+        raise SpcliError("usage", "name the builds to wait for, or --latest, and not both", hint="spcli builds wait UPLOAD_ID")
+    project_id = target.project_id(runtime)
+    if latest:
+        ids = (_latest(runtime, project_id),)
+    ended = stages.wait_shown(
+        runtime, project_id, ids, stages.Limits(deadline, interval), on_end=_print_line if len(ids) > 1 else None
+    )
+    if len(ids) == 1:
+        build = ended[0].build
+        lines = [("upload id", build.upload_id), *stages.verdict_lines(ended[0])]
+        runtime.output.result(build, lines=lines, bare=build.upload_id)
+    failure = waiting.failure_of(ended, project_id, None)
+    if failure is not None:
+        raise failure
+
+
+def _latest(runtime: "Runtime", project_id: str) -> str:
+    builds, _server = known_builds(runtime, project_id)
+    if not builds:
+        raise SpcliError("no-target", f"project {project_id} has no build")
+    return builds[0].upload_id
+
+
+def _print_line(runtime: "Runtime", ended: waiting.Ended) -> None:
+    build = ended.build
+    runtime.output.line_object(
+        build, build.upload_id if runtime.output.quiet else f"{build.upload_id}  {build.status or build.state}"
+    )

@@ -1,0 +1,107 @@
+"""`spcli distribute [UPLOAD_ID]`: release a processed build, or release it again."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spcli import options, pipeline, sending, stages, target, waiting
+from spcli.errors import SpcliError
+from spcli.models import Build, DistributeResult, file_name
+
+if TYPE_CHECKING:
+    from spcli.runtime import Runtime
+
+
+def distribute(
+    ctx: typer.Context,
+    upload_id: Annotated[
+        str | None, typer.Argument(metavar="[UPLOAD_ID]", help="The build's upload id.", show_default=False)
+    ] = None,
+    latest: Annotated[bool, typer.Option("--latest", help="The newest approved build.")] = False,
+    project: options.Project = None,
+    wait: options.Wait = False,
+    deadline: options.Deadline = None,
+    interval: options.Interval = None,
+    on_limit: options.OnLimit = None,
+    max_wait: options.MaxWait = None,
+    timeout: options.Timeout = None,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Release one processed build, or release an earlier one again.
+
+    One release in two minutes is allowed: a closed window is waited for.
+
+    \b
+      spcli distribute 665a2b3c4d5e6f7a8b9c0e1f --wait
+      spcli distribute --latest -p showroom
+    """
+    runtime: Runtime = ctx.obj
+    runtime.timeout, runtime.project, runtime.on_limit = timeout, project, on_limit
+    if (upload_id is not None) == latest:
+        raise SpcliError(
+            "usage", "name the build to release, or --latest, and not both", hint="`spcli builds --status approved` lists them"
+        )
+    limits = stages.asked(wait, deadline, interval)
+    runtime.output.assert_stdout()
+    project_id = target.project_id(runtime)
+    before = None if dry_run and not latest else _listed(runtime, project_id, upload_id)
+    wanted = upload_id or (before.upload_id if before else "")
+    if dry_run:
+        sending.print_request(runtime, "/projects/distribute-file", runtime.api.distribute_body(project_id, wanted))
+        return
+    patience = sending.patience(runtime, max_wait)
+    result = pipeline.distribute(runtime, pipeline.ReleaseRequest(project_id, wanted, patience), before)
+    if limits is None:
+        runtime.output.result(result, lines=_lines(result, before), bare=result.upload_id)
+        return
+    finish(runtime, result, limits)
+
+
+def _listed(runtime: "Runtime", project_id: str, upload_id: str | None) -> Build | None:
+    """What the list says of the build; `None` where it says nothing (then the service judges).
+
+    Raises:
+        SpcliError: `guard` for a build that is rejected or not finished; `no-target` when `--latest` finds none.
+    """
+    builds = _builds(runtime, project_id)
+    if upload_id is None:
+        approved = next((build for build in builds or () if build.state == "approved"), None)
+        if approved is None:
+            why = "the service tells no build list" if builds is None else "the project has no approved build"
+            raise SpcliError("no-target", why, hint="name the build: spcli distribute UPLOAD_ID")
+        return approved
+    build = next((build for build in builds or () if build.upload_id == upload_id), None)
+    if build is not None and build.state not in ("approved", "unknown"):
+        hint = build.objection if build.state == "rejected" and build.objection else f"spcli builds wait {upload_id}"
+        raise SpcliError("guard", f"the build is {build.status}: only an approved build can be released", hint=hint)
+    return build
+
+
+def _builds(runtime: "Runtime", project_id: str) -> list[Build] | None:
+    """The build list, `None` where it can't be read: a release goes on without it."""
+    try:
+        return runtime.api.project(project_id).builds
+    except SpcliError as failure:
+        if failure.kind not in ("network", "http-5xx", "rate-limited", "protocol"):
+            raise
+        runtime.output.note(f"could not read the build list: {failure.message}")
+        return None
+
+
+def finish(runtime: "Runtime", result: DistributeResult, limits: stages.Limits) -> None:
+    """Wait for a triggered release and show the verdict."""
+    stages.announce(runtime, result.upload_id)
+    (ended,) = stages.wait_shown(runtime, result.project_id, (result.upload_id,), limits, released=True)
+    if not runtime.output.quiet or runtime.output.json_mode:
+        runtime.output.result(replace(result, build=ended.build), lines=stages.verdict_lines(ended), bare=result.upload_id)
+    failure = waiting.failure_of([ended], result.project_id, "done")
+    if failure is not None:
+        raise failure
+
+
+def _lines(result: DistributeResult, before: Build | None) -> list[str | tuple[str, str]]:
+    lines: list[str | tuple[str, str]] = [result.message or "distribution triggered", ("upload id", result.upload_id)]
+    if before is not None and before.file_url:
+        lines.append(("file", file_name(before.file_url)))
+    return [*lines, *([("region", result.region)] if result.region else [])]

@@ -1,0 +1,81 @@
+"""`spcli upload URL`: register a build."""
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spcli import check, file_url, options, pipeline, sending, stages, target, waiting
+from spcli.models import Secret, UploadResult, file_name
+
+if TYPE_CHECKING:
+    from spcli.runtime import Runtime
+
+
+def upload(
+    ctx: typer.Context,
+    url: Annotated[str, typer.Argument(metavar="URL", help="A direct link to the zip of the packaged Windows build.")],
+    project: options.Project = None,
+    auto_release: Annotated[
+        bool, typer.Option("--auto-release/--no-auto-release", help="Release the build as soon as it is approved.")
+    ] = True,
+    wait: options.Wait = False,
+    deadline: options.Deadline = None,
+    interval: options.Interval = None,
+    on_limit: options.OnLimit = None,
+    max_wait: options.MaxWait = None,
+    timeout: options.Timeout = None,
+    dry_run: options.DryRun = False,
+    force: Annotated[bool, typer.Option("--force", help="Send although an earlier attempt's outcome is unknown.")] = False,
+    is_checked: Annotated[bool, typer.Option("--check/--no-check", help="Look at the URL before a window is spent.")] = True,
+) -> None:
+    """Register a build by URL.
+
+    The upload id is printed before any waiting. One upload in two minutes is allowed: a closed window is waited for.
+
+    \b
+      spcli upload https://host/Game-1.4.zip -p showroom --wait
+      spcli upload "$URL" --no-auto-release --json | jq -r .uploadId
+      id=$(spcli upload "$URL" -q)
+    """
+    runtime: Runtime = ctx.obj
+    runtime.timeout, runtime.project, runtime.on_limit = timeout, project, on_limit
+    limits = stages.asked(wait, deadline, interval)
+    doubts = file_url.notes_on(url)
+    query = url.partition("?")[2]
+    if query:
+        # A presigned link's secret: a server that quotes the URL in its message must not spread it.
+        runtime.output.secrets += [Secret(query), *(Secret(value) for value in query.split("&"))]
+    for doubt in doubts:
+        runtime.output.note(doubt)
+    runtime.output.assert_stdout()
+    project_id = target.project_id(runtime)
+    if dry_run:
+        sending.print_request(runtime, "/projects/upload-file", runtime.api.upload_body(project_id, url, auto_release))
+        return
+    patience = sending.patience(runtime, max_wait)
+    request = pipeline.UploadRequest(project_id, url, auto_release, patience, force)
+    look = partial(check.before_upload, runtime, url) if is_checked else None
+    result = pipeline.upload(runtime, request, look)
+    if limits is None:
+        runtime.output.result(result, lines=_lines(result), bare=result.upload_id)
+        runtime.output.note(f"`spcli builds wait {result.upload_id}` waits until it is processed")
+        return
+    _wait(runtime, result, limits)
+
+
+def _wait(runtime: "Runtime", result: UploadResult, limits: stages.Limits) -> None:
+    upload_id = result.upload_id or ""
+    stages.announce(runtime, upload_id)
+    (ended,) = stages.wait_shown(runtime, result.project_id, (upload_id,), limits)
+    if not runtime.output.quiet or runtime.output.json_mode:
+        runtime.output.result(replace(result, build=ended.build), lines=stages.verdict_lines(ended), bare=upload_id)
+    failure = waiting.failure_of([ended], result.project_id, "done")
+    if failure is not None:
+        raise failure
+
+
+def _lines(result: UploadResult) -> list[str | tuple[str, str]]:
+    lines: list[str | tuple[str, str]] = [result.message or "the build list confirms the upload"]
+    return [*lines, ("upload id", result.upload_id or ""), ("project", result.project_id), ("file", file_name(result.file_url))]

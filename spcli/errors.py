@@ -1,0 +1,162 @@
+"""Every way a command can fail: name, exit code, what happened at the service, what to do next.
+
+The table is the contract's section 5: `spcli exit-codes`, the man pages and the README print it from here.
+"""
+
+from typing import Literal, NamedTuple
+
+Outcome = Literal["not_sent", "refused", "unknown", "done"]
+
+
+class ExitCode(NamedTuple):
+    """One row of the exit-code table. `safe_to_retry` answers "the same command again?" in words, or is empty."""
+
+    code: int
+    name: str
+    meaning: str
+    safe_to_retry: str
+
+
+EXIT_CODES = (
+    ExitCode(0, "ok", "success", ""),
+    ExitCode(1, "internal", "a bug in spcli", "report it"),
+    ExitCode(2, "usage", "bad flag or argument", "no"),
+    ExitCode(3, "config", "settings, credentials or state folder missing or unusable; found before any request", "no"),
+    ExitCode(10, "rejected", "the build ended in Reject; its objection is printed", "no"),
+    ExitCode(11, "deadline", "--deadline passed, the build goes on", "no: builds wait ID"),
+    ExitCode(12, "bad-file", "the URL or zip failed the check", "no"),
+    ExitCode(13, "no-target", "no such name or id, ambiguous, or nothing to act on", "no"),
+    ExitCode(14, "guard", "a guard refused (--expect-live, build not releasable)", "no"),
+    ExitCode(15, "unconfirmed", "declined, or --yes missing without a terminal", "no"),
+    ExitCode(16, "receiver", "the webhook receiver failed", "yes"),
+    ExitCode(17, "unreadable", "the service no longer tells a build's status; see the hint", "no"),
+    ExitCode(19, "output-lost", "it happened, but its result could not be written to stdout", "no"),
+    ExitCode(40, "http-400", "the service answered 400: malformed request", "no"),
+    ExitCode(41, "http-401", "the service answered 401: key or user id wrong", "no"),
+    ExitCode(43, "http-403", "the service answered 403: not yours, view-only, or switched off", "no"),
+    ExitCode(44, "http-404", "the service answered 404: no such project or build", "no"),
+    ExitCode(45, "http-415", "the service answered 415: wrong content type", "no"),
+    ExitCode(48, "http-4xx", "any other 4xx", "no"),
+    ExitCode(49, "rate-limited", "429, or the window is closed and we did not wait; nothing was done", "yes, after retryAfter"),
+    ExitCode(50, "http-5xx", "any 5xx after the retries", "see outcome"),
+    ExitCode(60, "network", "could not reach the service, or a read timed out; nothing was changed", "yes"),
+    ExitCode(
+        61,
+        "unknown",
+        "a write may have been processed and this could not be settled",
+        "yes, with the same state folder: it checks first",
+    ),
+    ExitCode(62, "protocol", "an answer that is not what the service documents, or a redirect", "no"),
+    ExitCode(130, "interrupted", "Ctrl-C", "only if outcome is not_sent; else builds wait ID"),
+    ExitCode(141, "closed-pipe", "the reader of a read command went away", "yes"),
+    ExitCode(143, "interrupted", "SIGTERM", "only if outcome is not_sent; else builds wait ID"),
+)
+CODE_OF = {row.name: row.code for row in reversed(EXIT_CODES)}
+
+_HTTP_KINDS = {400: "http-400", 401: "http-401", 403: "http-403", 404: "http-404", 415: "http-415", 429: "rate-limited"}
+_SAFE_KINDS = frozenset({"receiver", "rate-limited", "network", "closed-pipe"})
+
+
+def http_kind(status: int) -> str:
+    """The failure's name for an HTTP status of 300 or more, as the Streampixel API answered it."""
+    if status < 400:
+        return "protocol"
+    return _HTTP_KINDS.get(status, "http-4xx" if status < 500 else "http-5xx")
+
+
+class SpcliError(Exception):
+    """A failure with everything the operator and the script need to know.
+
+    Args:
+        kind: a `name` of `EXIT_CODES`; the exit code follows from it.
+        message: what went wrong; the server's own words where it sent some, unescaped (the writer makes them inert).
+        hint: what to type or do next, ours.
+        status: the HTTP status of the Streampixel API, if one was received.
+        retry_after: seconds until the same command may succeed.
+        outcome: what became of the write; `None` where the command writes nothing.
+        upload_id: the build's id, whenever a write is known to have happened.
+        retryable: overrides what `kind` implies (is the same command again safe?).
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        hint: str | None = None,
+        status: int | None = None,
+        retry_after: float | None = None,
+        outcome: Outcome | None = None,
+        upload_id: str | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.hint = hint
+        self.status = status
+        self.retry_after = retry_after
+        self.outcome: Outcome | None = outcome
+        self.upload_id = upload_id
+        self.code: int | None = None
+        self._retryable = retryable
+
+    @property
+    def exit_code(self) -> int:
+        """The process's exit code: `code` where one name stands for several (`interrupted`)."""
+        return self.code or CODE_OF[self.kind]
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same command again is safe."""
+        if self._retryable is not None:
+            return self._retryable
+        if self.kind == "http-5xx":
+            return self.outcome in (None, "not_sent", "refused")
+        return self.kind in _SAFE_KINDS or (self.kind in ("unknown", "interrupted") and self.outcome in ("unknown", "not_sent"))
+
+
+class NotSent(SpcliError):
+    """The call failed before its first byte left this machine: the service knows nothing of it.
+
+    `transient` tells a failure worth a quick retry (refused, reset, timeout) from one that will be the same again
+    (certificate, unknown host).
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, transient: bool = True) -> None:
+        super().__init__("network", message, hint=hint)
+        self.transient = transient
+
+
+class Refused(SpcliError):
+    """The service answered with a status of 300 or more.
+
+    Args:
+        documented: the body was the JSON object with a string `message` that every error of the service has; a proxy's or
+            gateway's own page is not.
+        hinted: seconds from `Retry-After`, `None` without a usable one (RFC 9110 section 10.2.3).
+    """
+
+    def __init__(self, status: int, message: str, *, documented: bool, hinted: float | None = None) -> None:
+        super().__init__(http_kind(status), message, status=status)
+        self.documented = documented
+        self.hinted = hinted
+
+
+class Unclear(SpcliError):
+    """Bytes had left, and no usable answer came: a read failed, a write may or may not have been processed."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__("network", message, hint=hint)
+
+
+class Interrupted(BaseException):
+    """Raised by the signal handlers for Ctrl-C, Ctrl-Break and SIGTERM.
+
+    Not an `Exception`, so no library in between can swallow it, and not `KeyboardInterrupt`, which Typer would turn into 130
+    on its own.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code

@@ -1,0 +1,144 @@
+"""Pure: build states, which build is mine, is this verdict fresh.
+
+Sources: https://docs.streampixel.io, build lifecycle and webhook events (spellings, typical times, why a build fails where).
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from spcli.models import Build, bare_url, url_digest
+
+
+class Stage(NamedTuple):
+    """One state of a build: our name, the service's word, its usual seconds (at least, at most), what holds a build up there."""
+
+    state: str
+    word: str
+    usual: tuple[float, float]
+    trouble: str
+
+
+STAGES = (
+    Stage("queued", "pending", (0, 5), "the build service is busy; it takes one build of a project at a time"),
+    Stage(
+        "downloading",
+        "Downloading Files",
+        (60, 600),
+        "a slow host, a link that is not public or leads to a login page, or a cut transfer",
+    ),
+    Stage("extracting", "Extracting & Scanning", (60, 300), "a very large archive, a damaged one, or one without an executable"),
+    Stage("saving", "Saving to Repository", (30, 180), "a storage fault at the service (rare)"),
+    Stage(
+        "distributing",
+        "Distribute",
+        (60, 300),
+        "streaming servers that cannot be reached, a busy region, or an archived build being fetched",
+    ),
+)
+FINAL = {"approved": "Approved", "rejected": "Reject"}
+STATES = (*(stage.state for stage in STAGES), *FINAL, "unknown")
+UNUSUAL = 2 * 3600.0
+
+_STATE_OF = {stage.word.casefold(): stage.state for stage in STAGES} | {word.casefold(): state for state, word in FINAL.items()}
+_RANK = {state: rank for rank, state in enumerate((*(stage.state for stage in STAGES), "approved", "rejected"))}
+
+
+def state_of(status: str | None) -> str:
+    """Our name for the service's word; a word nobody documented is `unknown`, which means still in progress."""
+    return _STATE_OF.get((status or "").strip().casefold(), "unknown")
+
+
+def is_final(state: str) -> bool:
+    """Whether a build in this state will not move by itself any more."""
+    return state in FINAL
+
+
+def stage_of(state: str) -> Stage | None:
+    """The stage in progress that `state` names."""
+    return next((stage for stage in STAGES if stage.state == state), None)
+
+
+def newest_first(builds: Iterable[Build]) -> list[Build]:
+    """By date, then by id: the service promises no order, and an id begins with its creation time."""
+    return sorted(builds, key=lambda build: (build.date or "", build.upload_id), reverse=True)
+
+
+Freshness = Literal["progress", "approved", "rejected", "unobserved"]
+
+
+class Watch(NamedTuple):
+    """What has been seen of one build while waiting.
+
+    `stale` is true while an `Approved` may be left over from before a release: the service shows the old word until the new
+    distribution starts. `grace` is how long it is given to do so.
+    """
+
+    stale: bool
+    grace: float
+
+    def seen(self, state: str) -> "Watch":
+        """The watch after a look: a state other than `approved` proves that the release has begun."""
+        return self._replace(stale=False) if state != "approved" else self
+
+    def verdict(self, state: str, elapsed: float) -> Freshness:
+        """What `state` means `elapsed` seconds after the release: `unobserved` is an old `Approved` that never moved."""
+        if state == "rejected":
+            return "rejected"
+        if state != "approved":
+            return "progress"
+        if not self.stale:
+            return "approved"
+        return "unobserved" if elapsed >= self.grace else "progress"
+
+
+class Match(NamedTuple):
+    """Which build of the list an unclear upload made.
+
+    `found` is the one; `absent` that the list has none; `doubtful` lists candidates that nobody can tell apart.
+    """
+
+    kind: Literal["found", "absent", "doubtful"]
+    builds: tuple[Build, ...] = ()
+
+
+def match_upload(url: str, builds: Sequence[Build], *, known: Collection[str]) -> Match:
+    """The build that our upload of `url` made, among those whose id is not in `known` (the baseline, and ids of other attempts).
+
+    Only a build with exactly our URL is ours. One that matches but for the query is not: presigned URLs change on every run, so
+    it may be another job's upload of the same file.
+    """
+    return match_digest(url_digest(url), bare_url(url), builds, known=known)
+
+
+def match_digest(digest: str, bare: str, builds: Sequence[Build], *, known: Collection[str]) -> Match:
+    """`match_upload` for a URL of which only the fingerprint and the bare form are left (a remembered attempt)."""
+    new = [build for build in builds if build.upload_id not in known]
+    exact = tuple(build for build in new if build.digest == digest)
+    if len(exact) == 1:
+        return Match("found", exact)
+    near = exact or tuple(build for build in new if build.file_url == bare)
+    return Match("doubtful", near) if near else Match("absent")
+
+
+def is_created_after(build: Build, moment: float) -> bool:
+    """Whether the build was created at `moment` (Unix seconds, the server's clock) or later; its date decides, else its id."""
+    born = created_at(build)
+    return born is not None and born >= moment
+
+
+def created_at(build: Build) -> float | None:
+    """Unix seconds of the build's creation: its `date`, else the first 8 digits of a 24-hex id."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(build.date or "").timestamp()
+    except ValueError:
+        pass
+    upload_id = build.upload_id.lower()
+    is_object_id = len(upload_id) == 24 and all(digit in "0123456789abcdef" for digit in upload_id)
+    return float(int(upload_id[:8], 16)) if is_object_id else None
+
+
+def rank(state: str) -> int:
+    """Place in the lifecycle, for events that arrive out of order; an unknown state is before all."""
+    return _RANK.get(state, -1)

@@ -1,0 +1,212 @@
+"""One call of a limited endpoint: queue for its window, commit, send, settle.
+
+Every `upload-file` and `distribute-file` this program sends goes through `LimitedCalls.send`. The service allows one of each per
+user in two minutes and blocks accounts that hammer (https://docs.streampixel.io, rate limits and errors).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from spcli import policy
+from spcli.errors import NotSent, Refused, SpcliError
+
+if TYPE_CHECKING:
+    from spcli.api import Accepted
+    from spcli.clock import Clock
+    from spcli.output import Output
+    from spcli.runtime import Runtime
+    from spcli.state import NewAttempt
+
+# Before each send the build list is read again, so close to it that nothing else can have happened.
+LOOK_AHEAD = 5.0
+HEARTBEAT = 60.0
+COMPETITION = (
+    "another client uses this account: a CI job on another machine, a script or the dashboard; "
+    "run shipping jobs one at a time (one concurrency group), or let them share SPCLI_STATE_DIR"
+)
+
+
+class Patience(NamedTuple):
+    """How long a command may wait for windows: `on_limit` is `wait` or `fail`, `max_wait` seconds for all its waits together."""
+
+    on_limit: str
+    max_wait: float
+
+
+class Request(NamedTuple):
+    """What is to be sent: `attempt` makes the ledger's row for it, `look` reads the build list again,
+    `looked_at` says when that was last done (`Clock.mono`)."""
+
+    path: str
+    body: Mapping[str, object]
+    attempt: Callable[[], "NewAttempt"]
+    look: Callable[[], None]
+    looked_at: Callable[[], float]
+
+
+class LimitedCalls:
+    """A command's limited calls of one endpoint, with what is left of its patience."""
+
+    def __init__(self, runtime: "Runtime", endpoint: str, patience: Patience) -> None:
+        from spcli.state import bucket
+
+        self._clock = runtime.clock
+        self._output = runtime.output
+        self._state = runtime.state
+        self._api = runtime.api
+        self._scale = runtime.settings.scale
+        self._patience = patience
+        self._endpoint = endpoint
+        self._waited = 0.0
+        self.bucket = bucket(runtime.settings.base_url, runtime.api.user_id, endpoint)
+        self.rules = policy.Rules(window=runtime.settings.window, timeout=runtime.api.write_timeout)
+        self.attempt_id: int | None = None
+        self.sent = False
+        self._ticket = ""
+
+    def send(self, request: Request) -> "Accepted":
+        """Wait for the window, send once (connection failures are retried quickly within it), settle the window.
+
+        Afterwards `attempt_id` is the ledger's row and `sent` says whether a byte left.
+
+        Raises:
+            SpcliError: `rate-limited` (not_sent) when patience does not reach; `config` when the state can't be written.
+            NotSent, Refused, Unclear: as the call ended; the window is settled accordingly, the ledger is not.
+            Interrupted: at any point; what it means follows from `sent`.
+        """
+        self.sent, self.attempt_id = False, None
+        self._ticket = self._state.enqueue(self.bucket)
+        try:
+            accepted = self._send_in_turn(request, self._turn(request))
+        except BaseException as failure:
+            self._settle_failure(self._ticket, failure)
+            raise
+        self._state.settle(self.bucket, self._ticket, "ended", rules=self.rules)
+        return accepted
+
+    def _settle_failure(self, ticket: str, failure: BaseException) -> None:
+        """Give the window back if nothing left this machine, else settle it by how the call ended."""
+        if not self.sent:
+            self._state.cancel(self.bucket, ticket)
+        elif isinstance(failure, Refused):
+            how, hint = policy.ending_of(failure)
+            self._state.settle(self.bucket, ticket, how, rules=self.rules, hint=hint)
+        else:
+            self._state.settle(self.bucket, ticket, "unclear", rules=self.rules)
+
+    # -- waiting -------------------------------------------------------------------------------------------------------
+
+    def _turn(self, request: Request) -> float:
+        """Queue until the window is committed to us; the reading of `Clock.mono` from before the commit."""
+        shown = _Shown(self._output, self._clock, self._endpoint)
+        while True:
+            started = self._clock.mono()
+            turn, self.attempt_id = self._state.poll(self.bucket, self._ticket, rules=self.rules, attempt=request.attempt())
+            if isinstance(turn, policy.Go):
+                shown.done()
+                return started
+            if isinstance(turn, policy.Gone):
+                self._ticket = self._state.enqueue(self.bucket)
+            else:
+                self._check_patience(turn)
+                self._wait(turn, request, shown)
+                self._waited += max(0.0, self._clock.mono() - started)
+
+    def _wait(self, turn: policy.Wait, request: Request, shown: "_Shown") -> None:
+        """Sleep until the next poll, or use the last moments before our turn to read the build list once more."""
+        ahead = LOOK_AHEAD * self._scale
+        is_near = turn.position == 0 and (turn.sending or turn.left <= ahead)
+        if is_near and self._clock.mono() - request.looked_at() > ahead:
+            request.look()
+            return
+        pause = shown.show(turn)
+        self._clock.sleep(pause if is_near or turn.left <= ahead else min(pause, turn.left - ahead))
+
+    def can_wait(self, seconds: float) -> bool:
+        """Whether patience reaches for `seconds` more."""
+        return self._patience.on_limit != "fail" and seconds <= self._patience.max_wait - self._waited
+
+    def rest(self, seconds: float) -> None:
+        """Wait outside the queue, at the cost of patience."""
+        self._clock.sleep(seconds)
+        self._waited += seconds
+
+    def _check_patience(self, turn: policy.Wait) -> None:
+        """Raise at once when the wait is known to be longer than allowed: nothing is reserved, nothing was sent."""
+        if self.can_wait(turn.expected):
+            return
+        wait = max(1.0, turn.expected)
+        hint = "--on-limit wait waits for it" if self._patience.on_limit == "fail" else "a longer --max-wait waits for it"
+        raise SpcliError(
+            "rate-limited",
+            f"the {self._endpoint} window is closed: the next {self._endpoint} is allowed in {duration(wait)}"
+            + (f", {turn.position} waiting before this one" if turn.position else ""),
+            hint=f"{hint}; `spcli limits` shows both windows",
+            retry_after=wait,
+            outcome="not_sent",
+        )
+
+    # -- sending -------------------------------------------------------------------------------------------------------
+
+    def _send_in_turn(self, request: Request, started: float) -> "Accepted":
+        """The call, with quick retries while nothing has left; `deadline` counts from before the commit.
+
+        A process that was stopped in between may therefore not send any more: by then the window is the next one's.
+        """
+        deadline = started + self.rules.timeout
+        for pause in (*policy.QUICK_RETRIES, None):
+            try:
+                return self._api.write(request.path, request.body, deadline=deadline, on_first_byte=self._first_byte)
+            except NotSent as failure:
+                if pause is None or not failure.transient or self._clock.mono() + pause >= deadline:
+                    raise
+                self._output.detail(f"POST {request.path}: {failure.message}; again in {pause} s")
+                self._clock.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def _first_byte(self) -> None:
+        self.sent = True
+
+
+class _Shown:
+    """What the operator sees while waiting: a countdown on a terminal, elsewhere one line and a heartbeat each minute."""
+
+    def __init__(self, output: "Output", clock: "Clock", endpoint: str) -> None:
+        self._output = output
+        self._clock = clock
+        self._endpoint = endpoint
+        self._told: float | None = None
+        self._opening = 0.0
+
+    def show(self, turn: policy.Wait) -> float:
+        """Tell about `turn`; how long to sleep until the next poll (a countdown ticks each second)."""
+        place = f", {turn.position} before this one" if turn.position else ""
+        if self._output.live:
+            why = "another one is being sent" if turn.sending else "window closed"
+            self._output.draw(f"{self._endpoint}: {why}{place}, sending in {duration(turn.expected)}")
+            return min(turn.pause, 1.0)
+        if turn.expected >= 1 and self._is_news(turn):
+            self._told, self._opening = self._clock.mono(), self._clock.wall() + turn.expected
+            at = self._output.clock_time(self._opening)
+            self._output.status(f"{self._endpoint} window closed{place}: sending at {at}, in {duration(turn.expected)}")
+        return turn.pause
+
+    def _is_news(self, turn: policy.Wait) -> bool:
+        if self._told is None:
+            return True
+        moved = abs(self._clock.wall() + turn.expected - self._opening) > 5
+        return self._clock.mono() - self._told >= (5.0 if moved else HEARTBEAT)
+
+    def done(self) -> None:
+        """Take the countdown away."""
+        self._output.clear()
+
+
+def duration(seconds: float) -> str:
+    """`93` as `1m33s`, rounded up to a second."""
+    import math
+
+    whole = math.ceil(seconds)
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    parts = [(hours, "h"), (minutes, "m"), (rest, "s")]
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"

@@ -1,0 +1,194 @@
+"""What the service says, in our types: frozen values whose fields are the JSON keys of `--json`.
+
+A field `live_users` is the key `liveUsers`. A field whose metadata says `json=False` stays inside the program.
+Sources: https://docs.streampixel.io (list-projects, get-project, project-user-stats, upload-file, distribute-file).
+"""
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+DASHBOARD = "https://dashboard.streampixel.io"
+SHARE = "https://share.streampixel.io"
+SUPPORT = "support@streampixel.io"
+
+
+class Secret:
+    """A credential that cannot print itself; `reveal()` is the one way to its text."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The credential itself: for the wire only."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "****"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is never stored")
+
+
+def bare_url(url: str) -> str:
+    """`url` without user, password, query and fragment: all of it that may be shown or stored.
+
+    Presigned storage URLs carry their secret in the query.
+    """
+    head = url.split("#", 1)[0].split("?", 1)[0]
+    scheme, mark, rest = head.partition("://")
+    if not mark:
+        return head
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def url_digest(url: str) -> str:
+    """A fingerprint of the whole URL, query included: equal for equal URLs, and safe to store."""
+    import hashlib
+
+    return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def file_name(url: str | None) -> str:
+    """The last part of the URL's path: the only label a build has."""
+    return bare_url(url or "").rstrip("/").rpartition("/")[2]
+
+
+def share_url(project_id: str) -> str:
+    """The page viewers open."""
+    return f"{SHARE}/{project_id}"
+
+
+def dashboard_url(project_id: str) -> str:
+    """The project's page for its owner."""
+    return f"{DASHBOARD}/projectdetail/{project_id}"
+
+
+def iso_utc(wall: float) -> str:
+    """Unix seconds as ISO 8601 UTC with milliseconds."""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """One project of the account. `status` is `active`, `inactive` or the server's own word; times are ISO 8601 UTC."""
+
+    id: str
+    name: str | None
+    status: str | None
+    region: str | None
+    subscription_status: str | None
+    created_at: str | None
+    updated_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectDetail:
+    """One project with its live figures; a figure the service did not tell is `None`, never 0."""
+
+    id: str
+    name: str | None
+    status: str | None
+    region: str | None
+    subscription_status: str | None
+    created_at: str | None
+    updated_at: str | None
+    live_users: int | None
+    queued_users: int | None
+    custom_domain: str | None
+    builds: int | None
+    share_url: str
+    dashboard_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserStats:
+    """Viewers connected, and viewers waiting for a worker, `at` an ISO 8601 UTC instant of this machine's clock."""
+
+    project_id: str
+    live_users: int | None
+    queued_users: int | None
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One build. `status` is the server's word, `state` ours (`lifecycle.state_of`); `file_url` has no query.
+
+    `digest` is the fingerprint of the whole URL (`url_digest`), for telling our own upload from another's.
+    `source` is `server` (build list), `local` (this machine's ledger) or `webhook` (a received event).
+    """
+
+    upload_id: str
+    project_id: str
+    status: str | None
+    state: str
+    file_url: str | None
+    date: str | None
+    objection: str | None
+    source: str
+    digest: str | None = field(default=None, metadata={"json": False})
+
+
+@dataclass(frozen=True, slots=True)
+class UploadResult:
+    """An accepted upload. `confirmed_by` is `response` or `build-list`; `build` is what `--wait` ended with."""
+
+    upload_id: str | None
+    project_id: str
+    file_url: str
+    auto_release: bool
+    message: str | None
+    confirmed_by: str
+    build: Build | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DistributeResult:
+    """A triggered release."""
+
+    upload_id: str
+    project_id: str
+    message: str | None
+    region: str | None
+    build: Build | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limited endpoint's window. Times are ISO 8601 UTC; `seconds_left` 0 means open; `queued` counts waiting processes."""
+
+    endpoint: str
+    allowed_at: str | None
+    seconds_left: float
+    queued: int
+    last_call_at: str | None
+
+
+def camel(name: str) -> str:
+    """`live_users` as `liveUsers`."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def as_json(value: Any) -> Any:
+    """`value` as plain JSON data: dataclasses by their fields, in order, in the service's spelling."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {camel(f.name): as_json(getattr(value, f.name)) for f in fields(value) if f.metadata.get("json", True)}
+    if isinstance(value, dict):
+        return {key: as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_json(item) for item in value]
+    return value

@@ -1,0 +1,97 @@
+"""Arguments and options that commands share, each declared once; words become values here, a bad one is a usage error.
+
+Durations are written `90`, `45s`, `0.2s`, `10m`, `2h`, `1h30m`; they become seconds.
+"""
+
+import re
+from typing import Annotated
+
+import typer
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
+LONGEST = 30 * 24 * 3600.0
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration such as `1h30m`. Raises `typer.BadParameter`."""
+    found = _DURATION.fullmatch(text.strip().lower())
+    if found is None or not any(found.groups()):
+        raise typer.BadParameter("not a duration: write 90, 45s, 0.2s, 10m, 2h or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    if total > LONGEST:
+        raise typer.BadParameter("longer than 30 days")
+    return total
+
+
+def _timeout(text: str) -> float:
+    seconds = duration(text)
+    if not 0 < seconds <= 600:
+        raise typer.BadParameter("one call takes more than 0 s and at most 10m")
+    return seconds
+
+
+def _interval(text: str) -> float:
+    return max(0.0, duration(text))
+
+
+def _on_limit(text: str) -> str:
+    if text not in ("wait", "fail"):
+        raise typer.BadParameter("'wait' or 'fail'")
+    return text
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise typer.BadParameter("a whole number, 0 for all")
+    return int(text)
+
+
+def name(text: str) -> str:
+    """A project's name or id as typed. Raises `typer.BadParameter` when it is empty."""
+    if not text.strip():
+        raise typer.BadParameter("it is empty")
+    return text
+
+
+Project = Annotated[
+    str | None,
+    typer.Option("-p", "--project", parser=name, metavar="PROJECT", help="The project's id or name.", show_default=False),
+]
+ProjectArgument = Annotated[
+    str | None, typer.Argument(parser=name, metavar="[PROJECT]", help="A project's id or name.", show_default=False)
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        parser=_timeout,
+        metavar="DUR",
+        help="Total time of one call to the service (60s for writes, 20s for reads).",
+        show_default=False,
+    ),
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Then wait until the build is processed; the exit code is the verdict.")]
+Deadline = Annotated[
+    float | None,
+    typer.Option(parser=duration, metavar="DUR", help="Stop waiting after DUR (2h); the build goes on.", show_default=False),
+]
+Interval = Annotated[
+    float | None,
+    typer.Option(parser=_interval, metavar="DUR", help="Longest pause between two looks (5s to 30s).", show_default=False),
+]
+OnLimit = Annotated[
+    str | None,
+    typer.Option(
+        parser=_on_limit,
+        metavar="wait|fail",
+        help="When the window is closed: wait for it, or exit 49 at once.",
+        show_default=False,
+    ),
+]
+MaxWait = Annotated[
+    float | None,
+    typer.Option(parser=duration, metavar="DUR", help="Longest time to wait for windows (10m).", show_default=False),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the request, key redacted, and send nothing.")]
+Limit = Annotated[int | None, typer.Option(parser=_count, metavar="N", help="At most N (20), 0 for all.", show_default=False)]
+UploadIds = Annotated[list[str] | None, typer.Argument(metavar="[UPLOAD_ID]...", help="Builds' upload ids.", show_default=False)]

@@ -1,0 +1,106 @@
+"""What one run of the command needs, each part built on first use.
+
+A test gives its own environment, streams and clock; nothing in the program reads the process's own behind its back.
+"""
+
+import os
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING, TextIO
+
+from spcli.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from spcli.api import Api
+    from spcli.models import Secret
+    from spcli.output import Output
+    from spcli.settings import Settings
+    from spcli.state import State
+
+
+class Runtime:
+    """One run: environment, streams, clock; and, lazily, output, settings, state and api.
+
+    `profile`, `project` and `on_limit` are what the command line said; they are set before `settings` is first read.
+    """
+
+    def __init__(
+        self,
+        environ: dict[str, str],
+        *,
+        stdin: TextIO | None,
+        stdout: TextIO | None,
+        stderr: TextIO | None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.environ = environ
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        self.clock = clock or Clock()
+        self.profile: str | None = None
+        self.creates_profile = False
+        self.project: str | None = None
+        self.on_limit: str | None = None
+        self.timeout: float | None = None
+        self.door: Callable[[Sequence[str], Runtime], int] | None = None
+
+    @classmethod
+    def of_process(cls) -> "Runtime":
+        """The process's own environment and streams."""
+        return cls(dict(os.environ), stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr)
+
+    @cached_property
+    def output(self) -> "Output":
+        """The only writer."""
+        from spcli.output import Output
+
+        return Output(self.stdin, self.stdout, self.stderr, self.environ, self.clock)
+
+    @cached_property
+    def settings(self) -> "Settings":
+        """Flag over environment over profile over default. Raises `SpcliError` (config, usage)."""
+        from spcli.settings import Flags, resolve
+
+        flags = Flags(profile=self.profile, project=self.project, on_limit=self.on_limit)
+        settings = resolve(flags, self.environ, stdin=self.output.read_secret_stdin, create_profile=self.creates_profile)
+        for note in settings.notes:
+            self.output.note(note)
+        return settings
+
+    @cached_property
+    def state(self) -> "State":
+        """The database of windows, ledger and events; nothing is opened until it is asked."""
+        from spcli.state import State
+
+        return State(self.settings.state_dir, clock=self.clock, environ=self.environ, note=self.output.note)
+
+    @cached_property
+    def api(self) -> "Api":
+        """The service, with this profile's credentials. Raises `SpcliError` (config) when they are missing."""
+        user_id, key = self.settings.require_credentials()
+        self.output.secrets.append(key)
+        return self.api_for(user_id, key)
+
+    def api_for(self, user_id: str, key: "Secret") -> "Api":
+        """The service with these credentials."""
+        from spcli.api import Api
+        from spcli.transport import Transport
+
+        log = self.output.detail if self.output.verbose else None
+        transport = Transport(self.settings.base_url, clock=self.clock, environ=self.environ, log=log, secrets=(key,))
+        return Api(transport, user_id=user_id, key=key, clock=self.clock, timeout=self.timeout, log=self.output.detail)
+
+    def again(self, argv: "Sequence[str]", environ: dict[str, str], stdout: TextIO | None, stderr: TextIO | None) -> int:
+        """Another command line through the same door, with its own environment and streams; its exit code."""
+        if self.door is None:
+            raise RuntimeError("only a runtime that main() was given has a door")
+        return self.door(argv, Runtime(environ, stdin=None, stdout=stdout, stderr=stderr, clock=self.clock))
+
+    def close(self) -> None:
+        """Give back what was opened; parts that were never used are not touched."""
+        for part in ("api", "state"):
+            if part in self.__dict__:
+                self.__dict__.pop(part).close()

@@ -1,0 +1,1 @@
+"""A local Streampixel: `world` decides (pure, time is an argument), `server` speaks HTTP over it."""

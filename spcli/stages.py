@@ -1,0 +1,131 @@
+"""What the operator sees while a build is processed: the stages as a line that fills, and what holds it up.
+
+Typical times and causes: https://docs.streampixel.io, build lifecycle.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from spcli import waiting
+from spcli.errors import SpcliError
+from spcli.lifecycle import STAGES, UNUSUAL, is_final, stage_of
+from spcli.limited import duration
+from spcli.models import SUPPORT, Build, share_url
+from spcli.output.progress import stage_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spcli.runtime import Runtime
+
+DEADLINE = 2 * 3600.0
+
+
+class Limits(NamedTuple):
+    """How long to wait for a build and how often to look, in seconds; `None` for the usual."""
+
+    deadline: float | None = None
+    interval: float | None = None
+
+
+def asked(wait: bool, deadline: float | None, interval: float | None) -> Limits | None:
+    """The waiting that the options ask for. Raises `SpcliError` (usage) for options of a wait that is not asked for."""
+    if wait:
+        return Limits(deadline, interval)
+    if deadline is not None or interval is not None:
+        raise SpcliError("usage", "--deadline and --interval need --wait", hint="add --wait, or leave them out")
+    return None
+
+
+def announce(runtime: "Runtime", upload_id: str) -> None:
+    """The id of an accepted write, at once: whatever happens to the wait, it is not lost."""
+    output = runtime.output
+    if output.quiet and not output.json_mode:
+        output.result(None, bare=upload_id)
+    else:
+        output.announce(f"upload id: {upload_id}")
+
+
+def wait_shown(
+    runtime: "Runtime",
+    project_id: str,
+    upload_ids: tuple[str, ...],
+    limits: Limits,
+    *,
+    released: bool = False,
+    on_end: "Callable[[Runtime, waiting.Ended], None] | None" = None,
+) -> list[waiting.Ended]:
+    """`waiting.wait` with the progress shown, and `on_end` called for each build as it ends."""
+    deadline = DEADLINE if limits.deadline is None else limits.deadline
+    plan = waiting.Plan(project_id, upload_ids, deadline, limits.interval, released)
+    shown = _Shown(runtime, len(upload_ids) > 1)
+
+    def ended(one: waiting.Ended) -> None:
+        runtime.output.clear()
+        if on_end is not None:
+            on_end(runtime, one)
+
+    try:
+        return waiting.wait(runtime, plan, on_change=shown.look, on_end=ended)
+    finally:
+        runtime.output.clear()
+
+
+class _Shown:
+    """One line for each change and a heartbeat; on a terminal one line that moves. Each hint is given once."""
+
+    def __init__(self, runtime: "Runtime", several: bool) -> None:
+        self._output = runtime.output
+        self._clock = runtime.clock
+        self._scale = runtime.settings.scale
+        self._several = several
+        self._started = runtime.clock.mono()
+        self._hinted: set[tuple[str, str]] = set()
+
+    def look(self, build: Build, in_state: float) -> None:
+        """Show where the build stands, `in_state` seconds after it came there."""
+        name = f"{build.upload_id}  " if self._several else ""
+        if not is_final(build.state):
+            for hint in self._hints(build, in_state):
+                self._output.note(hint)
+        self._output.progress(name + position(build, self._scale), f"{duration(self._clock.mono() - self._started)} elapsed")
+
+    def _hints(self, build: Build, in_state: float) -> list[str]:
+        """What fits a stage that takes longer than usual, and whom to write to after hours; each is told once."""
+        stage, hints = stage_of(build.state), []
+        if stage is not None and in_state > stage.usual[1] * self._scale and in_state > 1:
+            hints.append(f"{stage.word} for {duration(in_state)} (usual: {usual(build.state, self._scale)}): {stage.trouble}")
+        if self._clock.mono() - self._started > UNUSUAL * self._scale:
+            ids = f"project id {build.project_id} and upload id {build.upload_id}"
+            hints.append(f"over two hours is unusual: write to {SUPPORT} with {ids}")
+        fresh = [hint for hint in hints if (build.upload_id, hint[:12]) not in self._hinted]
+        self._hinted |= {(build.upload_id, hint[:12]) for hint in fresh}
+        return fresh
+
+
+def position(build: Build, scale: float) -> str:
+    """The service's word for the build's state, with its place among the stages and how long the stage usually takes."""
+    word = build.status or "status unknown"
+    names = [stage.state for stage in STAGES]
+    if build.state in names:
+        return f"{stage_bar(names.index(build.state) + 1, len(names) + 1)} {word} (usual: {usual(build.state, scale)})"
+    return f"{stage_bar(len(names) + 1, len(names) + 1)} {word}" if build.state == "approved" else word
+
+
+def usual(state: str, scale: float) -> str:
+    """The documented range of a stage's time, in words."""
+    stage = stage_of(state)
+    least, most = (0.0, 0.0) if stage is None else stage.usual
+    if scale != 1:
+        return f"up to {most * scale:.1f}s here"
+    return f"under {duration(most)}" if not least else f"{duration(least)} to {duration(most)}"
+
+
+def verdict_lines(ended: waiting.Ended) -> list[str | tuple[str, str]]:
+    """What people read at the end of a wait: the verdict, and after a success where viewers go."""
+    build = ended.build
+    lines: list[str | tuple[str, str]] = [("status", build.status or "unknown")]
+    if ended.verdict in ("approved", "unobserved"):
+        lines.append(("share", share_url(build.project_id)))
+    if build.objection:
+        lines.append(("objection", build.objection))
+    return lines

@@ -1,0 +1,207 @@
+"""The ledger: one row for every write sent from here, durable before its first byte leaves.
+
+It is what a later run knows of an upload whose outcome was lost, and the only build history where the service has none.
+"""
+
+import sqlite3
+from typing import NamedTuple
+
+from spcli.clock import Clock, Instant
+from spcli.policy import BEAT_LIMIT
+from spcli.state.database import Database
+from spcli.state.owner import is_gone, is_running, owner
+
+YEAR = 366 * 86400.0
+PRUNED_AT_ONCE = 500
+OPEN_PHASES = "('sending', 'settling', 'unclear')"
+
+
+def account(origin: str, user_id: str) -> str:
+    """The account as it is stored: the user id only hashed."""
+    import hashlib
+
+    return hashlib.sha256(f"{origin}\0{user_id}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class NewAttempt(NamedTuple):
+    """A write about to be sent.
+
+    `url` is bare, `digest` the fingerprint of the whole URL; `baseline` holds the ids that were in the build list, `None` where
+    it could not be read; `note` says who and why.
+    """
+
+    action: str
+    origin: str
+    account: str
+    project_id: str
+    url: str | None
+    digest: str | None
+    upload_id: str | None
+    auto_release: bool | None
+    baseline: tuple[str, ...] | None
+    note: str | None
+
+
+class Attempt(NamedTuple):
+    """A write that was sent or is being sent.
+
+    `phase`: `sending`, `settling` (its process looks for evidence), `unclear` (given up), `done`, `refused`, `absent` (proven to
+    have done nothing), `unsent`. `accepted` is a 2xx without an id. `is_live` says that its process still handles it. `state` is the
+    build's state as last seen. Times are Unix seconds; `server_wall` is the call's begin by the server's clock.
+    """
+
+    id: int
+    action: str
+    project_id: str
+    url: str | None
+    digest: str | None
+    upload_id: str | None
+    auto_release: bool | None
+    baseline: tuple[str, ...] | None
+    note: str | None
+    phase: str
+    message: str | None
+    started: float
+    ended: float | None
+    server_wall: float | None
+    accepted: bool
+    state: str | None
+    is_live: bool
+
+
+class Ledger:
+    """Rows of the ledger; reads give nothing where the state can't be read."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def insert(self, connection: sqlite3.Connection, ticket: str, attempt: NewAttempt, now: Instant, timeout: float) -> int:
+        """The row of a call that is about to be sent, in the transaction that commits its window."""
+        import json
+
+        baseline = None if attempt.baseline is None else json.dumps(attempt.baseline)
+        live = now.wall + timeout + BEAT_LIMIT, now.mono + timeout + BEAT_LIMIT
+        values = (
+            ticket, attempt.action, attempt.origin, attempt.account, attempt.project_id, attempt.url, attempt.digest,
+            attempt.upload_id, attempt.auto_release, baseline, attempt.note, "sending", now.wall, *live, owner(),
+        )  # fmt: skip
+        row = connection.execute(
+            "INSERT INTO ledger (ticket, action, origin, account, project_id, url, digest, upload_id, auto_release, baseline, note,"
+            " phase, started, live_wall, live_mono, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            values,
+        )
+        self._prune(connection, now.wall)
+        return int(row.lastrowid or 0)
+
+    def _prune(self, connection: sqlite3.Connection, now: float) -> None:
+        """Forget rows older than a year, a few at each write."""
+        connection.execute(
+            "DELETE FROM ledger WHERE id IN (SELECT id FROM ledger WHERE started < ? LIMIT ?)", (now - YEAR, PRUNED_AT_ONCE)
+        )
+
+    def record(
+        self,
+        attempt_id: int,
+        phase: str,
+        *,
+        upload_id: str | None = None,
+        message: str | None = None,
+        server_wall: float | None = None,
+        accepted: bool = False,
+    ) -> None:
+        """What became of a write. A state that can't be written is noted: the row stays what it was, the safe side."""
+        now = self._clock.now()
+        live = (now.wall + 4 * BEAT_LIMIT, now.mono + 4 * BEAT_LIMIT) if phase == "settling" else (None, None)
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE ledger SET phase = ?, upload_id = coalesce(?, upload_id), message = coalesce(?, message),"
+                " server_wall = coalesce(?, server_wall), accepted = max(accepted, ?), ended = coalesce(ended, ?),"
+                " live_wall = ?, live_mono = ? WHERE id = ?",
+                (phase, upload_id, message and message[:500], server_wall, accepted, now.wall, *live, attempt_id),
+            )
+
+        self._database.attempt(work, durable=True)
+
+    def unsettled(
+        self, action: str, origin: str, who: str, project_id: str, *, url: str | None = None, upload_id: str | None = None
+    ) -> list[Attempt]:
+        """Writes whose outcome is unknown and that nobody handles any more, newest first; uploads match by bare URL."""
+        column, value = ("url", url) if action == "upload" else ("upload_id", upload_id)
+        rows = self._database.read(
+            f"SELECT * FROM ledger WHERE account = ? AND project_id = ? AND {column} = ? AND phase IN {OPEN_PHASES}"
+            " AND action = ? AND origin = ? ORDER BY id DESC",
+            (who, project_id, value, action, origin),
+        )
+        return [attempt for row in rows if not (attempt := self._attempt(row)).is_live]
+
+    def recent_upload(self, origin: str, who: str, project_id: str, url: str, within: float) -> Attempt | None:
+        """The newest registered upload of that bare URL in the last `within` seconds."""
+        now = self._clock.wall()
+        rows = self._database.read(
+            "SELECT * FROM ledger WHERE account = ? AND project_id = ? AND url = ? AND phase = 'done' AND action = 'upload'"
+            " AND origin = ? AND started BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
+            (who, project_id, url, origin, now - within, now),
+        )
+        return self._attempt(rows[0]) if rows else None
+
+    def taken_ids(self, origin: str, who: str, project_id: str) -> frozenset[str]:
+        """Upload ids that belong to attempts: never another one's build."""
+        rows = self._database.read(
+            "SELECT DISTINCT upload_id FROM ledger WHERE account = ? AND project_id = ? AND origin = ? AND upload_id IS NOT NULL",
+            (who, project_id, origin),
+        )
+        return frozenset(str(row["upload_id"]) for row in rows)
+
+    def sent_builds(self, origin: str, who: str, project_id: str, *, limit: int) -> list[Attempt]:
+        """Registered uploads, newest first."""
+        return self._done(origin, who, project_id, "action = 'upload'", limit)
+
+    def releases(self, origin: str, who: str, project_id: str, *, limit: int) -> list[Attempt]:
+        """What was put live from here, newest first: distributes, rollbacks, and uploads that release themselves."""
+        return self._done(origin, who, project_id, "(action <> 'upload' OR auto_release = 1)", limit)
+
+    def _done(self, origin: str, who: str, project_id: str, which: str, limit: int) -> list[Attempt]:
+        rows = self._database.read(
+            f"SELECT * FROM ledger WHERE account = ? AND project_id = ? AND origin = ? AND phase = 'done' AND {which}"
+            " ORDER BY id DESC LIMIT ?",
+            (who, project_id, origin, limit),
+        )
+        return [self._attempt(row) for row in rows]
+
+    def saw_build(self, upload_id: str, state: str) -> None:
+        """Remember a build's last seen state, for where the service tells none."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE ledger SET state = ? WHERE upload_id = ?", (state, upload_id))
+
+        if self._database.read("SELECT 1 FROM ledger WHERE upload_id = ? AND state IS NOT ? LIMIT 1", (upload_id, state)):
+            self._database.attempt(work)
+
+    def _attempt(self, row: sqlite3.Row) -> Attempt:
+        import json
+
+        try:
+            baseline = None if row["baseline"] is None else tuple(str(one) for one in json.loads(row["baseline"]))
+        except (ValueError, TypeError):
+            baseline = None
+        return Attempt(
+            row["id"], row["action"], row["project_id"], row["url"], row["digest"], row["upload_id"],
+            None if row["auto_release"] is None else bool(row["auto_release"]), baseline, row["note"], row["phase"],
+            row["message"], row["started"] or 0.0, row["ended"], row["server_wall"], bool(row["accepted"]), row["state"], self._is_live(row),
+        )  # fmt: skip
+
+    def _is_live(self, row: sqlite3.Row) -> bool:
+        """Whether the process that sent it still handles it: looked up where that is possible, else by its own deadline."""
+        if row["phase"] not in ("sending", "settling") or is_gone(row["owner"]):
+            return False
+        if is_running(row["owner"]):
+            return True
+        now = self._clock.now()
+        left = [
+            value - reading
+            for value, reading in ((row["live_wall"], now.wall), (row["live_mono"], now.mono))
+            if isinstance(value, (int, float))
+        ]
+        return any(0 < one <= 700 for one in left)

@@ -1,0 +1,167 @@
+"""Ranged GETs from the host where a build lies, over the same bounded connections as calls to the API, and nothing else of theirs.
+
+Never HEAD: a presigned URL is signed for one method, and S3 answers 403 to any other. No key, no cookies, no redirects.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from spcli import __version__
+from spcli.clock import Clock
+from spcli.errors import SpcliError, Unclear
+from spcli.models import bare_url
+from spcli.request import Origin, parse_origin
+
+if TYPE_CHECKING:
+    import httpx
+
+    from spcli.exchange import Answer
+    from spcli.network import Wire
+
+WHOLE_LIMIT = 64 * 1024
+"""Bytes read of an answer that is not a part: one without ranges sends gigabytes."""
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})", re.IGNORECASE)
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+
+
+class Part(NamedTuple):
+    """An answer to a ranged GET.
+
+    `status` is 206 only when the part is the one asked for; a 206 that is something else has `is_other`. `size` is the whole
+    file's, `None` when it is not told. `is_whole`: `body` is all of it.
+    """
+
+    status: int
+    body: bytes
+    size: int | None
+    content_type: str
+    location: str | None
+    etag: str | None
+    is_whole: bool
+    is_other: bool
+
+
+class Storage:
+    """One file on a storage host. Not for several threads at once.
+
+    Args:
+        url: an http(s) URL, its query perhaps a signature: it goes out byte for byte and is shown nowhere.
+        deadline: reading of `clock.mono()` by which everything is over.
+        log: receives the lines of `-v`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock,
+        environ: Mapping[str, str],
+        deadline: float,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        self._shown = bare_url(url)
+        self._target = request_target(url)
+        self._origin: Origin = parse_origin(url)
+        self._clock = clock
+        self._environ = environ
+        self._deadline = deadline
+        self._log = log
+        self._connection: tuple[Wire, httpx.Client] | None = None
+        self._is_proxied = False
+
+    @property
+    def address(self) -> str:
+        """The host's address as it was reached; empty before, and behind a proxy."""
+        return "" if self._connection is None or self._is_proxied else self._connection[0].address
+
+    def get(self, first: int, last: int) -> Part:
+        """Bytes `first` to `last`, both included.
+
+        Raises:
+            NotSent, Unclear: the host could not be reached, or gave no usable answer in time.
+            SpcliError: `config`, for a proxy or CA variable that can't be used.
+        """
+        is_reused = self._connection is not None
+        answer = self._answer(first, last)
+        if isinstance(answer, SpcliError) and is_reused:
+            # A kept connection may have been closed while the last answer was judged.
+            answer = self._answer(first, last)
+        if isinstance(answer, SpcliError):
+            raise answer
+        if answer.status < 200:
+            raise Unclear(f"HTTP {answer.status} where an answer was expected")
+        if answer.status == 407 and self._is_proxied:
+            from spcli.exchange import proxy_login_missing
+
+            raise proxy_login_missing()
+        return part_of(answer, first, last)
+
+    def close(self) -> None:
+        """Close the connection, if any."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection[1].close()
+
+    def _answer(self, first: int, last: int) -> "Answer | SpcliError":
+        from spcli.exchange import Exchange
+        from spcli.network import build_get, fetch
+
+        exchange = Exchange(self._origin.where, clock=self._clock, deadline=self._deadline, gate=None)
+        wire, client = self._connected()
+        wire.begin(exchange)
+        request = build_get(self._origin, self._target, _fields(first, last))
+        answer = fetch(client, request, exchange, limit=max(WHOLE_LIMIT, last - first + 1))
+        if self._log is not None:
+            told = "no answer" if isinstance(answer, SpcliError) else f"{answer.status} {len(answer.body)} bytes"
+            self._log(f"> GET {self._shown} bytes {first}-{last} < {told}")
+        return answer
+
+    def _connected(self) -> "tuple[Wire, httpx.Client]":
+        if self._connection is None:
+            from spcli.network import Wire, open_client
+            from spcli.proxies import proxy_for
+            from spcli.trust import tls_context
+
+            origin = self._origin
+            proxy = proxy_for(origin.scheme, origin.host, origin.port, self._environ)
+            needs_tls = "https" in (origin.scheme, proxy and proxy.scheme)
+            wire = Wire(tls=tls_context(self._environ) if needs_tls else None, proxy=proxy)
+            self._connection, self._is_proxied = (wire, open_client(wire)), proxy is not None
+        return self._connection
+
+
+def request_target(url: str) -> bytes:
+    """Path and query as they were written; only what cannot stand in a request is percent-encoded."""
+    from urllib.parse import quote
+
+    rest = url.split("#", 1)[0].partition("://")[2]
+    path = rest[len(re.split(r"[/?]", rest, maxsplit=1)[0]) :]
+    return quote(path if path.startswith("/") else f"/{path}", safe=_PRINTABLE, errors="replace").encode("ascii")
+
+
+def _fields(first: int, last: int) -> dict[str, str]:
+    # A compressed answer would have other offsets than the file.
+    return {
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "Connection": "keep-alive",
+        "Range": f"bytes={first}-{last}",
+        "User-Agent": f"streampixel-cli/{__version__}",
+    }
+
+
+def part_of(answer: "Answer", first: int, last: int) -> Part:
+    """What an answer to `Range: bytes=first-last` holds."""
+    found = _CONTENT_RANGE.fullmatch((answer.value("content-range") or "").strip()) if answer.status == 206 else None
+    length = (answer.value("content-length") or "").strip()
+    size = int(length) if answer.status == 200 and length.isascii() and length.isdigit() and len(length) < 20 else None
+    is_other = answer.status == 206
+    if found is not None:
+        begins, ends, size = (int(number) for number in found.groups())
+        is_other = begins != first or ends != min(last, size - 1) or len(answer.body) != ends - begins + 1
+    is_whole = answer.status == 200 and not (answer.cut or answer.oversized) and size in (None, len(answer.body))
+    return Part(
+        answer.status, answer.body, size, answer.value("content-type") or "", answer.value("location"), answer.value("etag"),
+        is_whole, is_other,
+    )  # fmt: skip

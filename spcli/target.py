@@ -1,0 +1,78 @@
+"""Which project, which build: what the user named, looked up at the service where a name needs it."""
+
+from typing import TYPE_CHECKING
+
+from spcli.errors import SpcliError
+from spcli.models import Project
+
+if TYPE_CHECKING:
+    from spcli.runtime import Runtime
+
+CANDIDATES = 10
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` is an id of the service's form: 24 hex digits. It is not looked up."""
+    return len(text) == 24 and all(digit in "0123456789abcdefABCDEF" for digit in text)
+
+
+def project_id(runtime: "Runtime", named: str | None = None) -> str:
+    """The project's id: `named`, else the setting, else the account's only project.
+
+    Raises:
+        SpcliError: `no-target`, with the candidates; whatever reading the project list raises.
+    """
+    wanted = named if named is not None else runtime.settings.project
+    if wanted is not None and is_id(wanted.strip()):
+        return wanted.strip().lower()
+    projects = list_projects(runtime)
+    return (only(projects) if wanted is None else matching(projects, wanted.strip())).id
+
+
+def list_projects(runtime: "Runtime") -> list[Project]:
+    """Every project, remembered for completion."""
+    projects = runtime.api.projects()
+    named = [(project.id, project.name or "") for project in projects]
+    runtime.state.remember_projects(runtime.settings.base_url, runtime.api.user_id, named)
+    return projects
+
+
+def only(projects: list[Project]) -> Project:
+    """The account's one project. Raises `SpcliError` (no-target) where there are several, or none."""
+    if len(projects) == 1:
+        return projects[0]
+    if not projects:
+        raise SpcliError(
+            "no-target", "the account has no project", hint="create one in the dashboard: https://dashboard.streampixel.io"
+        )
+    raise SpcliError(
+        "no-target",
+        f"no project is named, and the account has {len(projects)}",
+        hint=f"name one with -p, or choose a default: spcli projects use PROJECT\n{candidates(projects)}",
+    )
+
+
+def matching(projects: list[Project], wanted: str) -> Project:
+    """The project called `wanted`: exact name, then any case, then a prefix that only one name has."""
+    folded = wanted.casefold()
+    names = [(project, (project.name or "").strip()) for project in projects]
+    for found in (
+        [project for project, name in names if name == wanted or project.id == wanted],
+        [project for project, name in names if name.casefold() == folded],
+        [project for project, name in names if folded and name.casefold().startswith(folded)],
+    ):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise SpcliError(
+                "no-target", f"{len(found)} projects are called {wanted!r}", hint=f"use the id:\n{candidates(found)}"
+            )
+    hint = f"the account's projects:\n{candidates(projects)}" if projects else "the account has no project"
+    raise SpcliError("no-target", f"no project is called {wanted!r}", hint=hint)
+
+
+def candidates(projects: list[Project]) -> str:
+    """Ids and names to choose from, one a line."""
+    lines = [f"{project.id}  {project.name or ''}".rstrip() for project in projects[:CANDIDATES]]
+    more = len(projects) - CANDIDATES
+    return "\n".join([*lines, *([f"and {more} more: spcli projects list"] if more > 0 else [])])

@@ -1,0 +1,224 @@
+"""One HTTP call to the service: send, bound, classify, redact.
+
+Every failure comes out as `NotSent`, `Refused` or `Unclear`: whether a write may be repeated hangs on which of them it is.
+httpx itself is loaded by `network`, on the first call.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from spcli.clock import Clock
+from spcli.errors import Refused, SpcliError, Unclear
+from spcli.models import Secret
+from spcli.transport.request import Call, Origin, parse_origin, shown
+from spcli.transport.response import error_text, http_date, masked, parse_json, plain_message, retry_after_hint
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+
+    from spcli.transport.exchange import Answer, Exchange
+    from spcli.transport.network import Wire
+    from spcli.transport.proxies import Proxy
+
+__all__ = ["Call", "Reply", "Transport", "plain_message", "retry_after_hint"]
+
+
+class Reply(NamedTuple):
+    """A 2xx answer.
+
+    `data` is the parsed JSON, `None` when the body is empty or not `readable` (cut short, not JSON, too large, compressed).
+    `size` counts body bytes received; `server_wall` is the `Date` header as Unix time; `headers` and `body` are as they came.
+    `cut` tells an unreadable body that the network cut short: a read may be tried again.
+    """
+
+    status: int
+    data: object
+    readable: bool
+    size: int
+    server_wall: float | None
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    cut: bool = False
+
+
+class Transport:
+    """Sends calls to one base URL. Not for several threads at once.
+
+    Args:
+        base_url: `https://host/prefix`, or http on this machine.
+        environ: where proxies and CA certificates are named.
+        log: receives the lines of `-v`; without it none are made.
+        secrets: replaced by stars wherever a message or log line would show them.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        clock: Clock,
+        environ: Mapping[str, str],
+        log: Callable[[str], None] | None = None,
+        secrets: Sequence[Secret] = (),
+    ) -> None:
+        self._base_url = base_url
+        self._clock = clock
+        self._environ = environ
+        self._log = log
+        self._secrets = tuple(secrets)
+        self._route: tuple[Origin, Proxy | None, ssl.SSLContext | None] | None = None
+        self._kept: tuple[Wire, httpx.Client] | None = None
+
+    def send(
+        self,
+        call: Call,
+        *,
+        deadline: float,
+        fresh: bool = False,
+        on_first_byte: Callable[[], None] | None = None,
+    ) -> Reply:
+        """Send `call` and return its 2xx answer.
+
+        Args:
+            deadline: reading of `clock.mono()` by which everything is over, name look-up to last body byte.
+            fresh: use a connection of its own, closed afterwards (writes: on a kept one a stale connection looks like a lost
+                answer).
+            on_first_byte: called right before the first byte leaves. What it raises comes out, and nothing is sent.
+
+        Raises:
+            NotSent: nothing reached the service.
+            Refused: it answered with 300 or more. Redirects are never followed: their target would get the key.
+            Unclear: bytes had left, and no status came back.
+            SpcliError: `config`, for a base URL, proxy or CA variable that can't be used.
+        """
+        route = self._find_route()
+        if self._log is not None:
+            self._note(f"> {shown(call)}")
+        started = self._clock.mono()
+        outcome = self._exchange(call, route[0], deadline, fresh, on_first_byte)
+        milliseconds = round((self._clock.mono() - started) * 1000)
+        if isinstance(outcome, SpcliError):
+            self._note(f"< {'no answer' if isinstance(outcome, Unclear) else 'nothing sent'} {milliseconds} ms")
+            raise self._redacted(outcome) from None
+        self._note(f"< {outcome.status} {len(outcome.body)} bytes {milliseconds} ms")
+        return self._judge(outcome, proxied=route[1] is not None)
+
+    def close(self) -> None:
+        """Close the kept connection, if any. A later `send` opens another."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept[1].close()
+
+    def _find_route(self) -> "tuple[Origin, Proxy | None, ssl.SSLContext | None]":
+        if self._route is None:
+            from spcli.transport.proxies import proxy_for
+
+            origin = parse_origin(self._base_url)
+            proxy = proxy_for(origin.scheme, origin.host, origin.port, self._environ)
+            self._route = (origin, proxy, self._tls("https" in (origin.scheme, proxy and proxy.scheme)))
+        return self._route
+
+    def _tls(self, needed: bool) -> "ssl.SSLContext | None":
+        if not needed:
+            return None
+        from spcli.transport.trust import tls_context
+
+        return tls_context(self._environ)
+
+    def _exchange(
+        self, call: Call, origin: Origin, deadline: float, fresh: bool, gate: Callable[[], None] | None
+    ) -> "Answer | SpcliError":
+        from spcli.transport.exchange import Exchange
+        from spcli.transport.network import build_request, fetch
+
+        exchange = Exchange(origin.where, clock=self._clock, deadline=deadline, gate=gate)
+        _, client = self._connection(fresh, exchange)
+        try:
+            return fetch(client, build_request(call, origin, fresh), exchange)
+        finally:
+            if fresh:
+                client.close()
+
+    def _connection(self, fresh: bool, exchange: "Exchange") -> "tuple[Wire, httpx.Client]":
+        connection = None if fresh else self._kept
+        if connection is None:
+            connection = self._new_connection()
+        if not fresh:
+            self._kept = connection
+        connection[0].begin(exchange)
+        return connection
+
+    def _new_connection(self) -> "tuple[Wire, httpx.Client]":
+        from spcli.transport.network import Wire, open_client
+
+        _, proxy, tls = self._find_route()
+        wire = Wire(tls=tls, proxy=proxy)
+        return wire, open_client(wire)
+
+    def _judge(self, answer: "Answer", *, proxied: bool) -> Reply:
+        if 200 <= answer.status < 300:
+            return _reply(answer)
+        if answer.status < 200:
+            raise Unclear(f"HTTP {answer.status} where an answer was expected")
+        if answer.status == 407 and proxied:
+            from spcli.transport.exchange import proxy_login_missing
+
+            raise proxy_login_missing()
+        raise self._refused(answer)
+
+    def _refused(self, answer: "Answer") -> Refused:
+        if answer.status < 400:
+            return self._redirected(answer)
+        # Before any excerpt is cut, or half a key could be left at its end.
+        text = "" if _is_encoded(answer) else answer.body.decode("utf-8", "surrogateescape")
+        body = masked(text, self._secrets).encode("utf-8", "surrogateescape")
+        message, documented = error_text(answer.status, body, answer.value("content-type"))
+        hinted = retry_after_hint(answer.values("retry-after"), _server_wall(answer), self._clock.wall())
+        return Refused(answer.status, masked(message, self._secrets), documented=documented, hinted=hinted)
+
+    def _redirected(self, answer: "Answer") -> Refused:
+        host = _location_host(answer.value("location"))
+        target = f"to {masked(host, self._secrets)}" if host else "elsewhere"
+        error = Refused(answer.status, f"HTTP {answer.status}: the service redirects {target}", documented=False)
+        error.hint = "redirects are never followed, because they would carry the key along; check the base URL"
+        return error
+
+    def _redacted(self, error: SpcliError) -> SpcliError:
+        error.message = masked(error.message, self._secrets)
+        error.args = (error.message,)
+        return error
+
+    def _note(self, line: str) -> None:
+        if self._log is not None:
+            self._log(masked(line, self._secrets))
+
+
+def _reply(answer: "Answer") -> Reply:
+    data: object = None
+    readable = not (answer.cut or answer.oversized or _is_encoded(answer))
+    if readable and answer.body:
+        try:
+            data = parse_json(answer.body)
+        except ValueError:
+            readable = False
+    size = len(answer.body)
+    return Reply(answer.status, data, readable, size, _server_wall(answer), answer.headers, answer.body, answer.cut)
+
+
+def _is_encoded(answer: "Answer") -> bool:
+    return any(value.strip().lower() not in ("", "identity") for value in answer.values("content-encoding"))
+
+
+def _server_wall(answer: "Answer") -> float | None:
+    text = answer.value("date")
+    return None if text is None else http_date(text)
+
+
+def _location_host(location: str | None) -> str | None:
+    from urllib.parse import urlsplit
+
+    try:
+        return urlsplit(location or "").hostname
+    except ValueError:
+        return None

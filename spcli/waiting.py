@@ -1,0 +1,208 @@
+"""Waiting for builds: poll the build list, or live on received events, until every build has come to an end.
+
+A failed poll is never a verdict. Sources: https://docs.streampixel.io, build lifecycle (states, typical times) and the service's
+advice on polling.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from spcli import evidence, policy
+from spcli.errors import NotSent, Outcome, Refused, SpcliError, Unclear
+from spcli.lifecycle import Watch, is_final, rank, state_of
+from spcli.models import Build, dashboard_url
+
+if TYPE_CHECKING:
+    from spcli.api import ProjectPage
+    from spcli.runtime import Runtime
+    from spcli.state import Event
+
+UNLISTED = 60.0
+STALE_GRACE = 180.0
+Verdict = Literal["approved", "unobserved", "rejected", "deadline", "unreadable", "no-target"]
+_WORST_FIRST: tuple[Verdict, ...] = ("rejected", "unreadable", "deadline", "no-target")
+
+
+class Plan(NamedTuple):
+    """What to wait for. `deadline` and `interval` are seconds; `released` says that a distribute was just triggered."""
+
+    project_id: str
+    upload_ids: tuple[str, ...]
+    deadline: float
+    interval: float | None = None
+    released: bool = False
+
+
+class Ended(NamedTuple):
+    """One build and how waiting for it ended."""
+
+    build: Build
+    verdict: Verdict
+
+
+def wait(
+    runtime: "Runtime", plan: Plan, *, on_change: Callable[[Build, float], None], on_end: Callable[[Ended], None]
+) -> list[Ended]:
+    """Wait for all builds of the plan.
+
+    Args:
+        on_change: called with a build whose state changed, and again at each look, with the seconds it has been in that state.
+        on_end: called once for each build, as it ends.
+
+    Raises:
+        Refused: 401, 403 or 404 from the service end a wait with their own code.
+    """
+    return _Wait(runtime, plan, on_change, on_end).run()
+
+
+class _Wait:
+    def __init__(
+        self, runtime: "Runtime", plan: Plan, on_change: Callable[[Build, float], None], on_end: Callable[[Ended], None]
+    ) -> None:
+        self._runtime = runtime
+        self._clock = runtime.clock
+        self._plan = plan
+        self._on_change = on_change
+        self._on_end = on_end
+        self._scale = runtime.settings.scale
+        self._started = runtime.clock.mono()
+        self._failures = 0
+        self._has_list: bool | None = None
+        self._had_event = False
+        grace = max(STALE_GRACE * self._scale, min(STALE_GRACE, 2.0))
+        self._pending = {upload_id: _Seen(Watch(plan.released, grace)) for upload_id in plan.upload_ids}
+        self._ended: list[Ended] = []
+
+    def run(self) -> list[Ended]:
+        while self._pending:
+            self._look()
+            elapsed = self._clock.mono() - self._started
+            if not self._pending:
+                break
+            if elapsed >= self._plan.deadline:
+                self._close("unreadable" if self._has_list is False and not self._had_event else "deadline")
+                break
+            pause = policy.poll_pause(
+                elapsed, self._clock.chance(), longest=self._plan.interval, failures=self._failures, scale=self._scale
+            )
+            self._clock.sleep(min(pause, self._plan.deadline - elapsed))
+        return self._ended
+
+    def _look(self) -> None:
+        try:
+            page = self._page()
+        except (NotSent, Unclear, Refused, SpcliError) as failure:
+            if failure.kind not in ("network", "http-5xx", "rate-limited", "protocol"):
+                raise
+            self._failures += 1
+            self._runtime.output.detail(f"could not read the build list: {failure.message}")
+            return
+        self._failures = 0
+        if page.builds is None:
+            self._has_list = False
+            self._look_at_events()
+        else:
+            self._has_list = True
+            self._look_at_list(page.builds)
+
+    def _page(self) -> "ProjectPage":
+        """The project; a 404 is only believed to be a missing list if the project list knows the id."""
+        if self._has_list is not True:
+            return self._runtime.api.project(self._plan.project_id)
+        return self._runtime.api.glance(self._plan.project_id, evidence.LOOK * 2)
+
+    def _look_at_list(self, builds: list[Build]) -> None:
+        listed = {build.upload_id: build for build in builds}
+        for upload_id in list(self._pending):
+            build = listed.get(upload_id)
+            if build is not None:
+                self._saw(upload_id, build)
+            elif self._clock.mono() - self._started >= max(UNLISTED * self._scale, min(UNLISTED, 2.0)):
+                self._end(upload_id, self._build(upload_id), "no-target")
+
+    def _look_at_events(self) -> None:
+        """Without a list the received events are all there is; with nobody receiving, nothing will ever come."""
+        for upload_id in list(self._pending):
+            events = self._runtime.state.events(upload_id=upload_id)
+            if events:
+                self._had_event = True
+                newest = max(events, key=lambda event: (event.timestamp or "", rank(state_of(event.status))))
+                self._saw(upload_id, build_of(newest))
+        if self._pending and not self._runtime.state.listener_alive():
+            self._close("unreadable")
+
+    def _saw(self, upload_id: str, build: Build) -> None:
+        seen, now = self._pending[upload_id], self._clock.mono()
+        if seen.build is None or build.status != seen.build.status:
+            seen.since = now
+        seen.build, seen.watch = build, seen.watch.seen(build.state)
+        self._on_change(build, now - seen.since)
+        verdict = seen.watch.verdict(build.state, now - self._started)
+        if verdict != "progress":
+            self._end(upload_id, build, verdict)
+
+    def _build(self, upload_id: str) -> Build:
+        """The build as last seen, or as little as its id."""
+        return self._pending[upload_id].build or Build(
+            upload_id, self._plan.project_id, None, "unknown", None, None, None, "local"
+        )
+
+    def _close(self, verdict: Verdict) -> None:
+        for upload_id in list(self._pending):
+            self._end(upload_id, self._build(upload_id), verdict)
+
+    def _end(self, upload_id: str, build: Build, verdict: Verdict) -> None:
+        del self._pending[upload_id]
+        ended = Ended(build, verdict)
+        self._ended.append(ended)
+        if is_final(build.state):
+            self._runtime.state.saw_build(build.upload_id, build.state)
+        self._on_end(ended)
+
+
+class _Seen:
+    """One build while it is waited for; `since` is when its present state was first seen (`Clock.mono`)."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.build: Build | None = None
+        self.since = 0.0
+
+
+def build_of(event: "Event") -> Build:
+    """The build as a received event tells it."""
+    return Build(
+        event.upload_id or "", event.project_id or "", event.status, state_of(event.status), event.file_url, event.timestamp,
+        event.objection, "webhook",
+    )  # fmt: skip
+
+
+def failure_of(ended: list[Ended], project_id: str, outcome: Outcome | None) -> SpcliError | None:
+    """The error that a wait ends with: a rejection counts most, then an unreadable status, a deadline, an unlisted id."""
+    for verdict in _WORST_FIRST:
+        worst = next((one for one in ended if one.verdict == verdict), None)
+        if worst is not None:
+            message, hint = _words(worst, project_id)
+            return SpcliError(verdict, message, hint=hint, outcome=outcome, upload_id=worst.build.upload_id)
+    return None
+
+
+def _words(ended: Ended, project_id: str) -> tuple[str, str]:
+    build, again = ended.build, f"spcli builds wait {ended.build.upload_id}"
+    page = dashboard_url(project_id)
+    if ended.verdict == "rejected":
+        return (
+            build.objection or "the build was rejected; no reason given",
+            f"mend the build and upload it again; its page: {page}",
+        )
+    if ended.verdict == "deadline":
+        return f"the deadline passed while the build was {build.status or 'not yet listed'}; it goes on", f"{again} waits on"
+    if ended.verdict == "unreadable":
+        return (
+            "this service does not tell a build's status",
+            f"see {page}, or let `spcli webhooks listen` receive the build's events while you wait",
+        )
+    return (
+        f"the project's build list does not show {build.upload_id}",
+        f"is it a build of project {project_id}? `spcli builds` lists them",
+    )

@@ -1,0 +1,153 @@
+"""`spcli projects`, in both generations of the service."""
+
+from typing import Any
+
+import pytest
+
+from spcli.sandbox.seeds import CONFIGURATOR_EU, INACTIVE, MAIN, OTHER, SHOWROOM, TOKYO
+from tests.front import Front
+
+GENERATIONS = ("paged", "status")
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_list_prints_every_project_id_in_json(spcli: Front, service: Any, generation: str) -> None:
+    service(generation=generation)
+    listed = spcli("projects", "list", "--json")
+    assert listed.code == 0, listed
+    assert [project["id"] for project in listed.json] == [project.id for project in MAIN.projects]
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_list_speaks_of_state_alike_in_both_generations(spcli: Front, service: Any, generation: str) -> None:
+    service(generation=generation)
+    by_name = {project["name"]: project for project in spcli("projects", "list", "--json").json}
+    assert by_name[SHOWROOM.name]["status"] == "active"
+    assert by_name[INACTIVE.name]["status"] == "inactive"
+
+
+def test_list_fetches_all_pages_on_one_connection(spcli: Front, service: Any) -> None:
+    server = service()
+    server.world.max_limit = 2
+    listed = spcli("projects", "list", "--json", "-v")
+    assert [project["id"] for project in listed.json] == [project.id for project in MAIN.projects]
+    assert [dict(record.query)["page"] for record in server.requests] == ["1", "2", "3"]
+
+
+def test_list_in_a_pipe_is_aligned_and_nothing_is_cut(spcli: Front, service: Any) -> None:
+    service()
+    listed = spcli("projects", "list", env={"COLUMNS": "20"})
+    lines = listed.out.splitlines()
+    assert lines[0].split() == ["ID", "NAME", "STATUS", "REGION", "SUBSCRIPTION"]
+    assert any(TOKYO.id in line and TOKYO.name in line for line in lines)
+    assert "\x1b" not in listed.out
+
+
+def test_list_quietly_prints_bare_ids(spcli: Front, service: Any) -> None:
+    service()
+    listed = spcli("projects", "list", "-q")
+    assert listed.out.split() == [project.id for project in MAIN.projects]
+    assert listed.err == ""
+
+
+def test_key_is_sent_in_both_spellings_and_with_the_user_id(spcli: Front, service: Any) -> None:
+    server = service()
+    spcli("projects", "list")
+    query = dict(server.requests[0].query)
+    assert (query["userId"], query["apikey"], query["apiKey"]) == (MAIN.user_id, MAIN.api_key, MAIN.api_key)
+
+
+@pytest.mark.parametrize("named", [SHOWROOM.id, "Showroom Demo", "showroom demo", "show", SHOWROOM.id.upper()])
+def test_show_takes_id_name_any_case_and_prefix(spcli: Front, service: Any, named: str) -> None:
+    service(project=None)
+    shown = spcli("projects", "show", named, "--json")
+    assert shown.code == 0, shown
+    assert shown.json["id"] == SHOWROOM.id
+    assert (shown.json["liveUsers"], shown.json["queuedUsers"]) == (7, 2)
+    assert shown.json["shareUrl"] == f"https://share.streampixel.io/{SHOWROOM.id}"
+
+
+def test_an_ambiguous_prefix_names_the_candidates(spcli: Front, service: Any) -> None:
+    service(project=None)
+    shown = spcli("projects", "show", "configurator", "--json")
+    assert (shown.code, shown.error["kind"], shown.out) == (13, "no-target", "")
+    assert CONFIGURATOR_EU.id in shown.error["hint"]
+    assert "Configurator APAC" in shown.error["hint"]
+
+
+def test_an_unknown_name_is_no_target_and_lists_what_there_is(spcli: Front, service: Any) -> None:
+    service(project=None)
+    shown = spcli("projects", "show", "nosuch")
+    assert shown.code == 13
+    assert SHOWROOM.name in shown.err
+
+
+def test_an_id_is_not_looked_up(spcli: Front, service: Any) -> None:
+    server = service(project=None)
+    spcli("projects", "show", SHOWROOM.id)
+    assert [record.path for record in server.requests] == [f"/projects/{SHOWROOM.id}"]
+
+
+def test_the_only_project_of_an_account_needs_no_name(spcli: Front, service: Any) -> None:
+    service(project=None)
+    shown = spcli("projects", "show", "--json", env={"STREAMPIXEL_API_KEY": OTHER.api_key, "STREAMPIXEL_USER_ID": OTHER.user_id})
+    assert shown.json["id"] == OTHER.projects[0].id
+
+
+def test_several_projects_and_none_named_is_no_target(spcli: Front, service: Any) -> None:
+    service(project=None)
+    shown = spcli("projects", "show")
+    assert shown.code == 13
+    assert "spcli projects use" in shown.err
+
+
+def test_show_in_the_newest_generation_tells_what_the_list_knows(spcli: Front, service: Any) -> None:
+    service(generation="status")
+    shown = spcli("projects", "show", "--json")
+    assert shown.code == 0, shown
+    assert (shown.json["name"], shown.json["builds"], shown.json["liveUsers"]) == (SHOWROOM.name, None, None)
+
+
+def test_a_wrong_id_is_the_servers_404_and_not_a_missing_endpoint(spcli: Front, service: Any) -> None:
+    service(generation="status")
+    shown = spcli("projects", "show", "0" * 24, "--json")
+    assert (shown.code, shown.error["kind"], shown.error["status"]) == (44, "http-404", 404)
+
+
+def test_another_accounts_project_is_the_servers_word(spcli: Front, service: Any) -> None:
+    service()
+    shown = spcli("projects", "show", OTHER.projects[0].id)
+    assert shown.code == 43
+    assert shown.err.startswith("Forbidden: project does not belong to this user\n")
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_stats_counts_users_in_both_generations(spcli: Front, service: Any, generation: str) -> None:
+    service(generation=generation)
+    stats = spcli("projects", "stats", "--json").json
+    assert {key: stats[key] for key in ("projectId", "liveUsers", "queuedUsers")} == {
+        "projectId": SHOWROOM.id,
+        "liveUsers": 7,
+        "queuedUsers": 2,
+    }
+    assert stats["at"].endswith("Z")
+
+
+def test_stats_fall_back_to_the_projects_own_counts(spcli: Front, service: Any) -> None:
+    server = service(faults=("stats:404x*",))
+    assert spcli("projects", "stats", "--json").json["liveUsers"] == 7
+    assert [record.path.split("/")[2] for record in server.requests] == ["userStats", SHOWROOM.id]
+
+
+def test_use_remembers_the_project_in_the_profile(spcli: Front, service: Any) -> None:
+    service(project=None)
+    used = spcli("projects", "use", "show")
+    assert used.code == 0, used
+    assert spcli("config", "get", "project", "-q").out.strip() == SHOWROOM.id
+    assert spcli("projects", "show", "--json").json["id"] == SHOWROOM.id
+
+
+def test_project_named_twice_differently_is_a_usage_error(spcli: Front, service: Any) -> None:
+    server = service()
+    assert spcli("projects", "show", SHOWROOM.id, "-p", TOKYO.id).code == 2
+    assert server.requests == []
