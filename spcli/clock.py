@@ -3,7 +3,6 @@
 Everything else receives a `Clock`, so that tests replace waiting with arithmetic.
 """
 
-import random
 import time
 from typing import NamedTuple
 
@@ -45,4 +44,6 @@ class Clock:
 
     def chance(self) -> float:
         """A random number in [0, 1), for jitter."""
+        import random
+
         return random.random()

@@ -57,15 +57,8 @@ def wait_shown(
     """`waiting.wait` with the progress shown, and `on_end` called for each build as it ends."""
     deadline = DEADLINE if limits.deadline is None else limits.deadline
     plan = waiting.Plan(project_id, upload_ids, deadline, limits.interval, released)
-    shown = _Shown(runtime, len(upload_ids) > 1)
-
-    def ended(one: waiting.Ended) -> None:
-        runtime.output.clear()
-        if on_end is not None:
-            on_end(runtime, one)
-
     try:
-        return waiting.wait(runtime, plan, on_change=shown.look, on_end=ended)
+        return waiting.wait(runtime, plan, _Shown(runtime, len(upload_ids) > 1, on_end))
     finally:
         runtime.output.clear()
 
@@ -73,21 +66,51 @@ def wait_shown(
 class _Shown:
     """One line for each change and a heartbeat; on a terminal one line that moves. Each hint is given once."""
 
-    def __init__(self, runtime: "Runtime", several: bool) -> None:
+    def __init__(self, runtime: "Runtime", several: bool, on_end: "Callable[[Runtime, waiting.Ended], None] | None") -> None:
+        self._runtime = runtime
         self._output = runtime.output
         self._clock = runtime.clock
         self._scale = runtime.settings.scale
         self._several = several
-        self._started = runtime.clock.mono()
+        self._on_end = on_end
+        self._started = self._told_at = runtime.clock.mono()
+        self._where: dict[str, str] = {}
         self._hinted: set[tuple[str, str]] = set()
 
-    def look(self, build: Build, in_state: float) -> None:
-        """Show where the build stands, `in_state` seconds after it came there."""
-        name = f"{build.upload_id}  " if self._several else ""
+    def looked(self, build: Build, in_state: float) -> None:
+        """Remember where the build stands, and tell it when it has moved."""
+        line = (f"{build.upload_id}  " if self._several else "") + position(build, self._scale)
         if not is_final(build.state):
             for hint in self._hints(build, in_state):
                 self._output.note(hint)
-        self._output.progress(name + position(build, self._scale), f"{duration(self._clock.mono() - self._started)} elapsed")
+        if self._where.get(build.upload_id) != line and not self._output.live:
+            self._tell(line)
+        self._where[build.upload_id] = line
+
+    def ticked(self) -> None:
+        """Redraw the moving line; elsewhere show once a minute that we are still here."""
+        line = next(reversed(self._where.values()), "waiting for the build list")
+        if self._output.live:
+            self._output.progress(line, self._elapsed())
+        elif self._clock.mono() - self._told_at >= waiting.HEARTBEAT:
+            for one in self._where.values() or [line]:
+                self._tell(one)
+
+    def ended(self, one: waiting.Ended) -> None:
+        """Take the moving line away and hand the result on."""
+        self._output.clear()
+        self._where.pop(one.build.upload_id, None)
+        if one.verdict == "unobserved":
+            self._output.note("the build stayed Approved: the release was triggered, but its completion was not observed")
+        if self._on_end is not None:
+            self._on_end(self._runtime, one)
+
+    def _tell(self, line: str) -> None:
+        self._told_at = self._clock.mono()
+        self._output.status(f"{line} {self._elapsed()}")
+
+    def _elapsed(self) -> str:
+        return f"{duration(self._clock.mono() - self._started)} elapsed"
 
     def _hints(self, build: Build, in_state: float) -> list[str]:
         """What fits a stage that takes longer than usual, and whom to write to after hours; each is told once."""

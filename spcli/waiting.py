@@ -4,8 +4,7 @@ A failed poll is never a verdict. Sources: https://docs.streampixel.io, build li
 advice on polling.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from spcli import evidence, policy
 from spcli.errors import NotSent, Outcome, Refused, SpcliError, Unclear
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from spcli.state import Event
 
 UNLISTED = 60.0
+HEARTBEAT = 60.0
 STALE_GRACE = 180.0
 Verdict = Literal["approved", "unobserved", "rejected", "deadline", "unreadable", "no-target"]
 _WORST_FIRST: tuple[Verdict, ...] = ("rejected", "unreadable", "deadline", "no-target")
@@ -40,30 +40,34 @@ class Ended(NamedTuple):
     verdict: Verdict
 
 
-def wait(
-    runtime: "Runtime", plan: Plan, *, on_change: Callable[[Build, float], None], on_end: Callable[[Ended], None]
-) -> list[Ended]:
-    """Wait for all builds of the plan.
+class Audience(Protocol):
+    """Who is told while waiting."""
 
-    Args:
-        on_change: called with a build whose state changed, and again at each look, with the seconds it has been in that state.
-        on_end: called once for each build, as it ends.
+    def looked(self, build: Build, in_state: float) -> None:
+        """The build was seen, `in_state` seconds after it came to its present state."""
+
+    def ticked(self) -> None:
+        """Time passes; called before each pause, and each second on a terminal."""
+
+    def ended(self, one: Ended) -> None:
+        """Waiting for this build is over; called once for each."""
+
+
+def wait(runtime: "Runtime", plan: Plan, audience: Audience) -> list[Ended]:
+    """Wait for all builds of the plan.
 
     Raises:
         Refused: 401, 403 or 404 from the service end a wait with their own code.
     """
-    return _Wait(runtime, plan, on_change, on_end).run()
+    return _Wait(runtime, plan, audience).run()
 
 
 class _Wait:
-    def __init__(
-        self, runtime: "Runtime", plan: Plan, on_change: Callable[[Build, float], None], on_end: Callable[[Ended], None]
-    ) -> None:
+    def __init__(self, runtime: "Runtime", plan: Plan, audience: Audience) -> None:
         self._runtime = runtime
         self._clock = runtime.clock
         self._plan = plan
-        self._on_change = on_change
-        self._on_end = on_end
+        self._audience = audience
         self._scale = runtime.settings.scale
         self._started = runtime.clock.mono()
         self._failures = 0
@@ -85,8 +89,15 @@ class _Wait:
             pause = policy.poll_pause(
                 elapsed, self._clock.chance(), longest=self._plan.interval, failures=self._failures, scale=self._scale
             )
-            self._clock.sleep(min(pause, self._plan.deadline - elapsed))
+            self._pause(min(pause, self._plan.deadline - elapsed))
         return self._ended
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep; on a terminal in slices, so that the elapsed time ticks."""
+        until = self._clock.mono() + seconds
+        while (left := until - self._clock.mono()) > 0:
+            self._audience.ticked()
+            self._clock.sleep(min(left, 1.0 if self._runtime.output.live else HEARTBEAT))
 
     def _look(self) -> None:
         try:
@@ -136,7 +147,7 @@ class _Wait:
         if seen.build is None or build.status != seen.build.status:
             seen.since = now
         seen.build, seen.watch = build, seen.watch.seen(build.state)
-        self._on_change(build, now - seen.since)
+        self._audience.looked(build, now - seen.since)
         verdict = seen.watch.verdict(build.state, now - self._started)
         if verdict != "progress":
             self._end(upload_id, build, verdict)
@@ -157,7 +168,7 @@ class _Wait:
         self._ended.append(ended)
         if is_final(build.state):
             self._runtime.state.saw_build(build.upload_id, build.state)
-        self._on_end(ended)
+        self._audience.ended(ended)
 
 
 class _Seen:

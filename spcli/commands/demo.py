@@ -57,7 +57,7 @@ def demo(ctx: typer.Context) -> None:
             "SPCLI_WINDOW": str(WINDOW),
         }
         told = [_step(runtime, environ, title, argv) for title, argv in STEPS]
-    runtime.output.result(told, lines=[CLOSING.rstrip()])
+    runtime.output.result(told, lines=CLOSING.rstrip().split("\n"))
 
 
 def _environ(environ: dict[str, str], home: str) -> dict[str, str]:

@@ -13,8 +13,14 @@ if TYPE_CHECKING:
 
 
 def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text[:6]) > 65535:
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > 65535:
         raise typer.BadParameter("a port, 0 for a free one")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise typer.BadParameter("a whole number")
     return int(text)
 
 
@@ -28,14 +34,27 @@ def _generation(text: str) -> str:
 
 def sandbox(
     ctx: typer.Context,
-    port: Annotated[int, typer.Option(parser=_port, metavar="PORT", help="Port on 127.0.0.1; 0 for a free one.")] = 8787,
-    window: Annotated[float, typer.Option(parser=options.duration, metavar="DUR", help="Time between two limited calls.")] = 5.0,
+    port: Annotated[
+        int | None,
+        typer.Option(parser=_port, metavar="PORT", help="Port on 127.0.0.1 (8787); 0 for a free one.", show_default=False),
+    ] = None,
+    window: Annotated[
+        float | None,
+        typer.Option(parser=options.duration, metavar="DUR", help="Time between two limited calls (5s).", show_default=False),
+    ] = None,
     stage: Annotated[
-        float, typer.Option(parser=options.duration, metavar="DUR", help="Time a build spends in each stage.")
-    ] = 2.0,
+        float | None,
+        typer.Option(parser=options.duration, metavar="DUR", help="Time a build spends in each stage (2s).", show_default=False),
+    ] = None,
     generation: Annotated[
-        str, typer.Option(parser=_generation, metavar="paged|status", help="Which generation of the service's reads to speak.")
-    ] = "paged",
+        str | None,
+        typer.Option(
+            parser=_generation,
+            metavar="paged|status",
+            help="Which generation of the service's reads to speak (paged).",
+            show_default=False,
+        ),
+    ] = None,
     webhook: Annotated[str | None, typer.Option(metavar="URL", help="Deliver webhooks there.", show_default=False)] = None,
     reject: Annotated[
         str | None, typer.Option(metavar="GLOB", help="Reject zips whose name matches.", show_default=False)
@@ -43,7 +62,10 @@ def sandbox(
     fault: Annotated[
         list[str] | None, typer.Option(metavar="SPEC", help="A fault, such as upload:500x2; may be repeated.", show_default=False)
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Another set of accounts and projects.")] = 1,
+    seed: Annotated[
+        int | None,
+        typer.Option(parser=_seed, metavar="N", help="Another set of accounts and projects (1).", show_default=False),
+    ] = None,
 ) -> None:
     """Run a local Streampixel on loopback, in the foreground.
 
@@ -57,8 +79,10 @@ def sandbox(
     from spcli.sandbox.world import World
 
     runtime: Runtime = ctx.obj
+    # A default that went through `parser` would have to be text, so the defaults are set here.
+    port, window, stage = (8787 if port is None else port), (5.0 if window is None else window), (2.0 if stage is None else stage)
     try:
-        world = World(seed, window, stage=stage, generation=generation, reject=reject)
+        world = World(1 if seed is None else seed, window, stage=stage, generation=generation or "paged", reject=reject)
         server = Sandbox(world, port=port, faults=tuple(fault or ()), webhook=webhook, log=runtime.output.status)
     except ValueError as problem:
         raise SpcliError("usage", str(problem), hint="`spcli sandbox --help` lists what it takes") from None
@@ -82,7 +106,7 @@ def _tell(runtime: "Runtime", server: "Sandbox") -> None:
             "apiKey": account.api_key,
             "projectId": account.projects[0].id,
         },
-        lines=["# bash, zsh", bash.rstrip(), "", "# PowerShell", powershell.rstrip()],
+        lines=["# bash, zsh", *bash.splitlines(), "", "# PowerShell", *powershell.splitlines()],
         bare=server.base_url,
     )
     runtime.output.finish()
