@@ -73,7 +73,8 @@ def rendered(text: str) -> str:
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not pattern.search(text):
             raise SystemExit(f"README.md has no section {name}")
-        text = pattern.sub(lambda found, body=render(): f"{found[1]}{body}\n{found[2]}", text)
+        body = render().replace("\\", "\\\\")
+        text = pattern.sub(rf"\g<1>{body}\n\g<2>", text)
     return text
 
 

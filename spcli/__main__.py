@@ -1,20 +1,73 @@
-"""The way in for `spcli` and `python -m spcli`: answers `--version` at once, hands the rest to `cli`."""
+"""The way in for `spcli` and `python -m spcli`: answers `--version` and TAB at once, hands the rest to `cli`."""
 
+import os
 import sys
+
+TYPE_CHECKING = False  # importing it from typing would be felt in a TAB press
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def run() -> None:
     """The console script."""
-    if sys.argv[1:] == ["--version"]:
+    if sys.argv[1:] == ["--version"] and sys.stdout is not None:
         from spcli import __version__
 
         sys.stdout.write(f"spcli {__version__}\n")
-        return
-    from spcli.cli import main
-    from spcli.runtime import Runtime
+        _leave(0)
+    if "_SPCLI_COMPLETE" in os.environ and not sys.argv[1:]:
+        _complete()
+    _spare_the_collector()
+    from spcli.errors import Interrupted
 
     _catch_signals()
-    sys.exit(main(sys.argv[1:], Runtime.of_process()))
+    try:
+        from spcli.cli import main
+        from spcli.runtime import Runtime
+
+        code = main(sys.argv[1:], Runtime.of_process())
+    except Interrupted as signal:
+        # Before there was anything to interrupt, or while it was being put away.
+        code = signal.exit_code
+    _leave(code)
+
+
+def _complete() -> None:
+    """Answer a TAB press and leave; comes back only when no shell asked."""
+    from spcli.completion import answer
+
+    text = answer(os.environ)
+    if text is not None:
+        # UTF-8 whatever the locale: it is what the scripts read.
+        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+        _leave(0)
+
+
+def _spare_the_collector() -> None:
+    """Let the garbage collector look hundreds of times less often: nearly all that a command makes lives until it ends.
+
+    Not switched off: `webhooks listen` and long waits go on for days.
+    """
+    import gc
+
+    gc.set_threshold(200_000, 20, 100)
+
+
+def _leave(code: int) -> "NoReturn":
+    """End the process at once: taking the interpreter down in order would cost more than a whole TAB press.
+
+    Whoever measures, traces or inspects this interpreter gets the orderly end: they write what they know on their way out.
+    """
+    if "coverage" in sys.modules or sys.gettrace() or sys.getprofile() or sys.flags.interactive:
+        sys.exit(code)
+    # `main` has closed the database, and written both streams out or told by its code that it could not.
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            code = code or 120  # what Python itself leaves with then
+    os._exit(code)
 
 
 def _catch_signals() -> None:

@@ -144,6 +144,6 @@ def iso_text(value: object) -> str | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return iso_utc((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError, OSError):
         return text
-    return iso_utc((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

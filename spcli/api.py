@@ -5,10 +5,9 @@ newer or richer endpoint first and understands both shapes. Pages: list-projects
 distribute-file at https://docs.streampixel.io.
 """
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from spcli import policy
 from spcli.answers import (
     builds_in,
     count,
@@ -24,6 +23,7 @@ from spcli.answers import (
 from spcli.clock import Clock
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
 from spcli.models import Build, Project, ProjectDetail, Secret, UserStats, iso_utc
+from spcli.reading import until_read
 from spcli.transport import Call, Reply, Transport
 
 READ_TIMEOUT = 20.0
@@ -42,12 +42,18 @@ class ProjectPage(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """A write the service took. `upload_id` is `None` when it answered 2xx without saying which build."""
+    """A write the service took. `upload_id` is `None` when it answered 2xx without saying which build; `reply` is as it came."""
 
     upload_id: str | None
     message: str | None
     region: str | None
     server_wall: float | None
+    reply: Reply | None = None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the 2xx came whole and is not JSON, as a login page in between gives."""
+        return self.reply is not None and not (self.reply.readable or self.reply.cut)
 
 
 class Api:
@@ -96,14 +102,22 @@ class Api:
             # A service that knows neither list: the first answer is the more telling one.
             raise (older if refused.status in _GONE else refused) from None
 
-    def check_credentials(self) -> None:
-        """Ask the service for one project: the cheapest read that every generation has. Raises as `projects`."""
+    def check_credentials(self) -> str:
+        """Ask the service for one project: the cheapest read that every generation has. Raises as `projects`.
+
+        The path that answered is returned: it tells the generation.
+        """
+        path = "/projects"
         try:
-            self.read("/projects", page="1", limit="1")
+            answer = self.read(path, page="1", limit="1")
         except Refused as refused:
             if refused.status not in _GONE:
                 raise
-            self.read("/projects/projects-status")
+            path = "/projects/projects-status"
+            answer = self.read(path)
+        # Any JSON with a 200 is no proof: a portal in between may speak it as well.
+        projects_in(answer.data)
+        return path
 
     def _paged_projects(self) -> list[Project]:
         found: dict[str, Project] = {}
@@ -175,18 +189,10 @@ class Api:
             Unclear: no usable answer came.
             SpcliError: `protocol`, a 2xx that is not the documented JSON.
         """
-        call = self._call(path, **query)
-        give_up = self._clock.mono() + policy.READ_BUDGET
-        for attempt in range(1, policy.READ_ATTEMPTS + 1):
-            failure = self._try_read(call, self.read_timeout)
-            if isinstance(failure, Reply):
-                return failure
-            delay = self._retry_delay(failure, attempt)
-            if delay is None or attempt == policy.READ_ATTEMPTS or self._clock.mono() + delay > give_up:
-                raise failure
-            self._log(f"GET {path}: {failure.message}; again in {delay:.1f} s")
-            self._clock.sleep(delay)
-        raise AssertionError("the last attempt returns or raises")
+        return self._until_read(self._call(path, **query), self._try_read)
+
+    def _until_read(self, call: Call, once: Callable[[Call, float], Reply | SpcliError]) -> Reply:
+        return until_read(lambda within: once(call, within), call, clock=self._clock, timeout=self.read_timeout, log=self._log)
 
     def _call(self, path: str, **query: str) -> Call:
         # Older pages spell the parameter one way, newer ones the other.
@@ -205,16 +211,18 @@ class Api:
         message = f"the answer to GET {call.path} (HTTP {reply.status}) is not the documented JSON"
         return SpcliError("protocol", message, status=reply.status)
 
-    def _retry_delay(self, failure: SpcliError, attempt: int) -> float | None:
-        """Seconds until the next attempt, `None` for never. A host that can't be reached gets the quick retries only."""
-        if isinstance(failure, NotSent):
-            quick = policy.QUICK_RETRIES
-            return quick[attempt - 1] if failure.transient and attempt <= len(quick) else None
-        if isinstance(failure, Refused) and policy.is_retryable(failure.status or 0):
-            return policy.read_delay(attempt, self._clock.chance(), failure.hinted)
-        return policy.read_delay(attempt, self._clock.chance()) if isinstance(failure, Unclear) else None
-
     # -- writes --------------------------------------------------------------------------------------------------------
+
+    def test_webhook(self, project_id: str) -> dict[str, Any]:
+        """Let the service deliver a `webhook.test`; what it reports: `success`, `message`, `statusCode` (0: no connection).
+
+        Raises:
+            Refused: 404 where the project has no webhook, or the service no such endpoint.
+        """
+        call = Call("POST", "/projects/test-webhook", body={**self._credentials(), "projectId": project_id})
+        data = mapping(self.transport.send(call, deadline=self._clock.mono() + self.read_timeout, fresh=True).data)
+        success = str(data.get("success")).strip().lower() == "true"
+        return {"success": success, "message": text_of(data.get("message")), "statusCode": count(data.get("statusCode"))}
 
     def upload_body(self, project_id: str, file_url: str, auto_release: bool) -> dict[str, object]:
         """The documented fields of `upload-file`; the key is the secret itself until the wire."""
@@ -239,7 +247,36 @@ class Api:
         """
         reply = self.transport.send(Call("POST", path, body=body), deadline=deadline, fresh=True, on_first_byte=on_first_byte)
         data = reply.data if isinstance(reply.data, dict) else {}
-        return Accepted(upload_id_in(data), text_of(data.get("message")), text_of(data.get("region")), reply.server_wall)
+        return Accepted(upload_id_in(data), text_of(data.get("message")), text_of(data.get("region")), reply.server_wall, reply)
+
+    # -- calls as somebody typed them ----------------------------------------------------------------------------------
+
+    def raw_read(self, method: str, path: str, query: Sequence[tuple[str, str]]) -> Reply:
+        """Any GET or HEAD, retried as `read`, whatever the body of its 2xx is. Raises as `read`, but for `protocol`."""
+        return self._until_read(Call(method, path, query=(*query, *self._call(path).query)), self._try_raw)
+
+    def _try_raw(self, call: Call, within: float) -> Reply | SpcliError:
+        try:
+            reply = self.transport.send(call, deadline=self._clock.mono() + within)
+        except (NotSent, Refused, Unclear) as failure:
+            return failure
+        return Unclear(f"the answer to {call.method} {call.path} broke off") if reply.cut else reply
+
+    def raw_body(self, fields: Mapping[str, object]) -> dict[str, object]:
+        """`fields` with the credentials that every write bears."""
+        return {**self._credentials(), **fields}
+
+    def raw_write(self, method: str, path: str, fields: Mapping[str, object] | Sequence[tuple[str, str]]) -> Reply:
+        """Any other call, sent once: `fields` with credentials as its JSON body, or as its query where they are pairs of text.
+
+        Raises:
+            NotSent, Refused, Unclear: as `transport.Transport.send`.
+        """
+        if isinstance(fields, Mapping):
+            call = Call(method, path, body=self.raw_body(fields))
+        else:
+            call = Call(method, path, query=(*fields, *self._call(path).query))
+        return self.transport.send(call, deadline=self._clock.mono() + self.write_timeout, fresh=True)
 
 
 def _page(project_id: str, reply: Reply) -> ProjectPage:

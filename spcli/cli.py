@@ -3,6 +3,7 @@
 A command's module is imported when the command is invoked; help and suggestions read the table alone.
 """
 
+import contextlib
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 import typer.core
 
-from spcli import __version__
+from spcli import __version__, failures
 from spcli.errors import Interrupted, SpcliError
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ TABLE: dict[str, Entry | Group] = {
             "use": Entry("Remember a project as this profile's default.", "projects:use"),
         },
     ),
+    "check": Entry("Check whether Streampixel would accept a zip.", "check:check"),
     "upload": Entry("Register a build by URL.", "upload:upload", writes=True),
-    "distribute": Entry("Release a processed build, or release it again.", "distribute:distribute", writes=True),
     "builds": Group(
         "List builds, show one, wait until they are processed.",
         {
@@ -54,8 +55,20 @@ TABLE: dict[str, Entry | Group] = {
         },
         default="list",
     ),
-    "check": Entry("Check whether Streampixel would accept a zip.", "check:check"),
+    "distribute": Entry("Release a processed build, or release it again.", "distribute:distribute", writes=True),
+    "rollback": Entry("Release the previous good build again.", "rollback:rollback", writes=True),
+    "status": Entry("Show account, project, windows and builds on one screen.", "status:status"),
     "limits": Entry("Show when the next upload and distribute are allowed.", "limits:limits"),
+    "webhooks": Group(
+        "Receive, forge, probe and look up build events.",
+        {
+            "listen": Entry("Receive the service's webhooks on this machine.", "webhooks:listen"),
+            "events": Entry("List the events received on this machine.", "webhooks:events"),
+            "send": Entry("Send a documented payload to a receiver of yours.", "webhooks:send"),
+            "test": Entry("Let the service send a test event to the project's webhook.", "webhooks:probe"),
+        },
+    ),
+    "api": Entry("Make one authenticated call.", "api:api"),
     "auth": Group(
         "Store, forget and verify credentials.",
         {
@@ -75,6 +88,7 @@ TABLE: dict[str, Entry | Group] = {
             "profiles": Entry("List the profiles.", "config:profiles"),
         },
     ),
+    "doctor": Entry("Find what is wrong with the set-up, and what to type.", "doctor:doctor"),
     "sandbox": Entry("Run a local Streampixel on loopback.", "sandbox:sandbox"),
     "demo": Entry("Show the whole pipeline against a sandbox, in 20 s.", "demo:demo"),
     "exit-codes": Entry("List the exit codes and what they mean.", "exit_codes:exit_codes"),
@@ -153,12 +167,13 @@ class Command(typer.core.TyperCommand):
         ctx.allow_extra_args = True
         rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:
-            raise SpcliError(
-                "usage",
-                f"{len(rest)} argument{'s' * (len(rest) > 1)} too many",
-                hint=f"`{ctx.command_path} --help` lists what it takes",
-            )
+            many = f"{len(rest)} argument{'s' * (len(rest) > 1)} too many"
+            raise _Surplus("usage", many, hint=f"`{ctx.command_path} --help` lists what it takes")
         return rest
+
+
+class _Surplus(SpcliError):
+    """More words than the command takes."""
 
 
 class Commands(typer.core.TyperGroup):
@@ -166,6 +181,7 @@ class Commands(typer.core.TyperGroup):
 
     table: Mapping[str, Entry | Group] = TABLE
     default: str | None = None
+    words_after_options: Sequence[str] = ()
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The table's words."""
@@ -185,10 +201,22 @@ class Commands(typer.core.TyperGroup):
         """Without a subcommand: the default one, or the help."""
         is_named = bool(args) and (not args[0].startswith("-") or args[0] in ("-h", "--help"))
         if self.default is not None and not is_named:
+            self.words_after_options = [word for word in args if word in self.table]
             args = [self.default, *args]
         elif not args:
             args = ["--help"]
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """As Typer's; a command's word that comes after options of the default one is explained."""
+        try:
+            return super().invoke(ctx)
+        except (_Surplus, failures.TYPER_ERROR):
+            if not self.words_after_options:
+                raise
+            word = self.words_after_options[0]
+        message = f"options before `{word}` are those of {ctx.command_path} {self.default}"
+        raise SpcliError("usage", message, hint=f"its own stand behind it: {ctx.command_path} {word} …")
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Suggest the nearest word for an unknown one."""
@@ -197,10 +225,9 @@ class Commands(typer.core.TyperGroup):
             return name, self.get_command(ctx, name), args[1:]
         from difflib import get_close_matches
 
-        near = get_close_matches(name, list(self.table), n=1, cutoff=0.5)
+        near = get_close_matches(name.lower(), list(self.table), n=1, cutoff=0.5)
         hint = f"did you mean `{ctx.command_path} {near[0]}`?" if near else f"`{ctx.command_path} --help` lists the commands"
-        # A long or odd word may be a pasted key: it is not repeated.
-        shown = f" {name!r}" if len(name) <= 24 and name.replace("-", "").isalpha() else ""
+        shown = f" {name!r}" if failures.is_showable(name) else ""
         raise SpcliError("usage", f"no such command{shown}", hint=hint)
 
 
@@ -209,7 +236,7 @@ def built(name: str, entry: Entry | Group) -> Any:
     if isinstance(entry, Group):
         members = {"table": entry.commands, "default": entry.default}
         app = typer.Typer(cls=type("Commands", (Commands,), members), rich_markup_mode=None, add_completion=False)
-        app.callback(help=entry.help)(_no_callback)
+        app.callback(help=entry.help)(lambda: None)
     else:
         module, _, function = entry.function.partition(":")
         app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -217,10 +244,6 @@ def built(name: str, entry: Entry | Group) -> Any:
     command: Any = typer.main.get_command(app)
     command.name = name
     return _with_common(command)
-
-
-def _no_callback() -> None:
-    pass
 
 
 def _with_common(command: Any) -> Any:
@@ -232,7 +255,7 @@ def _with_common(command: Any) -> Any:
 def root() -> Any:
     """The whole program as one Typer group."""
     app = typer.Typer(cls=Commands, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-    app.callback(help=HELP, epilog=EPILOG)(_no_callback)
+    app.callback(help=HELP, epilog=EPILOG)(lambda: None)
     command = _with_common(typer.main.get_command(app))
     command.params.append(_flag(["--version"], "Show the version and exit.", _show_version))
     return command
@@ -249,66 +272,26 @@ def main(argv: Sequence[str], runtime: "Runtime") -> int:
         code = _run(argv, runtime)
         runtime.output.finish()
     except SpcliError as error:
-        code = _report(error, words, runtime)
+        code = failures.report(error, runtime, writes=_writes(words))
     except Interrupted as signal:
-        code = _report(_interruption(signal), words, runtime)
+        code = failures.report(failures.interruption(signal), runtime, writes=_writes(words))
     except Exception as bug:  # noqa: BLE001 - the last resort: a bug is reported as data, too
-        code = _report(_bug(bug, runtime), words, runtime)
+        code = failures.report(failures.bug(bug, runtime), runtime, writes=_writes(words))
     finally:
-        runtime.close()
+        with contextlib.suppress(Interrupted):
+            runtime.close()
     return code
 
 
 def _run(argv: Sequence[str], runtime: "Runtime") -> int:
     try:
-        code = root().main(args=list(argv), prog_name="spcli", standalone_mode=False, obj=runtime)
-    except typer.TyperException as usage:
-        raise _usage(usage) from None
+        # Without a name for it, Typer would look for a TAB press in the process's environment; __main__ has answered that.
+        code = root().main(args=list(argv), prog_name="spcli", complete_var="", standalone_mode=False, obj=runtime)
+    except failures.TYPER_ERROR as usage:
+        raise failures.usage_error(usage, argv) from None
     except typer.Abort:
         raise SpcliError("unconfirmed", "aborted") from None
     return code if isinstance(code, int) else 0
-
-
-def _usage(usage: typer.TyperException) -> SpcliError:
-    """A usage error of Typer's as ours; the text never holds the value of an unknown option."""
-    ctx = getattr(usage, "ctx", None)
-    path = ctx.command_path if ctx is not None else "spcli"
-    message = usage.format_message()
-    return SpcliError("usage", message[:1].lower() + message[1:].rstrip("."), hint=f"`{path} --help` explains it")
-
-
-def _interruption(signal: Interrupted) -> SpcliError:
-    error = SpcliError("interrupted", "interrupted")
-    error.code = signal.exit_code
-    return error
-
-
-def _bug(bug: Exception, runtime: "Runtime") -> SpcliError:
-    """A bug of ours: its type and place; the text of the exception may hold a secret, so only `-v` shows it, redacted."""
-    import traceback
-
-    where = traceback.extract_tb(bug.__traceback__)[-1]
-    runtime.output.detail("".join(traceback.format_exception(bug)))
-    name = where.filename.replace("\\", "/").rpartition("/")[2]
-    happened = runtime.output.write_happened
-    return SpcliError(
-        "internal",
-        f"a bug in spcli: {type(bug).__name__} in {name}:{where.lineno}",
-        hint="run it again with -v and report what it prints",
-        outcome="done" if happened is not None else None,
-        upload_id=happened or None,
-    )
-
-
-def _report(error: SpcliError, words: Sequence[str], runtime: "Runtime") -> int:
-    """Show the error and return its code. A command that writes says what became of the write, also before anything was sent."""
-    happened = runtime.output.write_happened
-    if happened is not None:
-        error.outcome, error.upload_id = "done", error.upload_id or happened or None
-    if error.outcome is None and error.kind != "internal" and _writes(words):
-        error.outcome = "not_sent"
-    runtime.output.error(error)
-    return error.exit_code
 
 
 def _writes(words: Sequence[str]) -> bool:

@@ -108,7 +108,9 @@ class SpcliError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same command again is safe."""
+        """Whether the same command again is safe; never once the write has happened."""
+        if self.outcome == "done":
+            return False
         if self._retryable is not None:
             return self._retryable
         if self.kind == "http-5xx":
@@ -135,12 +137,16 @@ class Refused(SpcliError):
         documented: the body was the JSON object with a string `message` that every error of the service has; a proxy's or
             gateway's own page is not.
         hinted: seconds from `Retry-After`, `None` without a usable one (RFC 9110 section 10.2.3).
+        is_json: the body was a JSON object at least: no page that blocks us at the edge.
     """
 
-    def __init__(self, status: int, message: str, *, documented: bool, hinted: float | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, *, documented: bool, hinted: float | None = None, is_json: bool = False
+    ) -> None:
         super().__init__(http_kind(status), message, status=status)
         self.documented = documented
         self.hinted = hinted
+        self.is_json = is_json or documented
 
 
 class Unclear(SpcliError):

@@ -127,11 +127,12 @@ def is_created_after(build: Build, moment: float) -> bool:
 
 
 def created_at(build: Build) -> float | None:
-    """Unix seconds of the build's creation: its `date`, else the first 8 digits of a 24-hex id."""
-    from datetime import datetime
+    """Unix seconds of the build's creation: its `date` (UTC unless it says otherwise), else the first 8 digits of a 24-hex id."""
+    from datetime import UTC, datetime
 
     try:
-        return datetime.fromisoformat(build.date or "").timestamp()
+        date = datetime.fromisoformat(build.date or "")
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except ValueError:
         pass
     upload_id = build.upload_id.lower()

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from spcli.runtime import Runtime
     from spcli.state import NewAttempt
 
-# Before each send the build list is read again, so close to it that nothing else can have happened.
+# Before each send the build list is read again, so close to it that nothing else can have happened. The least is for a quick
+# sandbox: a reading takes its time there, too.
 LOOK_AHEAD = 5.0
+LEAST_AHEAD = 0.25
+NEAR = 0.9
 HEARTBEAT = 60.0
 COMPETITION = (
     "another client uses this account: a CI job on another machine, a script or the dashboard; "
@@ -34,8 +37,8 @@ class Patience(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What is to be sent: `attempt` makes the ledger's row for it, `look` reads the build list again,
-    `looked_at` says when that was last done (`Clock.mono`)."""
+    """What is to be sent: `attempt` makes the ledger's row for it, `look` reads the build list again (what it raises ends the
+    waiting, with nothing sent), `looked_at` says when that was last done (`Clock.mono`)."""
 
     path: str
     body: Mapping[str, object]
@@ -45,7 +48,11 @@ class Request(NamedTuple):
 
 
 class LimitedCalls:
-    """A command's limited calls of one endpoint, with what is left of its patience."""
+    """A command's limited calls of one endpoint, with what is left of its patience.
+
+    Of the last call: `attempt_id` is its row in the ledger, `sent` says whether a byte of it may have left, `sent_at` when
+    (`Clock.mono`), and `accepted` is the service's answer.
+    """
 
     def __init__(self, runtime: "Runtime", endpoint: str, patience: Patience) -> None:
         from spcli.state import bucket
@@ -54,7 +61,8 @@ class LimitedCalls:
         self._output = runtime.output
         self._state = runtime.state
         self._api = runtime.api
-        self._scale = runtime.settings.scale
+        scale = runtime.settings.scale
+        self._ahead = max(LOOK_AHEAD * scale, min(LOOK_AHEAD, LEAST_AHEAD))
         self._patience = patience
         self._endpoint = endpoint
         self._waited = 0.0
@@ -62,22 +70,22 @@ class LimitedCalls:
         self.rules = policy.Rules(window=runtime.settings.window, timeout=runtime.api.write_timeout)
         self.attempt_id: int | None = None
         self.sent = False
+        self.sent_at = 0.0
+        self.accepted: Accepted | None = None
         self._ticket = ""
 
     def send(self, request: Request) -> "Accepted":
         """Wait for the window, send once (connection failures are retried quickly within it), settle the window.
-
-        Afterwards `attempt_id` is the ledger's row and `sent` says whether a byte left.
 
         Raises:
             SpcliError: `rate-limited` (not_sent) when patience does not reach; `config` when the state can't be written.
             NotSent, Refused, Unclear: as the call ended; the window is settled accordingly, the ledger is not.
             Interrupted: at any point; what it means follows from `sent`.
         """
-        self.sent, self.attempt_id = False, None
+        self.sent, self.accepted = False, None
         self._ticket = self._state.enqueue(self.bucket)
         try:
-            accepted = self._send_in_turn(request, self._turn(request))
+            accepted = self.accepted = self._send_in_turn(request, self._turn(request))
         except BaseException as failure:
             self._settle_failure(self._ticket, failure)
             raise
@@ -99,37 +107,46 @@ class LimitedCalls:
     def _turn(self, request: Request) -> float:
         """Queue until the window is committed to us; the reading of `Clock.mono` from before the commit."""
         shown = _Shown(self._output, self._clock, self._endpoint)
+        turn: policy.Go | policy.Gone | policy.Wait = policy.Gone()
         while True:
+            began = self._clock.mono()
+            self._look_if_near(turn, request)
             started = self._clock.mono()
-            turn, self.attempt_id = self._state.poll(self.bucket, self._ticket, rules=self.rules, attempt=request.attempt())
+            turn, attempt_id = self._state.poll(self.bucket, self._ticket, rules=self.rules, attempt=request.attempt())
             if isinstance(turn, policy.Go):
+                self.attempt_id = attempt_id
                 shown.done()
                 return started
             if isinstance(turn, policy.Gone):
                 self._ticket = self._state.enqueue(self.bucket)
             else:
                 self._check_patience(turn)
-                self._wait(turn, request, shown)
-                self._waited += max(0.0, self._clock.mono() - started)
+                self._wait(turn, shown)
+            self._waited += max(0.0, self._clock.mono() - began)
 
-    def _wait(self, turn: policy.Wait, request: Request, shown: "_Shown") -> None:
-        """Sleep until the next poll, or use the last moments before our turn to read the build list once more."""
-        ahead = LOOK_AHEAD * self._scale
-        is_near = turn.position == 0 and (turn.sending or turn.left <= ahead)
-        if is_near and self._clock.mono() - request.looked_at() > ahead:
-            request.look()
+    def _look_if_near(self, turn: policy.Go | policy.Gone | policy.Wait, request: Request) -> None:
+        """Read the build list when the last reading is old and the next poll, or one soon after it, may be our turn."""
+        is_far_back = isinstance(turn, policy.Wait) and turn.position > 1
+        if is_far_back or self._clock.mono() - request.looked_at() <= self._ahead:
             return
+        if self._state.window(self.bucket).seconds_left <= self._ahead * NEAR:
+            request.look()
+
+    def _wait(self, turn: policy.Wait, shown: "_Shown") -> None:
+        """Sleep until the next poll, or until it is time to read the build list once more."""
         pause = shown.show(turn)
-        self._clock.sleep(pause if is_near or turn.left <= ahead else min(pause, turn.left - ahead))
+        far = turn.left - self._ahead * NEAR
+        self._clock.sleep(min(pause, far) if far > 0 else pause)
 
     def can_wait(self, seconds: float) -> bool:
         """Whether patience reaches for `seconds` more."""
-        return self._patience.on_limit != "fail" and seconds <= self._patience.max_wait - self._waited
+        # A hundredth of tolerance: the wait was allowed at its beginning, and what is left of it is a sum of rounded numbers.
+        return self._patience.on_limit != "fail" and seconds <= self._patience.max_wait - self._waited + 0.01
 
     def rest(self, seconds: float) -> None:
         """Wait outside the queue, at the cost of patience."""
-        self._clock.sleep(seconds)
         self._waited += seconds
+        self._clock.sleep(seconds)
 
     def _check_patience(self, turn: policy.Wait) -> None:
         """Raise at once when the wait is known to be longer than allowed: nothing is reserved, nothing was sent."""
@@ -165,7 +182,7 @@ class LimitedCalls:
         raise AssertionError("unreachable")
 
     def _first_byte(self) -> None:
-        self.sent = True
+        self.sent, self.sent_at = True, self._clock.mono()
 
 
 class _Shown:

@@ -167,6 +167,18 @@ class DistributeResult:
 
 
 @dataclass(frozen=True, slots=True)
+class RollbackResult:
+    """A triggered release of an earlier build; `previous_upload_id` was live before, as far as is known."""
+
+    upload_id: str
+    project_id: str
+    message: str | None
+    region: str | None
+    previous_upload_id: str | None
+    build: Build | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """One limited endpoint's window. Times are ISO 8601 UTC; `seconds_left` 0 means open; `queued` counts waiting processes."""
 

@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
+# Kept as text: most commands are given no duration.
+_DURATION = r"(?a)(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?"
 LONGEST = 30 * 24 * 3600.0
 
 
 def duration(text: str) -> float:
     """Seconds of a duration such as `1h30m`. Raises `typer.BadParameter`."""
-    found = _DURATION.fullmatch(text.strip().lower())
+    found = re.fullmatch(_DURATION, text.strip().lower())
     if found is None or not any(found.groups()):
         raise typer.BadParameter("not a duration: write 90, 45s, 0.2s, 10m, 2h or 1h30m")
     hours, minutes, seconds = (float(part or 0) for part in found.groups())
@@ -52,6 +53,19 @@ def name(text: str) -> str:
     if not text.strip():
         raise typer.BadParameter("it is empty")
     return text
+
+
+def upload_id(text: str) -> str:
+    """An upload id as typed, without spaces around it. Raises `typer.BadParameter` when it is empty."""
+    return name(text).strip()
+
+
+def port(text: str | int) -> int:
+    """A TCP port, as typed or as a default. Raises `typer.BadParameter`."""
+    text = str(text)
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > 65535:
+        raise typer.BadParameter("a port, 0 for a free one")
+    return int(text)
 
 
 Project = Annotated[
@@ -94,4 +108,11 @@ MaxWait = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the request, key redacted, and send nothing.")]
 Limit = Annotated[int | None, typer.Option(parser=_count, metavar="N", help="At most N (20), 0 for all.", show_default=False)]
-UploadIds = Annotated[list[str] | None, typer.Argument(metavar="[UPLOAD_ID]...", help="Builds' upload ids.", show_default=False)]
+OutputFile = Annotated[
+    str | None,
+    typer.Option("--output-file", metavar="PATH", help="Also write KEY=value lines for later CI steps.", show_default=False),
+]
+UploadIds = Annotated[
+    list[str] | None,
+    typer.Argument(parser=upload_id, metavar="[UPLOAD_ID]...", help="Builds' upload ids.", show_default=False),
+]

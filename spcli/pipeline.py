@@ -6,20 +6,23 @@ proves that it did nothing (https://docs.streampixel.io, rate limits and errors:
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from spcli import evidence
+from spcli import earlier, evidence, outcomes
+from spcli.errors import Refused, SpcliError
 from spcli.limited import Patience
 from spcli.models import Build, DistributeResult, UploadResult, bare_url, iso_utc, url_digest
 from spcli.sending import Write
-from spcli.state import NewAttempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spcli.api import Accepted, ProjectPage
     from spcli.runtime import Runtime
-    from spcli.state import Attempt
+    from spcli.state import NewAttempt
 
 RECENT = 600.0
+# What a read may answer that the upload itself would be answered, too: told before a window is spent.
+_TELLING = (401, 403, 404)
+_UNREADABLE = ("network", "http-5xx", "rate-limited", "protocol")
 
 
 class UploadRequest(NamedTuple):
@@ -48,23 +51,25 @@ def upload(runtime: "Runtime", request: UploadRequest, check: "Callable[[], None
     `check` looks at the file once earlier attempts are settled: a link that expired since then says nothing about them.
 
     Raises:
-        SpcliError: with `outcome` not_sent, refused or unknown; `upload_id` never, since then it would have succeeded.
+        SpcliError: with `outcome` not_sent, refused or unknown; done only when it was interrupted after the service had it.
         Interrupted: before the first byte left.
     """
     write = UploadWrite(runtime, request)
-    earlier = write.settle_earlier()
-    if earlier is not None:
-        return write.result(earlier.upload_id, None, "build-list")
-    if check is not None:
-        check()
-    write.look()
-    write.tell_recent()
-    return write.run()
+    return write.guarded(lambda: write.run(check))
 
 
 def distribute(runtime: "Runtime", request: ReleaseRequest, before: Build | None) -> DistributeResult:
     """Release one processed build, `before` being what the list said of it. Raises as `upload`."""
-    return ReleaseWrite(runtime, request, before).run()
+    write = ReleaseWrite(runtime, request, before)
+    return write.guarded(write.run)
+
+
+def is_release_open(runtime: "Runtime", project_id: str, upload_id: str) -> bool:
+    """Whether an earlier release of this build from here has an unknown outcome: its state is then judged by `distribute`."""
+    from spcli.state import account
+
+    origin = runtime.settings.base_url
+    return bool(earlier.open_releases_of(runtime, origin, account(origin, runtime.api.user_id), project_id, upload_id))
 
 
 class UploadWrite(Write):
@@ -86,6 +91,8 @@ class UploadWrite(Write):
 
     def attempt(self) -> "NewAttempt":
         """The ledger's row for the next send."""
+        from spcli.state import NewAttempt
+
         return NewAttempt(
             "upload", self.origin, self.account, self.project_id, url=self.bare, digest=self.digest, upload_id=None,
             auto_release=self.request.auto_release, baseline=None if self.baseline is None else tuple(sorted(self.baseline)),
@@ -94,100 +101,95 @@ class UploadWrite(Write):
 
     def judge(self) -> evidence.Judge:
         """Finds our build among those that were not there before."""
-        return evidence.upload_judge(
-            self.digest, self.bare, baseline=self.baseline, taken=self._taken(), since=self.began + self.clock_gap - 2.0
-        )
+        return evidence.upload_judge(self.digest, self.bare, baseline=self.baseline, taken=self.taken(), since=self.server_time)
 
-    def _taken(self) -> frozenset[str]:
+    def taken(self) -> frozenset[str]:
+        """Ids recorded for other attempts."""
         return self.state.taken_ids(self.origin, self.account, self.project_id)
 
-    def read(self, page: "ProjectPage") -> None:
-        """Take the list as the new baseline; before a re-send, adopt the build that the send before it made after all."""
-        self.note_server_time(page.server_wall)
+    def id_of(self, accepted: "Accepted") -> str | None:
+        """The new build's id, where the answer says it."""
+        return accepted.upload_id
+
+    def read(self, page: "ProjectPage") -> Build | None:
+        """Take the list as the new baseline; adopt the build that an earlier send made after all."""
         ids = frozenset(build.upload_id for build in page.builds or ())
         if self.sends == 0:
             self.baseline = ids
-            return
+            return earlier.lately_absent(self, page)
         match = self.judge()(page)
         if match.kind == "found":
-            self.adopted = match.builds[0]
-        elif match.kind == "doubtful":
-            raise self.unknown(
-                "a build that may be ours appeared before the second send", evidence.Finding("doubtful", match.builds)
-            )
-        elif self.baseline is not None:
+            return match.builds[0]
+        if match.kind == "doubtful" and not self.is_limited:
+            self.record("unclear")
+            message = "a build that may be ours appeared before the second send"
+            raise outcomes.unknown(self.endpoint, message, evidence.Finding("doubtful", match.builds))
+        if self.baseline is not None:
             self.baseline |= ids
+        return None
 
-    def run(self) -> UploadResult:
-        """Send, and say how the id is known."""
-        sent = self.send()
-        if isinstance(sent, Build):
-            self.record("done", upload_id=sent.upload_id)
-            return self.result(sent.upload_id, None, "build-list")
-        if sent.upload_id is not None:
-            self.record("done", sent.message, sent.upload_id)
-            return self.result(sent.upload_id, sent.message, "response")
-        return self._without_id(sent)
+    def run(self, check: "Callable[[], None] | None") -> UploadResult:
+        """Settle what is open, look, send, and say how the id is known."""
+        sent: Accepted | Build | None = self._first_look() or self.settle_earlier()
+        if sent is None:
+            if check is not None:
+                check()
+            self._tell_recent()
+            sent = self.send()
+        if not isinstance(sent, Build):
+            if sent.upload_id is not None:
+                self.happened(sent.upload_id, sent.message)
+                return self._result(sent.upload_id, sent.message, "response")
+            sent = self._without_id(sent)
+        self.happened(sent.upload_id)
+        return self._result(sent.upload_id, None, "build-list")
 
-    def _without_id(self, accepted: "Accepted") -> UploadResult:
+    def _first_look(self) -> Build | None:
+        """The baseline. It also proves key, owner and project before a window is spent; else it may fail."""
+        self.looked_at = self.runtime.clock.mono()
+        try:
+            page = self.api.project(self.project_id)
+        except SpcliError as failure:
+            if failure.kind not in _UNREADABLE and (not isinstance(failure, Refused) or failure.status in _TELLING):
+                raise
+            self.runtime.output.note(f"could not read the build list: {failure.message}; going on without it")
+            return None
+        return None if page.builds is None else self.take(page)
+
+    def _without_id(self, accepted: "Accepted") -> Build:
         """A 2xx without an id was accepted: its id is looked up, and it is never sent again."""
-        self.record("settling", accepted.message, accepted=True)
-        self.note_server_time(accepted.server_wall)
-        found = self.weigh()
+        found = self.weigh(None, accepted=True)
         if found.kind == "found":
-            self.record("done", accepted.message, found.builds[0].upload_id)
-            return self.result(found.builds[0].upload_id, accepted.message, "build-list")
+            return found.builds[0]
         message = "the service accepted the upload but did not say its id, and the build list does not show it"
-        raise self.unknown(message, found)
+        self.record("unclear", accepted.message or message, accepted=True)
+        raise outcomes.unknown(self.endpoint, message, found)
 
-    def result(self, upload_id: str | None, message: str | None, confirmed_by: str) -> UploadResult:
-        """The result of an accepted upload."""
+    def _result(self, upload_id: str, message: str | None, confirmed_by: str) -> UploadResult:
         return UploadResult(upload_id, self.project_id, self.bare, self.request.auto_release, message, confirmed_by)
 
     # What this machine remembers.
 
-    def settle_earlier(self) -> "Attempt | None":
-        """Settle earlier attempts at the same file whose outcome is unknown; the one that was accepted after all.
+    def has_earlier(self) -> bool:
+        """Whether an earlier upload of this file is open."""
+        return not self.request.force and bool(earlier.open_uploads(self))
 
-        Raises:
-            SpcliError: `unknown` when the list gives no clear answer and `force` is not set.
-        """
-        for attempt in self.state.unsettled("upload", self.origin, self.account, self.project_id, url=self.bare):
-            found = self._settle_one(attempt)
-            if found.kind == "found":
-                upload_id = found.builds[0].upload_id
-                self.state.record(attempt.id, "done", upload_id=upload_id)
-                self._say_earlier(attempt, f"had been accepted as {upload_id}: nothing was sent (--force sends it once more)")
-                return attempt._replace(upload_id=upload_id)
-            if found.kind == "absent" and not attempt.accepted:
-                self.state.record(attempt.id, "absent")
-                self._say_earlier(attempt, "did nothing, says the build list")
-            elif not self.request.force:
-                raise self.unknown(f"an earlier upload of this file, {self._when(attempt)}, may have been accepted", found)
-        return None
+    def settle_earlier(self) -> Build | None:
+        """Settle earlier uploads of this file. Raises `SpcliError` (unknown)."""
+        if not earlier.open_uploads(self):
+            return None
+        # It takes its time: the list is read again before anything is sent.
+        self.looked_at = float("-inf")
+        return earlier.settle_uploads(self)
 
-    def _settle_one(self, attempt: "Attempt") -> evidence.Finding:
-        now = self.runtime.clock.wall()
-        judge = evidence.upload_judge(
-            attempt.digest or self.digest,
-            attempt.url or self.bare,
-            baseline=attempt.baseline,
-            taken=self._taken(),
-            since=(attempt.server_wall or attempt.started) - 2.0,
-        )
-        return evidence.settle(self.runtime, self.project_id, judge, age=max(0.0, now - (attempt.ended or attempt.started)))
-
-    def _when(self, attempt: "Attempt") -> str:
-        return self.runtime.output.local_time(iso_utc(attempt.started))
-
-    def _say_earlier(self, attempt: "Attempt", what: str) -> None:
-        self.runtime.output.note(f"an earlier upload of this file, {self._when(attempt)}, {what}")
-
-    def tell_recent(self) -> None:
+    def _tell_recent(self) -> None:
         """A CI job that was run again: say that this file was registered a moment ago, and go on."""
         recent = self.state.recent_upload(self.origin, self.account, self.project_id, self.bare, RECENT)
         if recent is not None:
-            self._say_earlier(recent, f"was registered as {recent.upload_id}; registering it once more")
+            when = self.runtime.output.local_time(iso_utc(recent.started))
+            self.runtime.output.note(
+                f"an earlier upload of this file, {when}, was registered as {recent.upload_id}; registering it once more"
+            )
 
 
 class ReleaseWrite(Write):
@@ -200,6 +202,7 @@ class ReleaseWrite(Write):
         super().__init__(runtime, request.project_id, request.patience)
         self.request = request
         self.before = before
+        self.had_list = before is not None
         self.looked_at = runtime.clock.mono()
 
     def body(self) -> dict[str, object]:
@@ -208,6 +211,8 @@ class ReleaseWrite(Write):
 
     def attempt(self) -> "NewAttempt":
         """The ledger's row for the next send."""
+        from spcli.state import NewAttempt
+
         return NewAttempt(
             self.request.action, self.origin, self.account, self.project_id, url=self._file(), digest=None,
             upload_id=self.request.upload_id, auto_release=None, baseline=None, note=self.request.note,
@@ -220,19 +225,43 @@ class ReleaseWrite(Write):
         """Sees whether the build has left the state it was in."""
         return evidence.release_judge(self.request.upload_id, None if self.before is None else self.before.status)
 
-    def read(self, page: "ProjectPage") -> None:
+    def id_of(self, accepted: "Accepted") -> str | None:
+        """The build named in the request: the answer is optional in every field, unless it is no answer of the service."""
+        return None if accepted.is_foreign else self.request.upload_id
+
+    def read(self, page: "ProjectPage") -> Build | None:
         """Take the build's state as the new baseline; before a re-send, see that the release has begun after all."""
-        self.note_server_time(page.server_wall)
         if self.sends:
             match = self.judge()(page)
-            self.adopted = match.builds[0] if match.kind == "found" else None
-        elif page.builds is not None:
-            self.before = next((build for build in page.builds if build.upload_id == self.request.upload_id), self.before)
+            return match.builds[0] if match.kind == "found" else None
+        self.before = next((build for build in page.builds or () if build.upload_id == self.request.upload_id), self.before)
+        return None
 
     def run(self) -> DistributeResult:
-        """Send; the service's answer is optional in every field."""
-        sent = self.send()
-        is_found = isinstance(sent, Build)
-        message, region = (None, None) if isinstance(sent, Build) else (sent.message, sent.region)
-        self.record("done", "confirmed by the build list" if is_found else message, self.request.upload_id)
+        """Settle what is open, send, and say what the service answered."""
+        sent: Accepted | Build | None = self.settle_earlier()
+        if sent is None:
+            sent = self.send()
+        message = region = None
+        if not isinstance(sent, Build):
+            message, region = sent.message, sent.region
+            if sent.is_foreign:
+                self._confirm()
+        self.happened(self.request.upload_id, "confirmed by the build list" if isinstance(sent, Build) else message)
         return DistributeResult(self.request.upload_id, self.project_id, message, region)
+
+    def _confirm(self) -> None:
+        """A 2xx that is not the service's JSON may come from a login page in between: the build's state must show the release."""
+        found = self.weigh(None, accepted=True)
+        if found.kind != "found":
+            message = "the answer to the release is not the documented JSON, and the build's state does not show that it began"
+            self.record("unclear", message, accepted=True)
+            raise outcomes.unknown(self.endpoint, message, found)
+
+    def has_earlier(self) -> bool:
+        """Whether an earlier release of this build is open."""
+        return bool(earlier.open_releases(self))
+
+    def settle_earlier(self) -> Build | None:
+        """Settle earlier releases of this build."""
+        return earlier.settle_releases(self)

@@ -253,12 +253,14 @@ def poll_pause(elapsed: float, chance: float, *, longest: float | None, failures
     """Pause before the next look at a build.
 
     5 s in the first minute, 15 s to five minutes, then 30 s, at most `longest`; doubled for each failed look from the third on;
-    up to a tenth of jitter; never under 5 s at `scale` 1 (the service's own advice for polling).
+    up to a tenth of jitter; never under 5 s (the service's own advice for polling). With a quick sandbox, `scale` under 1, it is
+    0.2 to 1 s, jitter included.
     """
-    step = 5.0 if elapsed < 60 * scale else 15.0 if elapsed < 300 * scale else 30.0
-    pause = min(step * scale, longest) if longest is not None else step * scale
-    pause *= 2.0 ** min(max(failures - 2, 0), 4)
-    return max(pause * (0.9 + 0.2 * chance), min(5.0 * scale, 5.0))
+    step, least = scale * (5.0 if elapsed < 60 * scale else 15.0 if elapsed < 300 * scale else 30.0), 5.0
+    if scale < 1:
+        step, least = min(max(step, 0.2), 0.9), 0.2
+    pause = (step if longest is None else min(step, longest)) * 2.0 ** min(max(failures - 2, 0), 4)
+    return max(pause * (0.9 + 0.2 * chance), least)
 
 
 def scaled(moments: Sequence[float], scale: float, least: float) -> list[float]:
@@ -273,7 +275,7 @@ def ending_of(refused: Refused) -> tuple[Ending, float]:
     An HTML page instead of the service's JSON on a 403, 429 or 503 comes from the edge in front of it, which blocks clients
     that hammer.
     """
-    is_block = not refused.documented and refused.status in (403, 429, 503)
+    is_block = not refused.is_json and refused.status in (403, 429, 503)
     if refused.status != 429 and not is_block:
         return "ended", 0.0
     return "limited", limit_hint(refused.message, refused.hinted, is_block=is_block)

@@ -5,9 +5,10 @@ A test gives its own environment, streams and clock; nothing in the program read
 
 import os
 import sys
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, TextIO
 
+from spcli import ci
 from spcli.clock import Clock
 
 if TYPE_CHECKING:
@@ -57,7 +58,11 @@ class Runtime:
         """The only writer."""
         from spcli.output import Output
 
-        return Output(self.stdin, self.stdout, self.stderr, self.environ, self.clock)
+        output = Output(self.stdin, self.stdout, self.stderr, self.environ, self.clock)
+        system = ci.system_of(self.environ)
+        if system is not None:
+            output.problem_line = partial(ci.problem_line, system)
+        return output
 
     @cached_property
     def settings(self) -> "Settings":

@@ -4,24 +4,26 @@ The rules are those of conduct towards the service: a write is never sent again 
 proves that it did nothing (https://docs.streampixel.io, rate limits and errors: "never retry without confirming").
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NoReturn
+import contextlib
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from spcli import evidence, policy
+from spcli import evidence, outcomes, policy
 from spcli.errors import Interrupted, NotSent, Refused, SpcliError, Unclear
 from spcli.lifecycle import Match
-from spcli.limited import COMPETITION, LimitedCalls, Patience, Request, duration
-from spcli.models import Build, bare_url
-from spcli.state import account
+from spcli.limited import LimitedCalls, Patience, Request
+from spcli.models import Build
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spcli.api import Accepted, ProjectPage
     from spcli.runtime import Runtime
     from spcli.state import NewAttempt
 
 MAX_WAIT = 600.0
 QUICK_LOOK = 10.0
-CHECKS_FIRST = "run the same command again with the same state folder: it checks the build list before it sends anything"
+LOOKS_BEFORE_RESEND = 3
+Result = TypeVar("Result")
 
 
 def patience(runtime: "Runtime", max_wait: float | None) -> Patience:
@@ -29,24 +31,17 @@ def patience(runtime: "Runtime", max_wait: float | None) -> Patience:
     return Patience(runtime.settings.on_limit, MAX_WAIT if max_wait is None else max_wait)
 
 
-def print_request(runtime: "Runtime", path: str, body: Mapping[str, object]) -> None:
-    """What would be sent, for `--dry-run`: the key as stars, the file's URL without its query."""
-    shown = {
-        name: "****" if name == "apiKey" else bare_url(str(value)) if name == "fileUrl" else value for name, value in body.items()
-    }
-    request = {"method": "POST", "url": f"{runtime.settings.base_url}{path}", "body": shown}
-    lines: list[str | tuple[str, str]] = [f"POST {request['url']}", *((name, str(value)) for name, value in shown.items())]
-    runtime.output.result(request, lines=lines, bare="")
-    runtime.output.note("nothing was sent (--dry-run)")
-
-
 class Write:
     """What upload and distribute have in common: send, classify, look for evidence, and perhaps once more."""
 
     endpoint = ""
     path = ""
+    # A `Date` header is cut to seconds, and a round trip old.
+    clock_margin = 2.0
 
     def __init__(self, runtime: "Runtime", project_id: str, patience: Patience) -> None:
+        from spcli.state import account  # not before: help does not need the database
+
         self.runtime = runtime
         self.api = runtime.api
         self.state = runtime.state
@@ -56,11 +51,13 @@ class Write:
         self.account = account(self.origin, self.api.user_id)
         self.calls = LimitedCalls(runtime, self.endpoint, patience)
         self.looked_at = float("-inf")
-        self.clock_gap = 0.0
-        self.began = 0.0
+        self.had_list = False
+        self.clock_gap: float | None = None
         self.sends = 0
         self.unclear = 0
-        self.adopted: Build | None = None
+        self.is_open = False
+        self.is_limited = True
+        self.failure: SpcliError | None = None
 
     # What the two kinds of write answer for themselves.
 
@@ -70,95 +67,183 @@ class Write:
     def attempt(self) -> "NewAttempt":
         raise NotImplementedError
 
-    def read(self, page: "ProjectPage") -> None:
+    def read(self, page: "ProjectPage") -> Build | None:
+        """Take the list as the new baseline; before a re-send, the build that the send before it made after all."""
         raise NotImplementedError
 
     def judge(self) -> evidence.Judge:
         raise NotImplementedError
 
-    def look(self) -> None:
-        """Read the build list before a send; where it can't be read, go on without it."""
-        page = evidence.glance(self.runtime, self.project_id)
-        self.looked_at = self.runtime.clock.mono()
-        if page is not None and page != "gone":
-            self.read(page)
+    def id_of(self, accepted: "Accepted") -> str | None:
+        """The build that the service's answer speaks of."""
+        raise NotImplementedError
 
-    def note_server_time(self, server_wall: float | None) -> None:
-        """Remember how far the server's clock is from ours: a build's date is by the server's."""
-        if server_wall is not None:
-            self.clock_gap = server_wall - self.runtime.clock.wall()
+    def settle_earlier(self) -> Build | None:
+        """Settle what earlier runs left open; the build that one of them made."""
+        raise NotImplementedError
+
+    def has_earlier(self) -> bool:
+        """Whether an earlier run has left something open: its process may have died while we waited."""
+        raise NotImplementedError
+
+    # Interruptions.
+
+    def guarded(self, work: "Callable[[], Result]") -> "Result":
+        """`work`, with Ctrl-C and SIGTERM turned into what they mean at that point; a second one ends it at once.
+
+        Raises:
+            Interrupted: nothing was sent.
+            SpcliError: `unknown` after bytes have left, `interrupted` once the write is known to have happened or not.
+        """
+        try:
+            return work()
+        except Interrupted as first:
+            signal = first
+        try:
+            ended = self._stopped(signal)
+        except Interrupted:
+            ended = self._stopped_at_once(signal)
+        raise ended
+
+    def _stopped(self, signal: Interrupted) -> BaseException:
+        """After bytes have left: one quick look at the build list."""
+        accepted = self.calls.accepted
+        known = None if accepted is None else self.id_of(accepted)
+        if self.is_open and known is None:
+            self.record("settling", "interrupted", accepted=accepted is not None)
+            match = evidence.look(self.runtime, self.project_id, self.judge(), within=QUICK_LOOK)
+            known = match.builds[0].upload_id if isinstance(match, Match) and match.kind == "found" else None
+        if self.is_open and known is not None:
+            self.happened(known)
+        return self._stopped_at_once(signal)
+
+    def _stopped_at_once(self, signal: Interrupted) -> BaseException:
+        happened = self.runtime.output.write_happened
+        if happened is not None:
+            return outcomes.interrupted(signal, "done", happened)
+        if self.is_open:
+            with contextlib.suppress(Interrupted):
+                self.record("unclear", "interrupted")
+            doubt = evidence.Finding("unreadable")
+            return outcomes.unknown(self.endpoint, "interrupted while the request was under way", doubt)
+        return outcomes.interrupted(signal, "refused", None) if self.sends else signal
 
     # The loop.
 
     def send(self) -> "Accepted | Build":
-        """Send until accepted, adopted or hopeless; at most three times.
-
-        Raises:
-            SpcliError: with its `outcome`.
-            Interrupted: nothing was sent.
-        """
-        try:
-            return self._send_until_settled()
-        except Interrupted as signal:
-            stopped = self._stopped(signal)
-        raise stopped
-
-    def _send_until_settled(self) -> "Accepted | Build":
+        """Send until accepted, adopted or hopeless; at most three times. Raises `SpcliError` with its `outcome`."""
         while True:
             try:
-                accepted = self._send_once()
+                return self._send_once()
             except _Adopted as adopted:
                 return adopted.build
-            except NotSent as failure:
-                failure.outcome = "not_sent"
-                self.record("unsent", failure.message)
-                raise
+            except _Earlier:
+                found = self.settle_earlier()
             except Refused as refused:
                 found = self._refused(refused)
             except Unclear as failure:
+                self.sends += 1
                 found = self._unclear(failure)
-            else:
-                return accepted
             if found is not None:
                 return found
 
     def _send_once(self) -> "Accepted":
         request = Request(self.path, self.body(), self.attempt, self._look_again, lambda: self.looked_at)
-        self.began = self.runtime.clock.wall()
-        accepted = self.calls.send(request)
+        self.calls.sent, self.is_open = False, True
+        try:
+            accepted = self.calls.send(request)
+        except SpcliError as failure:
+            if not self.calls.sent and failure.kind != "unknown":
+                self._not_sent(failure)
+            raise
+        finally:
+            self.is_open = self.is_open and self.calls.sent
         self.sends += 1
         return accepted
 
+    def _not_sent(self, failure: SpcliError) -> None:
+        """Nothing of this send has left; what is told is what became of the one before, if there was one."""
+        if isinstance(failure, NotSent):
+            self.record("unsent", failure.message)
+        elif self.failure is not None:
+            raise self.failure from None
+        failure.outcome = "refused" if self.sends else "not_sent"
+
+    def look(self) -> Build | None:
+        """Read the build list before a send; where it can't be read, go on without it. A re-send is worth some patience."""
+        for left in reversed(range(LOOKS_BEFORE_RESEND if self.sends else 1)):
+            page = evidence.glance(self.runtime, self.project_id)
+            self.looked_at = self.runtime.clock.mono()
+            if page == "gone":
+                break
+            if page is not None:
+                return self.take(page)
+            if left:
+                self.runtime.clock.sleep(min(1.0, self.runtime.settings.scale))
+        return None
+
+    def take(self, page: "ProjectPage") -> Build | None:
+        """Learn from a list that could be read."""
+        self.had_list, self.looked_at = True, self.runtime.clock.mono()
+        self.server_time(page)
+        return self.read(page)
+
     def _look_again(self) -> None:
-        self.look()
-        if self.adopted is not None:
-            raise _Adopted(self.adopted)
+        """The look that belongs to the waiting: it may find that there is nothing to send any more."""
+        found = self.look()
+        if found is not None:
+            raise _Adopted(found)
+        if self.has_earlier():
+            raise _Earlier
+
+    def server_time(self, page: "ProjectPage") -> float | None:
+        """When the last send began, by the server's clock: a build's date is by it. `None` where the server tells no time.
+
+        Compared with the clock that is never stepped, so that a wall clock set right in between misleads nobody.
+        """
+        if page.server_wall is not None:
+            self.clock_gap = page.server_wall - self.runtime.clock.mono()
+        return None if self.clock_gap is None else self.calls.sent_at + self.clock_gap - self.clock_margin
+
+    # What became of it.
 
     def record(self, phase: str, message: str | None = None, upload_id: str | None = None, *, accepted: bool = False) -> None:
-        if self.calls.attempt_id is not None:
-            began = self.began + self.clock_gap
-            self.state.record(
-                self.calls.attempt_id, phase, upload_id=upload_id, message=message, server_wall=began, accepted=accepted
-            )
+        """Note the last send's fate in the ledger; whatever the server quotes of our secrets stays out of it."""
+        if self.calls.attempt_id is None:
+            return
+        began = self.calls.sent_at + self.clock_gap if self.clock_gap is not None and self.calls.sent_at else None
+        text = message and self.runtime.output.without_secrets(message)
+        self.state.record(self.calls.attempt_id, phase, upload_id=upload_id, message=text, server_wall=began, accepted=accepted)
+
+    def happened(self, upload_id: str, message: str | None = None) -> None:
+        """The write is known to have happened: from here on nothing may be reported as if it had not."""
+        self.runtime.output.write_happened = upload_id
+        self.is_open = False
+        self.record("done", message, upload_id)
+
+    def _settled(self, phase: str, failure: SpcliError) -> None:
+        """The last send is known to have done nothing."""
+        self.record(phase, failure.message)
+        failure.outcome, self.failure, self.is_open = "refused", failure, False
 
     def _refused(self, refused: Refused) -> Build | None:
         """A status of 300 or more: refused for good, limited, or a 5xx that the build list must judge."""
         self.sends += 1
         answer = policy.answer_of(refused)
-        refused.outcome = "refused"
+        self.is_limited = self.is_limited and answer == "limited"
         if answer == "unclear":
             return self._unclear(refused)
         if answer == "failed":
-            self.record("settling", refused.message)
-            found = self.weigh()
+            found = self.weigh(refused)
             if found.kind == "found":
                 return found.builds[0]
             if found.kind == "doubtful":
                 self._give_up(found, refused)
             # When the list can't be read the service is taken at its word: it said that it failed.
-        self.record("refused", refused.message)
+        self._settled("absent" if answer == "failed" else "refused", refused)
         if answer == "limited":
-            self._limited(refused)
+            left = self._seconds_left()
+            outcomes.limit(refused, left, self.runtime.output.clock_time(self.runtime.clock.wall() + left))
         if answer == "refused" or not self._may_send_again():
             raise refused
         self._say_again(refused)
@@ -166,68 +251,41 @@ class Write:
             self.calls.rest(policy.resend_spread(self.sends, self.calls.rules.window, self.runtime.clock.chance()))
         return None
 
-    def _limited(self, refused: Refused) -> None:
-        """A 429 although the spacing was kept: after the third, or where waiting is not wanted, say what probably competes."""
-        view = self.state.window(self.calls.bucket)
-        refused.kind, refused.retry_after = "rate-limited", max(1.0, view.seconds_left)
-        at = self.runtime.output.clock_time(self.runtime.clock.wall() + view.seconds_left)
-        refused.hint = f"try again at {at}, in {duration(view.seconds_left)}; {COMPETITION}"
-
     def _may_send_again(self) -> bool:
         """Whether sends are left and patience reaches to the next window."""
-        return self.sends < policy.MAX_SENDS and self.calls.can_wait(self.state.window(self.calls.bucket).seconds_left)
+        return self.sends < policy.MAX_SENDS and self.calls.can_wait(self._seconds_left())
+
+    def _seconds_left(self) -> float:
+        return self.state.window(self.calls.bucket).seconds_left
 
     def _say_again(self, failure: SpcliError) -> None:
         self.runtime.output.note(f"{failure.message}; sending again at the next window (attempt {self.sends + 1})")
 
     def _unclear(self, failure: SpcliError) -> Build | None:
         """Bytes left and no usable answer came: only a proven absence allows one more send."""
-        self.sends += isinstance(failure, Unclear)
-        self.unclear += 1
-        self.record("settling", failure.message)
-        self.runtime.output.note(f"{failure.message}; reading the build list to see what became of the {self.endpoint}")
-        found = self.weigh()
+        self.unclear, self.is_limited = self.unclear + 1, False
+        found = self.weigh(failure)
         if found.kind == "found":
             return found.builds[0]
         if found.kind != "absent":
             self._give_up(found, failure)
-        self.record("absent", failure.message)
-        failure.outcome = "refused"
+        self._settled("absent", failure)
         if self.unclear > 1 or not self._may_send_again():
-            failure.hint = "the build list proves that nothing was created: the same command again is safe"
+            outcomes.nothing_done(failure, self._seconds_left())
             raise failure
         self._say_again(failure)
         return None
 
-    def weigh(self) -> evidence.Finding:
+    def weigh(self, failure: SpcliError | None, *, accepted: bool = False) -> evidence.Finding:
         """What the build list says of the last send, over a minute."""
-        return evidence.settle(self.runtime, self.project_id, self.judge())
-
-    def _stopped(self, signal: Interrupted) -> BaseException:
-        """What Ctrl-C or SIGTERM means now: after bytes have left, one quick look, which a second signal ends."""
-        if not self.calls.sent:
-            return signal
-        self.record("settling", "interrupted")
-        try:
-            match = evidence.look(self.runtime, self.project_id, self.judge(), within=QUICK_LOOK)
-        except Interrupted:
-            match = None
-        if isinstance(match, Match) and match.kind == "found":
-            upload_id = match.builds[0].upload_id
-            self.record("done", upload_id=upload_id)
-            return interrupted_after(signal, upload_id)
-        return self.unknown("interrupted while the request was under way", evidence.Finding("unreadable"))
+        message = "the service's answer does not say what became of it" if failure is None else failure.message
+        self.record("settling", message, accepted=accepted)
+        self.runtime.output.note(f"{message}; reading the build list to see what became of the {self.endpoint}")
+        return evidence.settle(self.runtime, self.project_id, self.judge(), had_list=self.had_list)
 
     def _give_up(self, found: evidence.Finding, failure: SpcliError) -> NoReturn:
-        raise self.unknown(failure.message, found, failure.status) from None
-
-    def unknown(self, message: str, found: evidence.Finding, status: int | None = None) -> SpcliError:
-        """The error for a write that may have happened."""
-        self.record("unclear", message)
-        ids = ", ".join(build.upload_id for build in found.builds)
-        candidates = f"the build list shows what may be it: {ids}; " if ids else ""
-        hint = f"the {self.endpoint} may have been processed; {candidates}{CHECKS_FIRST}"
-        return SpcliError("unknown", message, status=status, outcome="unknown", hint=hint)
+        self.record("unclear", failure.message)
+        raise outcomes.unknown(self.endpoint, failure.message, found, failure.status) from None
 
 
 class _Adopted(Exception):
@@ -238,10 +296,5 @@ class _Adopted(Exception):
         self.build = build
 
 
-def interrupted_after(signal: Interrupted, upload_id: str) -> SpcliError:
-    """Ctrl-C or SIGTERM after a write is known to have happened."""
-    error = SpcliError(
-        "interrupted", "interrupted", hint=f"it goes on: spcli builds wait {upload_id}", outcome="done", upload_id=upload_id
-    )
-    error.code = signal.exit_code
-    return error
+class _Earlier(Exception):
+    """An earlier run's write is open, and the process that handled it is gone."""

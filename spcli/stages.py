@@ -139,7 +139,7 @@ def usual(state: str, scale: float) -> str:
     stage = stage_of(state)
     least, most = (0.0, 0.0) if stage is None else stage.usual
     if scale != 1:
-        return f"up to {most * scale:.1f}s here"
+        return f"up to {max(most * scale, 0.1):.1f}s here"
     return f"under {duration(most)}" if not least else f"{duration(least)} to {duration(most)}"
 
 

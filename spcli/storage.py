@@ -1,4 +1,4 @@
-"""Ranged GETs from the host where a build lies, over the same bounded connections as calls to the API, and nothing else of theirs.
+"""Ranged GETs from the host where a build lies, over the same bounded connections as calls to the API.
 
 Never HEAD: a presigned URL is signed for one method, and S3 answers 403 to any other. No key, no cookies, no redirects.
 """
@@ -11,13 +11,13 @@ from spcli import __version__
 from spcli.clock import Clock
 from spcli.errors import SpcliError, Unclear
 from spcli.models import bare_url
-from spcli.request import Origin, parse_origin
+from spcli.transport.request import Origin, parse_origin
 
 if TYPE_CHECKING:
     import httpx
 
-    from spcli.exchange import Answer
-    from spcli.network import Wire
+    from spcli.transport.exchange import Answer
+    from spcli.transport.network import Wire
 
 WHOLE_LIMIT = 64 * 1024
 """Bytes read of an answer that is not a part: one without ranges sends gigabytes."""
@@ -92,10 +92,10 @@ class Storage:
         if answer.status < 200:
             raise Unclear(f"HTTP {answer.status} where an answer was expected")
         if answer.status == 407 and self._is_proxied:
-            from spcli.exchange import proxy_login_missing
+            from spcli.transport.exchange import proxy_login_missing
 
             raise proxy_login_missing()
-        return part_of(answer, first, last)
+        return part_of(answer, first=first, last=last)
 
     def close(self) -> None:
         """Close the connection, if any."""
@@ -104,8 +104,8 @@ class Storage:
             connection[1].close()
 
     def _answer(self, first: int, last: int) -> "Answer | SpcliError":
-        from spcli.exchange import Exchange
-        from spcli.network import build_get, fetch
+        from spcli.transport.exchange import Exchange
+        from spcli.transport.network import build_get, fetch
 
         exchange = Exchange(self._origin.where, clock=self._clock, deadline=self._deadline, gate=None)
         wire, client = self._connected()
@@ -119,9 +119,9 @@ class Storage:
 
     def _connected(self) -> "tuple[Wire, httpx.Client]":
         if self._connection is None:
-            from spcli.network import Wire, open_client
-            from spcli.proxies import proxy_for
-            from spcli.trust import tls_context
+            from spcli.transport.network import Wire, open_client
+            from spcli.transport.proxies import proxy_for
+            from spcli.transport.trust import tls_context
 
             origin = self._origin
             proxy = proxy_for(origin.scheme, origin.host, origin.port, self._environ)
@@ -151,7 +151,7 @@ def _fields(first: int, last: int) -> dict[str, str]:
     }
 
 
-def part_of(answer: "Answer", first: int, last: int) -> Part:
+def part_of(answer: "Answer", *, first: int, last: int) -> Part:
     """What an answer to `Range: bytes=first-last` holds."""
     found = _CONTENT_RANGE.fullmatch((answer.value("content-range") or "").strip()) if answer.status == 206 else None
     length = (answer.value("content-length") or "").strip()

@@ -1,7 +1,9 @@
 """Which project, which build: what the user named, looked up at the service where a name needs it."""
 
+import os
 from typing import TYPE_CHECKING
 
+from spcli import names
 from spcli.errors import SpcliError
 from spcli.models import Project
 
@@ -33,7 +35,9 @@ def list_projects(runtime: "Runtime") -> list[Project]:
     """Every project, remembered for completion."""
     projects = runtime.api.projects()
     named = [(project.id, project.name or "") for project in projects]
-    runtime.state.remember_projects(runtime.settings.base_url, runtime.api.user_id, named)
+    settings, user_id = runtime.settings, runtime.api.user_id
+    if not names.are_remembered(os.path.join(settings.state_dir, "state.db"), settings.base_url, user_id, named):
+        runtime.state.remember_projects(settings.base_url, user_id, named)
     return projects
 
 

@@ -93,11 +93,19 @@ class _Wait:
         return self._ended
 
     def _pause(self, seconds: float) -> None:
-        """Sleep; on a terminal in slices, so that the elapsed time ticks."""
-        until = self._clock.mono() + seconds
+        """Sleep; in slices where somebody watches the clock, or where a received event may end the wait sooner."""
+        until, known = self._clock.mono() + seconds, self._newest_events()
+        is_heard = self._runtime.state.listener_alive()
+        is_sliced = is_heard or self._runtime.output.live
         while (left := until - self._clock.mono()) > 0:
             self._audience.ticked()
-            self._clock.sleep(min(left, 1.0 if self._runtime.output.live else HEARTBEAT))
+            self._clock.sleep(min(left, 1.0 if is_sliced else HEARTBEAT))
+            # An event is a hint: it brings the next look forward, and the service's own list has the word.
+            if is_heard and self._newest_events() != known:
+                return
+
+    def _newest_events(self) -> list[int]:
+        return [self._runtime.state.newest_event(upload_id) for upload_id in self._pending]
 
     def _look(self) -> None:
         try:

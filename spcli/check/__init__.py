@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from spcli.runtime import Runtime
 
 CHECK_SECONDS = 15.0
-UPLOAD_SECONDS = 5.0
-_UPLOAD_ENTRIES = 100_000
+# Together 5 s: reading what was fetched takes its time, too.
+UPLOAD_SECONDS = 4.5
+_UPLOAD_ENTRIES = 40_000
 _TOLD_BY_UPLOAD = ("http", "name")  # `file_url.notes_on` says these
 
 
@@ -38,12 +39,12 @@ def check_url(
     found = url_findings(url, now=runtime.clock.wall(), local_api=local_api)
     size = entries = None
     if not any(finding.level == ERROR for finding in found):
-        seen = _seen_at(runtime, url, runtime.clock.mono() + seconds, most)
+        seen = _seen_at(runtime, url, deadline=runtime.clock.mono() + seconds, most=most)
         found, size, entries = [*found, *seen.findings], seen.size, seen.entries
     return _report(bare_url(url), found, size, entries, strict=strict)
 
 
-def _seen_at(runtime: "Runtime", url: str, deadline: float, most: int | None) -> "Seen":
+def _seen_at(runtime: "Runtime", url: str, *, deadline: float, most: int | None) -> "Seen":
     from urllib.parse import urlsplit
 
     from spcli.check.archive import ENTRY_LIMIT
@@ -89,7 +90,7 @@ def _seen_on_disk(path: str) -> "Seen":
             file.seek(begin)
             return file.read(end - begin + 1)
 
-        found = beginning_findings(fetch(0, 63), "", size)
+        found = beginning_findings(fetch(0, 63), content_type="", size=size)
         if found:
             return Seen(found, size)
         contents, entries = archive_findings(size, fetch)
@@ -128,7 +129,7 @@ def before_upload(runtime: "Runtime", url: str) -> None:
         SpcliError: `bad-file`, nothing was sent.
     """
     from spcli.check.finding import ERROR, INFO
-    from spcli.proxies import is_loopback
+    from spcli.transport.proxies import is_loopback
 
     if runtime.settings.is_loopback and not is_loopback(_host(url)):
         return

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DIRECTORY_LIMIT = 64 * 1024 * 1024
 ENTRY_LIMIT = 300_000
-_EXTRA_LIMIT = 4096
+_EXTRA_LIMIT, _EXTRA_MEAN = 4096, 256
 _END, _LOCATOR, _END64, _ENTRY = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06", b"PK\x01\x02"
 _END_SIZE, _LOCATOR_SIZE, _END64_SIZE, _ENTRY_SIZE = 22, 20, 56, 46
 TAIL = _END_SIZE + 0xFFFF + _LOCATOR_SIZE + _END64_SIZE
@@ -61,8 +61,8 @@ def archive_findings(size: int, fetch: Fetch, *, most: int = ENTRY_LIMIT) -> tup
     except Damaged as problem:
         return [error("damaged", f"the zip is damaged: {problem}", _AGAIN)], None
     except TooLarge as problem:
-        text = f"the zip's directory is no packaged build's: {problem}"
-        return [error("too-many-entries", text, "package with .pak files", certain=False)], None
+        text = f"the zip lists {problem}, more than are looked at"
+        return [error("too-many-entries", text, "package with .pak files: a build then has some hundred", certain=False)], None
     return content_findings(contents.entries), len(contents.entries)
 
 
@@ -81,7 +81,7 @@ def read_contents(size: int, fetch: Fetch, *, most: int = ENTRY_LIMIT) -> Conten
     file = RangedFile(end.position + _END_SIZE, fetch, most=max(DIRECTORY_LIMIT, TAIL))
     file.keep(tail_start, tail[: end.position - tail_start + _END_SIZE - 2] + b"\0\0")
     file.seek(end.directory)
-    _check_chain(file.read(end.directory_size), end)
+    _check_chain(file.read(end.directory_size), end, most=most)
     entries = _parse(file)
     _check_data(entries, end.directory)
     return Contents(entries, end.directory)
@@ -139,23 +139,26 @@ def _check_end(end: End, most: int) -> None:
         raise TooLarge(f"{end.directory_size:,} bytes")
 
 
-def _check_chain(directory: bytes, end: End) -> None:
+def _check_chain(directory: bytes, end: End, *, most: int) -> None:
     """Walk from entry to entry, so that `zipfile` meets nothing that would keep it busy."""
-    at, count = 0, 0
+    at, count, carried, largest = 0, 0, 0, 0
     unpack = struct.Struct("<4s24x3H").unpack_from
     while at + _ENTRY_SIZE <= len(directory):
         mark, name, extra, comment = unpack(directory, at)
         if mark != _ENTRY:
             raise Damaged("its directory breaks off")
-        if extra > _EXTRA_LIMIT:
-            raise Damaged("an entry carries more extra data than any zip tool writes")
+        carried, largest = carried + extra, max(largest, extra)
         at += _ENTRY_SIZE + name + extra + comment
         count += 1
     if at != end.directory_size or len(directory) != end.directory_size:
         raise Damaged("its directory breaks off")
+    if largest > _EXTRA_LIMIT or carried > _EXTRA_LIMIT + _EXTRA_MEAN * count:
+        raise Damaged("its entries carry more extra data than any zip tool writes")
     # Old tools write the count modulo 65,536.
     if (count if end.is_zip64 else count & 0xFFFF) != end.entries:
         raise Damaged(f"its directory lists {count:,} entries and claims {end.entries:,}")
+    if count > most:
+        raise TooLarge(f"{count:,} entries")
 
 
 def _parse(file: RangedFile) -> "list[ZipInfo]":

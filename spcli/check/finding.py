@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 ERROR, WARNING, INFO = "error", "warning", "info"
-_UNITS = ("kB", "MB", "GB", "TB")
+_UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 _SHOWN = 80
 
 
@@ -57,12 +57,10 @@ def amount(size: int) -> str:
     """Bytes in decimal units, as storage services count them: `29.9 GB`."""
     if size < 1000:
         return plural(size, "byte")
-    value = float(size)
-    for unit in _UNITS:
-        value /= 1000
-        if value < 999.95:
-            break
-    return f"{value:.1f} {unit}"
+    power = 1
+    while size >= 999.95 * 1000**power and power < len(_UNITS):
+        power += 1
+    return f"{size / 1000**power:.1f} {_UNITS[power - 1]}"
 
 
 def name(path: str) -> str:

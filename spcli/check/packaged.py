@@ -23,7 +23,7 @@ _PACKAGE = "package it in Unreal (Platforms > Windows > Package Project), and zi
 
 
 class _Listing(NamedTuple):
-    """The entries; their paths with slashes; the same in lower case, behind a slash, so that `/saved/` finds a folder at the top."""
+    """The entries; their paths with slashes; the same in lower case behind a slash, so that `/saved/` is found at the top."""
 
     entries: "Sequence[ZipInfo]"
     paths: Sequence[str]

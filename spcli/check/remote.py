@@ -64,7 +64,7 @@ def remote_findings(storage: Storage, *, most: int, host: str, local_api: bool) 
         return Seen([*found, *wrong], size)
     found += size_findings(size)
     try:
-        contents, entries = _contents(storage, first, most)
+        contents, entries = _contents(storage, first, most=most)
     except _Unread as unread:
         contents, entries = [unread.finding], None
     except (NotSent, Unclear) as failure:
@@ -100,7 +100,7 @@ def answer_findings(first: Part) -> list[Finding]:
     # Bytes from the middle of the file, or none, tell nothing about its beginning.
     if first.is_other:
         return [_no_ranges()] if len(first.body) >= 4 and first.body.startswith(b"PK\x03\x04") else [_odd_part()]
-    return beginning_findings(first.body, first.content_type, first.size)
+    return beginning_findings(first.body, content_type=first.content_type, size=first.size)
 
 
 def _http_error(first: Part) -> Finding:
@@ -120,7 +120,7 @@ def _host(location: str | None) -> str:
         return ""
 
 
-def beginning_findings(body: bytes, content_type: str, size: int | None) -> list[Finding]:
+def beginning_findings(body: bytes, *, content_type: str, size: int | None) -> list[Finding]:
     """Why a file that begins with `body` is no zip that Streampixel can use."""
     if body.startswith(b"PK\x03\x04"):
         return []
@@ -150,7 +150,7 @@ def _not_looked_into(reason: str) -> Finding:
     return warning("not-read", f"the zip's contents could not be looked at: {reason}", "check the local file: spcli check FILE")
 
 
-def _contents(storage: Storage, first: Part, most: int) -> tuple[list[Finding], int | None]:
+def _contents(storage: Storage, first: Part, *, most: int) -> tuple[list[Finding], int | None]:
     if first.is_whole:
         body = first.body
         return archive_findings(len(body), lambda begin, end: body[begin : end + 1], most=most)
@@ -158,13 +158,13 @@ def _contents(storage: Storage, first: Part, most: int) -> tuple[list[Finding], 
         raise _Unread(_no_ranges())
 
     def fetch(begin: int, end: int) -> bytes:
-        pieces = [_piece(storage, first, at, min(at + _PIECE - 1, end)) for at in range(begin, end + 1, _PIECE)]
+        pieces = [_piece(storage, first, begin=at, end=min(at + _PIECE - 1, end)) for at in range(begin, end + 1, _PIECE)]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     return archive_findings(first.size, fetch, most=most)
 
 
-def _piece(storage: Storage, first: Part, begin: int, end: int) -> bytes:
+def _piece(storage: Storage, first: Part, *, begin: int, end: int) -> bytes:
     """One range, which must be of the same file as the first."""
     part = storage.get(begin, end)
     if part.status != 206:

@@ -36,10 +36,14 @@ def login(
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.creates_profile = timeout, True
     settings = runtime.settings
+    if not runtime.output.interactive and (user_id is None or not key_stdin):
+        lacking = "the user id" if user_id is None else "the API key"
+        hint = 'type: printf %s "$KEY" | spcli auth login --user-id ID --key-stdin'
+        raise SpcliError("usage", f"{lacking} is needed, and there is no terminal to ask on", hint=hint)
     user, key = _asked(runtime, user_id, key_stdin)
     runtime.output.secrets.append(key)
     if not no_verify:
-        runtime.api_for(user, key).check_credentials()
+        _verify(runtime, user, key)
     settings.config.store_login(settings.profile, user_id=user, key=key, base_url=settings.base_url)
     settings.config.save()
     how = "not verified" if no_verify else "verified"
@@ -51,6 +55,14 @@ def login(
     for name in ("STREAMPIXEL_API_KEY", "STREAMPIXEL_API_KEY_FILE", "STREAMPIXEL_USER_ID"):
         if runtime.environ.get(name):
             runtime.output.note(f"{name} is set and wins over what was stored")
+
+
+def _verify(runtime: "Runtime", user: str, key: Secret) -> None:
+    api = runtime.api_for(user, key)
+    try:
+        api.check_credentials()
+    finally:
+        api.close()
 
 
 def _asked(runtime: "Runtime", user_id: str | None, key_stdin: bool) -> tuple[str, Secret]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import options, stages, target, waiting
+from spcli import ci, handover, options, stages, target, waiting
 from spcli.errors import SpcliError
 from spcli.lifecycle import STATES, state_of
 from spcli.models import Build, file_name, iso_utc
@@ -65,10 +65,11 @@ def known_builds(runtime: "Runtime", project_id: str) -> tuple[list[Build], bool
         runtime.state.remember_uploads(runtime.settings.base_url, runtime.api.user_id, project_id, uploads)
         return page.builds, True
     runtime.output.note(NO_LIST)
-    return _local_builds(runtime, project_id), False
+    return local_builds(runtime, project_id), False
 
 
-def _local_builds(runtime: "Runtime", project_id: str) -> list[Build]:
+def local_builds(runtime: "Runtime", project_id: str) -> list[Build]:
+    """The builds this machine knows of without the service: those sent from here, and those of received events."""
     from spcli.lifecycle import newest_first
     from spcli.state import account
 
@@ -88,7 +89,9 @@ def _sent_build(attempt: "Attempt") -> Build:
 
 def show(
     ctx: typer.Context,
-    upload_id: Annotated[str, typer.Argument(metavar="UPLOAD_ID", help="The build's upload id.")],
+    upload_id: Annotated[
+        str, typer.Argument(parser=options.upload_id, metavar="UPLOAD_ID", help="The build's upload id.")
+    ],
     project: options.Project = None,
     timeout: options.Timeout = None,
 ) -> None:
@@ -133,6 +136,7 @@ def wait(
     deadline: options.Deadline = None,
     interval: options.Interval = None,
     timeout: options.Timeout = None,
+    output_file: options.OutputFile = None,
 ) -> None:
     """Wait until builds are processed; the exit code is the verdict.
 
@@ -150,14 +154,17 @@ def wait(
     project_id = target.project_id(runtime)
     if latest:
         ids = (_latest(runtime, project_id),)
+    handover.prepare(output_file)
     ended = stages.wait_shown(
         runtime, project_id, ids, stages.Limits(deadline, interval), on_end=_print_line if len(ids) > 1 else None
     )
-    if len(ids) == 1:
+    if len(ids) == 1 and ended[0].verdict != "no-target":
         build = ended[0].build
         lines = [("upload id", build.upload_id), *stages.verdict_lines(ended[0])]
         runtime.output.result(build, lines=lines, bare=build.upload_id)
     failure = waiting.failure_of(ended, project_id, None)
+    deciding = next((one for one in ended if failure is not None and one.verdict == failure.kind), ended[-1]).build
+    handover.hand_over(runtime, ci.facts_of(deciding.upload_id, project_id, deciding, ""), output_file)
     if failure is not None:
         raise failure
 
@@ -171,6 +178,8 @@ def _latest(runtime: "Runtime", project_id: str) -> str:
 
 def _print_line(runtime: "Runtime", ended: waiting.Ended) -> None:
     build = ended.build
+    if ended.verdict == "no-target":
+        return
     runtime.output.line_object(
         build, build.upload_id if runtime.output.quiet else f"{build.upload_id}  {build.status or build.state}"
     )

@@ -1,11 +1,11 @@
 """`spcli distribute [UPLOAD_ID]`: release a processed build, or release it again."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import options, pipeline, sending, stages, target, waiting
+from spcli import handover, options, pipeline, sending, stages, target
+from spcli.dry_run import print_request
 from spcli.errors import SpcliError
 from spcli.models import Build, DistributeResult, file_name
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def distribute(
     ctx: typer.Context,
     upload_id: Annotated[
-        str | None, typer.Argument(metavar="[UPLOAD_ID]", help="The build's upload id.", show_default=False)
+        str | None,
+        typer.Argument(parser=options.upload_id, metavar="[UPLOAD_ID]", help="The build's upload id.", show_default=False),
     ] = None,
     latest: Annotated[bool, typer.Option("--latest", help="The newest approved build.")] = False,
     project: options.Project = None,
@@ -27,6 +28,7 @@ def distribute(
     max_wait: options.MaxWait = None,
     timeout: options.Timeout = None,
     dry_run: options.DryRun = False,
+    output_file: options.OutputFile = None,
 ) -> None:
     """Release one processed build, or release an earlier one again.
 
@@ -44,18 +46,16 @@ def distribute(
         )
     limits = stages.asked(wait, deadline, interval)
     runtime.output.assert_stdout()
+    handover.prepare(output_file)
     project_id = target.project_id(runtime)
     before = None if dry_run and not latest else _listed(runtime, project_id, upload_id)
     wanted = upload_id or (before.upload_id if before else "")
     if dry_run:
-        sending.print_request(runtime, "/projects/distribute-file", runtime.api.distribute_body(project_id, wanted))
+        print_request(runtime, "/projects/distribute-file", runtime.api.distribute_body(project_id, wanted))
         return
     patience = sending.patience(runtime, max_wait)
     result = pipeline.distribute(runtime, pipeline.ReleaseRequest(project_id, wanted, patience), before)
-    if limits is None:
-        runtime.output.result(result, lines=_lines(result, before), bare=result.upload_id)
-        return
-    finish(runtime, result, limits)
+    handover.conclude(runtime, result, limits, lines=_lines(result, before), path=output_file)
 
 
 def _listed(runtime: "Runtime", project_id: str, upload_id: str | None) -> Build | None:
@@ -64,7 +64,7 @@ def _listed(runtime: "Runtime", project_id: str, upload_id: str | None) -> Build
     Raises:
         SpcliError: `guard` for a build that is rejected or not finished; `no-target` when `--latest` finds none.
     """
-    builds = _builds(runtime, project_id)
+    builds = runtime.api.project(project_id).builds if upload_id is None else _builds(runtime, project_id)
     if upload_id is None:
         approved = next((build for build in builds or () if build.state == "approved"), None)
         if approved is None:
@@ -72,7 +72,8 @@ def _listed(runtime: "Runtime", project_id: str, upload_id: str | None) -> Build
             raise SpcliError("no-target", why, hint="name the build: spcli distribute UPLOAD_ID")
         return approved
     build = next((build for build in builds or () if build.upload_id == upload_id), None)
-    if build is not None and build.state not in ("approved", "unknown"):
+    is_ours = build is not None and build.state == "distributing" and pipeline.is_release_open(runtime, project_id, upload_id)
+    if build is not None and build.state not in ("approved", "unknown") and not is_ours:
         hint = build.objection if build.state == "rejected" and build.objection else f"spcli builds wait {upload_id}"
         raise SpcliError("guard", f"the build is {build.status}: only an approved build can be released", hint=hint)
     return build
@@ -87,17 +88,6 @@ def _builds(runtime: "Runtime", project_id: str) -> list[Build] | None:
             raise
         runtime.output.note(f"could not read the build list: {failure.message}")
         return None
-
-
-def finish(runtime: "Runtime", result: DistributeResult, limits: stages.Limits) -> None:
-    """Wait for a triggered release and show the verdict."""
-    stages.announce(runtime, result.upload_id)
-    (ended,) = stages.wait_shown(runtime, result.project_id, (result.upload_id,), limits, released=True)
-    if not runtime.output.quiet or runtime.output.json_mode:
-        runtime.output.result(replace(result, build=ended.build), lines=stages.verdict_lines(ended), bare=result.upload_id)
-    failure = waiting.failure_of([ended], result.project_id, "done")
-    if failure is not None:
-        raise failure
 
 
 def _lines(result: DistributeResult, before: Build | None) -> list[str | tuple[str, str]]:

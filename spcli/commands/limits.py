@@ -26,12 +26,12 @@ def limits(
     runtime: Runtime = ctx.obj
     if reset:
         _reset(runtime, yes)
-    found = [_limit(runtime, endpoint) for endpoint in ENDPOINTS]
+    found = [limit_of(runtime, endpoint) for endpoint in ENDPOINTS]
     runtime.output.listing(
         found,
         columns=("ENDPOINT", "ALLOWED", "WAITING", "LAST CALL"),
         rows=[
-            (one.endpoint, _when(runtime, one), str(one.queued), runtime.output.local_time(one.last_call_at) or "-")
+            (one.endpoint, when_of(runtime, one), str(one.queued), runtime.output.local_time(one.last_call_at) or "-")
             for one in found
         ],
         bare=[f"{one.endpoint} {one.seconds_left:.0f}" for one in found],
@@ -48,7 +48,8 @@ def _buckets(runtime: "Runtime") -> dict[str, str]:
     return {endpoint: bucket(settings.base_url, settings.user_id, endpoint) for endpoint in ENDPOINTS}
 
 
-def _limit(runtime: "Runtime", endpoint: str) -> Limit:
+def limit_of(runtime: "Runtime", endpoint: str) -> Limit:
+    """One endpoint's window as it stands."""
     view = runtime.state.window(_buckets(runtime)[endpoint])
     closed = view.seconds_left > 0
     allowed = iso_utc(runtime.clock.wall() + view.seconds_left) if closed else None
@@ -56,7 +57,8 @@ def _limit(runtime: "Runtime", endpoint: str) -> Limit:
     return Limit(endpoint, allowed, round(view.seconds_left, 1), view.queued, last)
 
 
-def _when(runtime: "Runtime", limit: Limit) -> str:
+def when_of(runtime: "Runtime", limit: Limit) -> str:
+    """When the next call is allowed, in words."""
     if limit.allowed_at is None:
         return "now"
     return f"in {duration(limit.seconds_left)}, at {runtime.output.clock_time(runtime.clock.wall() + limit.seconds_left)}"

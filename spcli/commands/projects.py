@@ -94,6 +94,8 @@ def stats(
     """
     runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, _named(project, also)
+    if interval is not None and not watch:
+        raise SpcliError("usage", "--interval needs --watch", hint="add --watch, or leave it out")
     wanted = target.project_id(runtime)
     figures = runtime.api.stats(wanted)
     if not watch:
@@ -106,7 +108,7 @@ def stats(
         return
     # Faster polling is the most common cause of being throttled, says the service's page on live stats.
     scale = runtime.settings.scale
-    pause = max(WATCH_PAUSE if interval is None else interval, 5.0) * scale
+    pause = WATCH_PAUSE * scale if interval is None else max(interval, 5.0 * scale)
     while True:
         runtime.output.line_object(figures, _line(figures, runtime.output.clock_time(runtime.clock.wall())))
         figures = _next(runtime, wanted, pause)

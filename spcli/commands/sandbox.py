@@ -12,12 +12,6 @@ if TYPE_CHECKING:
     from spcli.sandbox.server import Sandbox
 
 
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > 65535:
-        raise typer.BadParameter("a port, 0 for a free one")
-    return int(text)
-
-
 def _seed(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise typer.BadParameter("a whole number")
@@ -36,7 +30,7 @@ def sandbox(
     ctx: typer.Context,
     port: Annotated[
         int | None,
-        typer.Option(parser=_port, metavar="PORT", help="Port on 127.0.0.1 (8787); 0 for a free one.", show_default=False),
+        typer.Option(parser=options.port, metavar="PORT", help="Port on 127.0.0.1 (8787); 0 for a free one.", show_default=False),
     ] = None,
     window: Annotated[
         float | None,

@@ -1,15 +1,14 @@
 """`spcli upload URL`: register a build."""
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import check, file_url, options, pipeline, sending, stages, target, waiting
-from spcli.models import Secret, UploadResult, file_name
+from spcli import options
 
 if TYPE_CHECKING:
+    from spcli.models import UploadResult
     from spcli.runtime import Runtime
 
 
@@ -27,6 +26,7 @@ def upload(
     max_wait: options.MaxWait = None,
     timeout: options.Timeout = None,
     dry_run: options.DryRun = False,
+    output_file: options.OutputFile = None,
     force: Annotated[bool, typer.Option("--force", help="Send although an earlier attempt's outcome is unknown.")] = False,
     is_checked: Annotated[bool, typer.Option("--check/--no-check", help="Look at the URL before a window is spent.")] = True,
 ) -> None:
@@ -39,6 +39,11 @@ def upload(
       spcli upload "$URL" --no-auto-release --json | jq -r .uploadId
       id=$(spcli upload "$URL" -q)
     """
+    # Not for `upload --help`, which takes a third less time without.
+    from spcli import check, file_url, handover, pipeline, sending, stages, target
+    from spcli.dry_run import print_request
+    from spcli.models import Secret
+
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.project, runtime.on_limit = timeout, project, on_limit
     limits = stages.asked(wait, deadline, interval)
@@ -50,32 +55,22 @@ def upload(
     for doubt in doubts:
         runtime.output.note(doubt)
     runtime.output.assert_stdout()
+    handover.prepare(output_file)
     project_id = target.project_id(runtime)
     if dry_run:
-        sending.print_request(runtime, "/projects/upload-file", runtime.api.upload_body(project_id, url, auto_release))
+        print_request(runtime, "/projects/upload-file", runtime.api.upload_body(project_id, url, auto_release))
         return
     patience = sending.patience(runtime, max_wait)
     request = pipeline.UploadRequest(project_id, url, auto_release, patience, force)
     look = partial(check.before_upload, runtime, url) if is_checked else None
     result = pipeline.upload(runtime, request, look)
+    handover.conclude(runtime, result, limits, lines=_lines(result), path=output_file)
     if limits is None:
-        runtime.output.result(result, lines=_lines(result), bare=result.upload_id)
         runtime.output.note(f"`spcli builds wait {result.upload_id}` waits until it is processed")
-        return
-    _wait(runtime, result, limits)
 
 
-def _wait(runtime: "Runtime", result: UploadResult, limits: stages.Limits) -> None:
-    upload_id = result.upload_id or ""
-    stages.announce(runtime, upload_id)
-    (ended,) = stages.wait_shown(runtime, result.project_id, (upload_id,), limits)
-    if not runtime.output.quiet or runtime.output.json_mode:
-        runtime.output.result(replace(result, build=ended.build), lines=stages.verdict_lines(ended), bare=upload_id)
-    failure = waiting.failure_of([ended], result.project_id, "done")
-    if failure is not None:
-        raise failure
+def _lines(result: "UploadResult") -> list[str | tuple[str, str]]:
+    from spcli.models import file_name
 
-
-def _lines(result: UploadResult) -> list[str | tuple[str, str]]:
     lines: list[str | tuple[str, str]] = [result.message or "the build list confirms the upload"]
     return [*lines, ("upload id", result.upload_id or ""), ("project", result.project_id), ("file", file_name(result.file_url))]

@@ -7,10 +7,10 @@ commands harmless. Data goes to stdout, all else to stderr.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from spcli.errors import EXIT_CODES, SpcliError
-from spcli.output.inert import inert_block, redacted, without_commands
+from spcli.output.inert import cut, inert_block, redacted, without_commands
 from spcli.output.progress import spinner
 from spcli.output.prompt import Prompt
 from spcli.output.table import SCREENFUL, aligned, cells, drawn, fits, padded, width
@@ -34,6 +34,7 @@ class Output(Writer):
 
     Attributes:
         json_mode, verbose: as the command line says; may be set at any time, like the writer's own.
+        problem_line: makes the line by which the CI system that runs us shows an error or a warning beside the step.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Output(Writer):
     ) -> None:
         super().__init__(stdout, stderr, environ)
         self.json_mode = self.verbose = False
+        self.problem_line: Callable[[Literal["error", "warning"], str], str] | None = None
         self._clock = clock
         self._prompt = Prompt(stdin, self._err)
         self._step = ("", float("-inf"))
@@ -51,11 +53,11 @@ class Output(Writer):
         return self._prompt.possible and not self.json_mode and not any(map(self._is_on, _CI))
 
     def result(self, value: object, *, lines: Sequence[Line] = (), bare: str | None = None) -> None:
-        """One thing: a JSON document, the bare id under `--quiet`, or `lines`, a pair being a label and its value."""
+        """One thing: a JSON document, the bare id (if not "") under `--quiet`, or `lines`, a pair being a label and its value."""
         if self.json_mode:
             self._document(value)
         elif self.quiet and bare is not None:
-            self._data(self._inert_lines([bare]))
+            self._data(self._inert_lines([bare] if bare else []))
         else:
             self._data(self._labelled(lines))
 
@@ -86,6 +88,17 @@ class Output(Writer):
         else:
             self._data(self._inert_lines([text]))
 
+    def body(self, body: bytes, data: object, *, is_json: bool) -> None:
+        """An answer's body as it came, but for secrets; on a terminal laid out (`data` is the parsed JSON), or as inert lines."""
+        if self._out.terminal and is_json:
+            self._document(data)
+        elif self._out.terminal:
+            self._data(self._inert_lines(body.decode("utf-8", "replace").splitlines()))
+        else:
+            from spcli.output.document import plain_body
+
+            self._data(plain_body(body, self._forms(), is_json=is_json, is_watched=any(map(self._is_on, _RUNNERS))))
+
     def text(self, text: str) -> None:
         """Our own text, as it is, on stdout: help, completion scripts. Nothing that came over the network."""
         self._data(text if text.endswith("\n") else text + "\n")
@@ -103,6 +116,8 @@ class Output(Writer):
         """`note: text` on stderr, not under `--quiet`."""
         if not self.quiet:
             self._say(f"{name}: {self._block(text)}")
+            if name == "warning":
+                self._tell_ci("warning", text)
 
     def status(self, text: str) -> None:
         """A line of progress on stderr, above a drawn one; not under `--quiet`."""
@@ -136,10 +151,20 @@ class Output(Writer):
         self._say(self._block(message), _RED)
         if error.hint:
             self._say(f"hint: {self._block(error.hint)}")
+        self._tell_ci("error", message)
         if self.json_mode:
             from spcli.output.document import error_object
 
             self._safely(lambda: self._err.write(self._json(error_object(error), None)))
+
+    def _tell_ci(self, level: Literal["error", "warning"], message: str) -> None:
+        if self.problem_line is not None:
+            self.command_line(self.problem_line(level, cut(self._redacted(message))))
+
+    def command_line(self, line: str) -> None:
+        """One line that the CI system is meant to obey, on stderr; every value in it is escaped by that system's rules (`ci`)."""
+        self.clear()
+        self._safely(lambda: self._err.write(self._redacted(line) + "\n"))
 
     def confirm(self, question: str) -> bool:
         """Ask for a yes; anything else, the end of input too, is no.

@@ -8,7 +8,7 @@ from math import ceil, isfinite
 from typing import TYPE_CHECKING
 
 from spcli.models import as_json, camel
-from spcli.output.inert import cut, redacted
+from spcli.output.inert import cut, redacted, without_commands
 
 if TYPE_CHECKING:
     from spcli.errors import SpcliError
@@ -55,6 +55,16 @@ def error_object(error: SpcliError) -> dict[str, object]:
 def without_marks(text: str) -> str:
     """A JSON document in which no runner finds its `##[…]` commands, and every parser finds the same values."""
     return text.replace("##", "#\\u0023")
+
+
+def plain_body(body: bytes, forms: Sequence[str], *, is_json: bool, is_watched: bool) -> bytes:
+    """`body` byte for byte, but for secrets; where a runner reads along (`is_watched`), with nothing in it that it would obey."""
+    for form in forms:
+        body = body.replace(form.encode("utf-8", "surrogatepass"), b"****")
+    if not is_watched:
+        return body
+    text = body.decode("utf-8", "surrogateescape")
+    return (without_marks(text) if is_json else without_commands(text)).encode("utf-8", "surrogateescape")
 
 
 _NAMES: dict[type, tuple[tuple[str, str], ...]] = {}

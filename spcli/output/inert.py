@@ -92,9 +92,10 @@ def _encoded(text: str) -> bytes:
 
 
 # GitHub and Azure look for `##[` and `##vso[` anywhere in a line, TeamCity for `##teamcity[`, GitLab for its section marks.
-_MARKS = re.compile(r"##(?=\w*\[)|(?<=section_start)(?=:)|(?<=section_end)(?=:)", re.IGNORECASE)
+# Kept as text, as most outputs need neither pattern, and compiling takes longer than writing.
+_MARKS = r"(?i)##(?=\w*\[)|(?<=section_start)(?=:)|(?<=section_end)(?=:)"
 # GitHub takes a line for a command when `::` follows any white space at its start.
-_COMMAND = re.compile(r"^(?=[^\S\n]*::)", re.MULTILINE)
+_COMMAND = r"(?m)^(?=[^\S\n]*::)"
 
 
 def without_commands(text: str) -> str:
@@ -103,9 +104,9 @@ def without_commands(text: str) -> str:
     Done everywhere, not only where a CI shows in the environment: a container inside a job doesn't see its variables.
     """
     if "::" in text:
-        text = _COMMAND.sub("| ", text)
+        text = re.sub(_COMMAND, "| ", text)
     if "##" in text or ("section_" in text.lower()):
-        text = _MARKS.sub(lambda found: "# #" if found.group() else " ", text)
+        text = re.sub(_MARKS, lambda found: "# #" if found.group() else " ", text)
     return text
 
 

@@ -116,6 +116,24 @@ class Stream:
         while rest:
             rest = rest[buffer.write(rest) or 0 :]
 
+    def write_bytes(self, data: bytes) -> None:
+        """Write `data` as it is and flush; raises as `write` does."""
+        if self._file is None or self.closed:
+            raise BrokenPipeError("the stream is closed")
+        buffer = getattr(self._file, "buffer", None)
+        if buffer is None:
+            return self.write(data.decode("utf-8", "replace"))
+        try:
+            self._file.flush()
+            rest = memoryview(data)
+            while rest:
+                rest = rest[buffer.write(rest) or 0 :]
+            buffer.flush()
+        except OSError:
+            self._silence()
+            raise
+        return None
+
     def flush(self) -> None:
         """Write what is buffered; raises as `write` does."""
         if not self.closed:

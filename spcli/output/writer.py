@@ -39,6 +39,10 @@ class Writer:
         """Whether a line may be drawn over itself: stderr is a terminal that can, and not `--quiet`."""
         return self._err.terminal and not self._err.closed and not self.quiet and self._environ.get("TERM") != "dumb"
 
+    def without_secrets(self, text: str) -> str:
+        """`text` as it may be kept in a file: every secret replaced."""
+        return self._redacted(text)
+
     def draw(self, text: str) -> None:
         """Replace the one live line at the bottom of a terminal; nothing where there is none (see `live`)."""
         if self.live:
@@ -67,12 +71,22 @@ class Writer:
             raise self._lost(error) from None
         self._safely(self._err.flush)
 
-    def _data(self, text: str) -> None:
-        if not text:
+    def fresh_screen(self) -> bool:
+        """Clear the screen for what comes next on stdout; whether that is possible, on a terminal that can."""
+        if not self._out.terminal or not self._out.paints(self._environ):
+            return False
+        self._data("\x1b[H\x1b[2J")
+        return True
+
+    def _data(self, data: str | bytes) -> None:
+        if not data:
             return
         self.clear()
         try:
-            self._out.write(text)
+            if isinstance(data, bytes):
+                self._out.write_bytes(data)
+            else:
+                self._out.write(data)
         except OSError as error:
             raise self._lost(error) from None
 

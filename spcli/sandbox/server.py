@@ -130,7 +130,8 @@ class Sandbox:
             "STREAMPIXEL_USER_ID": account.user_id,
             "STREAMPIXEL_BASE_URL": self.base_url,
             "STREAMPIXEL_PROJECT_ID": account.projects[0].id,
-            "SPCLI_WINDOW": f"{self.world.window:.3f}".rstrip("0").rstrip("."),
+            # A client has no window of 0.
+            "SPCLI_WINDOW": f"{max(self.world.window, 0.001):.3f}".rstrip("0").rstrip("."),
         }
         bash = "\n".join(f"export {name}={quote(value)}" for name, value in values.items())
         doubled = {name: value.replace("'", "''") for name, value in values.items()}

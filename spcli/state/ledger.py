@@ -3,16 +3,24 @@
 It is what a later run knows of an upload whose outcome was lost, and the only build history where the service has none.
 """
 
+import re
 import sqlite3
 from typing import NamedTuple
 
 from spcli.clock import Clock, Instant
-from spcli.policy import BEAT_LIMIT
+from spcli.policy import BEAT_LIMIT, MAX_TIMEOUT
+from spcli.state import stored
+from spcli.state.connection import Connection
 from spcli.state.database import Database
 from spcli.state.owner import is_gone, is_running, owner
 
 YEAR = 366 * 86400.0
 PRUNED_AT_ONCE = 500
+"""Rows older than a year that each write forgets."""
+MESSAGE_KEPT = 500
+LIVE_LIMIT = MAX_TIMEOUT + 4 * BEAT_LIMIT
+"""No call is handled for longer: a deadline beyond it is a damaged value or a stepped clock's."""
+_PRUNE = "DELETE FROM ledger WHERE id IN (SELECT id FROM ledger WHERE started < ? LIMIT ?)"
 OPEN_PHASES = "('sending', 'settling', 'unclear')"
 
 
@@ -46,8 +54,9 @@ class Attempt(NamedTuple):
     """A write that was sent or is being sent.
 
     `phase`: `sending`, `settling` (its process looks for evidence), `unclear` (given up), `done`, `refused`, `absent` (proven to
-    have done nothing), `unsent`. `accepted` is a 2xx without an id. `is_live` says that its process still handles it. `state` is the
-    build's state as last seen. Times are Unix seconds; `server_wall` is the call's begin by the server's clock.
+    have done nothing), `unsent`, `superseded` (unclear, sent again on purpose). `accepted` is a 2xx without an id. `is_live` says
+    that its process still handles it. `state` is the build's state as last seen. Times are Unix seconds; `server_wall` is the
+    call's begin by the server's clock.
     """
 
     id: int
@@ -69,36 +78,29 @@ class Attempt(NamedTuple):
     is_live: bool
 
 
+def insert(connection: Connection, ticket: str, attempt: NewAttempt, now: Instant, timeout: float) -> int:
+    """The row of a call that is about to be sent, in the transaction that commits its window; its id."""
+    import json
+
+    baseline = None if attempt.baseline is None else json.dumps(attempt.baseline)
+    live = now.wall + timeout + BEAT_LIMIT, now.mono + timeout + BEAT_LIMIT
+    row = connection.run(
+        "INSERT INTO ledger (ticket, action, origin, account, project_id, url, digest, upload_id, auto_release, baseline, note,"
+        " phase, started, live_wall, live_mono, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            ticket, attempt.action, attempt.origin, attempt.account, attempt.project_id, attempt.url, attempt.digest,
+            attempt.upload_id, attempt.auto_release, baseline, attempt.note, "sending", now.wall, *live, owner(),
+        ),
+    )  # fmt: skip
+    connection.run(_PRUNE, (now.wall - YEAR, PRUNED_AT_ONCE))
+    return int(row.lastrowid or 0)
+
+
 class Ledger:
     """Rows of the ledger; reads give nothing where the state can't be read."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
-
-    def insert(self, connection: sqlite3.Connection, ticket: str, attempt: NewAttempt, now: Instant, timeout: float) -> int:
-        """The row of a call that is about to be sent, in the transaction that commits its window."""
-        import json
-
-        baseline = None if attempt.baseline is None else json.dumps(attempt.baseline)
-        live = now.wall + timeout + BEAT_LIMIT, now.mono + timeout + BEAT_LIMIT
-        values = (
-            ticket, attempt.action, attempt.origin, attempt.account, attempt.project_id, attempt.url, attempt.digest,
-            attempt.upload_id, attempt.auto_release, baseline, attempt.note, "sending", now.wall, *live, owner(),
-        )  # fmt: skip
-        row = connection.execute(
-            "INSERT INTO ledger (ticket, action, origin, account, project_id, url, digest, upload_id, auto_release, baseline, note,"
-            " phase, started, live_wall, live_mono, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            values,
-        )
-        self._prune(connection, now.wall)
-        return int(row.lastrowid or 0)
-
-    def _prune(self, connection: sqlite3.Connection, now: float) -> None:
-        """Forget rows older than a year, a few at each write."""
-        connection.execute(
-            "DELETE FROM ledger WHERE id IN (SELECT id FROM ledger WHERE started < ? LIMIT ?)", (now - YEAR, PRUNED_AT_ONCE)
-        )
+    _database: Database
+    _clock: Clock
 
     def record(
         self,
@@ -113,13 +115,15 @@ class Ledger:
         """What became of a write. A state that can't be written is noted: the row stays what it was, the safe side."""
         now = self._clock.now()
         live = (now.wall + 4 * BEAT_LIMIT, now.mono + 4 * BEAT_LIMIT) if phase == "settling" else (None, None)
+        # A service that repeats the URL it objects to would bring its signature in here.
+        words = message and re.sub(r"[?#]\S+", "?…", message)[:MESSAGE_KEPT]
 
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute(
+        def work(connection: Connection) -> None:
+            connection.run(
                 "UPDATE ledger SET phase = ?, upload_id = coalesce(?, upload_id), message = coalesce(?, message),"
                 " server_wall = coalesce(?, server_wall), accepted = max(accepted, ?), ended = coalesce(ended, ?),"
                 " live_wall = ?, live_mono = ? WHERE id = ?",
-                (phase, upload_id, message and message[:500], server_wall, accepted, now.wall, *live, attempt_id),
+                (phase, upload_id, words, server_wall, accepted, now.wall, *live, attempt_id),
             )
 
         self._database.attempt(work, durable=True)
@@ -136,6 +140,15 @@ class Ledger:
         )
         return [attempt for row in rows if not (attempt := self._attempt(row)).is_live]
 
+    def open_releases(self, origin: str, who: str, project_id: str) -> list[Attempt]:
+        """Distributes and rollbacks of the project whose outcome is unknown and that nobody handles any more, newest first."""
+        rows = self._database.read(
+            f"SELECT * FROM ledger WHERE account = ? AND project_id = ? AND phase IN {OPEN_PHASES}"
+            " AND action <> 'upload' AND origin = ? ORDER BY id DESC",
+            (who, project_id, origin),
+        )
+        return [attempt for row in rows if not (attempt := self._attempt(row)).is_live]
+
     def recent_upload(self, origin: str, who: str, project_id: str, url: str, within: float) -> Attempt | None:
         """The newest registered upload of that bare URL in the last `within` seconds."""
         now = self._clock.wall()
@@ -145,6 +158,16 @@ class Ledger:
             (who, project_id, url, origin, now - within, now),
         )
         return self._attempt(rows[0]) if rows else None
+
+    def absent_uploads(self, origin: str, who: str, project_id: str, url: str, within: float) -> list[Attempt]:
+        """Uploads of that bare URL in the last `within` seconds that were found to have done nothing, newest first."""
+        now = self._clock.wall()
+        rows = self._database.read(
+            "SELECT * FROM ledger WHERE account = ? AND project_id = ? AND url = ? AND phase = 'absent' AND action = 'upload'"
+            " AND origin = ? AND started BETWEEN ? AND ? ORDER BY id DESC",
+            (who, project_id, url, origin, now - within, now),
+        )
+        return [self._attempt(row) for row in rows]
 
     def taken_ids(self, origin: str, who: str, project_id: str) -> frozenset[str]:
         """Upload ids that belong to attempts: never another one's build."""
@@ -173,23 +196,21 @@ class Ledger:
     def saw_build(self, upload_id: str, state: str) -> None:
         """Remember a build's last seen state, for where the service tells none."""
 
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute("UPDATE ledger SET state = ? WHERE upload_id = ?", (state, upload_id))
+        def work(connection: Connection) -> None:
+            connection.run("UPDATE ledger SET state = ? WHERE upload_id = ?", (state, upload_id))
 
         if self._database.read("SELECT 1 FROM ledger WHERE upload_id = ? AND state IS NOT ? LIMIT 1", (upload_id, state)):
             self._database.attempt(work)
 
     def _attempt(self, row: sqlite3.Row) -> Attempt:
-        import json
+        def text(name: str) -> str | None:
+            return stored.text(row[name])
 
-        try:
-            baseline = None if row["baseline"] is None else tuple(str(one) for one in json.loads(row["baseline"]))
-        except (ValueError, TypeError):
-            baseline = None
         return Attempt(
-            row["id"], row["action"], row["project_id"], row["url"], row["digest"], row["upload_id"],
-            None if row["auto_release"] is None else bool(row["auto_release"]), baseline, row["note"], row["phase"],
-            row["message"], row["started"] or 0.0, row["ended"], row["server_wall"], bool(row["accepted"]), row["state"], self._is_live(row),
+            row["id"], text("action") or "", text("project_id") or "", text("url"), text("digest"), text("upload_id"),
+            None if row["auto_release"] is None else bool(row["auto_release"]), _ids(text("baseline")), text("note"),
+            text("phase") or "unclear", text("message"), stored.moment(row["started"]) or 0.0, stored.moment(row["ended"]),
+            stored.moment(row["server_wall"]), bool(row["accepted"]), text("state"), self._is_live(row),
         )  # fmt: skip
 
     def _is_live(self, row: sqlite3.Row) -> bool:
@@ -199,9 +220,15 @@ class Ledger:
         if is_running(row["owner"]):
             return True
         now = self._clock.now()
-        left = [
-            value - reading
-            for value, reading in ((row["live_wall"], now.wall), (row["live_mono"], now.mono))
-            if isinstance(value, (int, float))
-        ]
-        return any(0 < one <= 700 for one in left)
+        left = (stored.number(row["live_wall"]) - now.wall, stored.number(row["live_mono"]) - now.mono)
+        return any(0 < one <= LIVE_LIMIT for one in left)
+
+
+def _ids(baseline: str | None) -> tuple[str, ...] | None:
+    import json
+
+    try:
+        ids = None if baseline is None else json.loads(baseline)
+    except (ValueError, RecursionError):
+        return None
+    return tuple(map(str, ids)) if isinstance(ids, list) else None

@@ -5,12 +5,22 @@ a hint, and the same event twice is one.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from spcli.clock import Clock, Instant
-from spcli.policy import Waiter, is_alive
+from spcli.clock import Clock
+from spcli.policy import is_alive
+from spcli.state import stored
+from spcli.state.connection import Connection
 from spcli.state.database import Database
+from spcli.state.ledger import PRUNED_AT_ONCE, YEAR
 from spcli.state.owner import is_gone, owner
+
+_ADD = (
+    "INSERT OR IGNORE INTO events (event, project_id, upload_id, file_url, status, objection, timestamp, received)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_PRUNE = "DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?) AND received < ?"
 
 
 class Event(NamedTuple):
@@ -32,40 +42,50 @@ class Received:
     _database: Database
     _clock: Clock
 
-    def add_event(self, event: Event) -> bool:
-        """Store an event, on the disk when this returns; whether it was new. Raises `SpcliError` (config) when it can't be."""
-        with self._database.writing(durable=True) as connection:
-            row = connection.execute(
-                "INSERT OR IGNORE INTO events (event, project_id, upload_id, file_url, status, objection, timestamp, received)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                event,
-            )
-            return row.rowcount == 1
+    def add_events(self, events: Sequence[Event]) -> list[bool]:
+        """Store events in one transaction, on the disk when this returns; for each whether it was new.
+
+        Raises:
+            SpcliError: `config`, when they can't be stored.
+        """
+
+        def work(connection: Connection) -> list[bool]:
+            added = [connection.run(_ADD, event).rowcount == 1 for event in events]
+            connection.run(_PRUNE, (PRUNED_AT_ONCE, self._clock.wall() - YEAR))
+            return added
+
+        return self._database.write(work, durable=True)
+
+    def newest_event(self, upload_id: str) -> int:
+        """A number that grows with each event stored for the build; 0 without any."""
+        rows = self._database.read("SELECT max(id) AS newest FROM events WHERE upload_id = ?", (upload_id,))
+        return int(rows[0]["newest"] or 0) if rows else 0
 
     def events(self, *, project_id: str | None = None, upload_id: str | None = None, limit: int = 1000) -> list[Event]:
         """The newest events, oldest first."""
-        rows = self._database.read(
-            "SELECT * FROM events WHERE (?1 IS NULL OR project_id = ?1) AND (?2 IS NULL OR upload_id = ?2)"
-            " ORDER BY id DESC LIMIT ?3",
-            (project_id, upload_id, limit),
-        )
-        return [Event(*(row[name] for name in Event._fields)) for row in reversed(rows)]
+        wanted = {name: value for name, value in (("project_id", project_id), ("upload_id", upload_id)) if value is not None}
+        which = " AND ".join(f"{name} = ?" for name in wanted) or "true"
+        rows = self._database.read(f"SELECT * FROM events WHERE {which} ORDER BY id DESC LIMIT ?", (*wanted.values(), limit))
+        return [_event(row) for row in reversed(rows)]
 
     def listener_beat(self) -> None:
         """Say that a listener runs in this process."""
         now = self._clock.now()
-
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR REPLACE INTO listeners VALUES (?, ?, ?)", (owner(), *now))
-
-        self._database.attempt(work)
+        self._database.attempt(
+            lambda connection: connection.run("INSERT OR REPLACE INTO listeners VALUES (?, ?, ?)", (owner(), *now))
+        )
 
     def listener_gone(self) -> None:
         """Say that it stops."""
-        self._database.attempt(lambda connection: connection.execute("DELETE FROM listeners WHERE owner = ?", (owner(),)))
+        self._database.attempt(lambda connection: connection.run("DELETE FROM listeners WHERE owner = ?", (owner(),)))
 
     def listener_alive(self) -> bool:
         """Whether a listener on this machine was heard of lately."""
         now = self._clock.now()
         rows = self._database.read("SELECT * FROM listeners")
-        return any(is_alive(Waiter("", Instant(row["wall"], row["mono"])), now) and not is_gone(row["owner"]) for row in rows)
+        return any(is_alive(stored.waiter("", row["wall"], row["mono"]), now) and not is_gone(row["owner"]) for row in rows)
+
+
+def _event(row: sqlite3.Row) -> Event:
+    known = {name: stored.text(row[name]) for name in Event._fields if name != "received"}
+    return Event(**known, received=stored.moment(row["received"]) or 0.0)

@@ -11,7 +11,16 @@ from spcli.clock import Clock
 from spcli.errors import Refused, SpcliError, Unclear
 from spcli.models import Secret
 from spcli.transport.request import Call, Origin, parse_origin, shown
-from spcli.transport.response import error_text, http_date, masked, parse_json, plain_message, retry_after_hint
+from spcli.transport.response import (
+    error_text,
+    http_date,
+    is_json_object,
+    masked,
+    masked_body,
+    parse_json,
+    plain_message,
+    retry_after_hint,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -22,7 +31,7 @@ if TYPE_CHECKING:
     from spcli.transport.network import Wire
     from spcli.transport.proxies import Proxy
 
-__all__ = ["Call", "Reply", "Transport", "plain_message", "retry_after_hint"]
+__all__ = ["Call", "Reached", "Reply", "Transport", "plain_message", "retry_after_hint"]
 
 
 class Reply(NamedTuple):
@@ -41,6 +50,16 @@ class Reply(NamedTuple):
     headers: tuple[tuple[str, str], ...]
     body: bytes
     cut: bool = False
+
+
+class Reached(NamedTuple):
+    """How the service was reached: the address (a proxy's, where there is one), TLS version and certificate (as
+    `ssl.getpeercert` gives it), and the last answer's `Date` as Unix time, whatever its status."""
+
+    address: str
+    tls_version: str | None
+    certificate: Mapping[str, object]
+    server_wall: float | None
 
 
 class Transport:
@@ -69,6 +88,15 @@ class Transport:
         self._secrets = tuple(secrets)
         self._route: tuple[Origin, Proxy | None, ssl.SSLContext | None] | None = None
         self._kept: tuple[Wire, httpx.Client] | None = None
+        self._server_wall: float | None = None
+
+    @property
+    def reached(self) -> Reached | None:
+        """How the kept connection reached the service; `None` before one did."""
+        if self._kept is None or not self._kept[0].address:
+            return None
+        wire = self._kept[0]
+        return Reached(wire.address, *wire.tls, self._server_wall)
 
     def send(
         self,
@@ -157,8 +185,10 @@ class Transport:
         return wire, open_client(wire)
 
     def _judge(self, answer: "Answer", *, proxied: bool) -> Reply:
+        self._server_wall = _server_wall(answer)
         if 200 <= answer.status < 300:
-            return _reply(answer)
+            # What an answer quotes of the key must not come into the state file, where project and file names are kept.
+            return _reply(answer._replace(body=masked_body(answer.body, self._secrets)))
         if answer.status < 200:
             raise Unclear(f"HTTP {answer.status} where an answer was expected")
         if answer.status == 407 and proxied:
@@ -175,7 +205,8 @@ class Transport:
         body = masked(text, self._secrets).encode("utf-8", "surrogateescape")
         message, documented = error_text(answer.status, body, answer.value("content-type"))
         hinted = retry_after_hint(answer.values("retry-after"), _server_wall(answer), self._clock.wall())
-        return Refused(answer.status, masked(message, self._secrets), documented=documented, hinted=hinted)
+        shown, is_json = masked(message, self._secrets), is_json_object(body)
+        return Refused(answer.status, shown, documented=documented, hinted=hinted, is_json=is_json)
 
     def _redirected(self, answer: "Answer") -> Refused:
         host = _location_host(answer.value("location"))

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import httpcore
-
 from spcli.clock import Clock
 from spcli.errors import NotSent, SpcliError, Unclear
+from spcli.transport.libraries import httpcore
 from spcli.transport.response import status_of_head
 
 _HEAD_KEPT = 4096

@@ -5,22 +5,17 @@ processed". Both are known here, below it. Nothing here knows a call's path or q
 show the key in them.
 """
 
+import ssl
 import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-# Where click is importable, httpx loads its own command line with pygments and rich. It copes with the module missing.
-sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
-
-import ssl  # noqa: E402
-from collections.abc import Iterable, Iterator  # noqa: E402
-
-import httpcore  # noqa: E402
-import httpx  # noqa: E402
-
-from spcli.errors import SpcliError  # noqa: E402
-from spcli.transport.exchange import Answer, Exchange  # noqa: E402
-from spcli.transport.proxies import Proxy  # noqa: E402
-from spcli.transport.request import Call, Origin, content, headers, target  # noqa: E402
-from spcli.transport.resolve import HANDSHAKE_SECONDS, each_address, tls_refusal, unreachable  # noqa: E402
+from spcli.errors import SpcliError
+from spcli.transport.exchange import Answer, Exchange
+from spcli.transport.libraries import httpcore, httpx
+from spcli.transport.proxies import Proxy
+from spcli.transport.request import Call, Origin, content, headers, target
+from spcli.transport.resolve import HANDSHAKE_SECONDS, each_address, tls_refusal, unreachable
 
 BODY_LIMIT = 8 * 1024 * 1024
 IDLE_SECONDS = 20.0
@@ -74,7 +69,9 @@ class _Stream(httpcore.NetworkStream):
         try:
             if seconds <= 0:
                 raise httpcore.ConnectTimeout
-            return _Stream(self._inner.start_tls(ssl_context, server_hostname, seconds), self._backend)
+            secured = self._inner.start_tls(ssl_context, server_hostname, seconds)
+            self._backend.secured(secured)
+            return _Stream(secured, self._backend)
         except (httpcore.ConnectError, httpcore.ConnectTimeout, ValueError) as error:
             failure = error
         self._inner.close()
@@ -91,10 +88,21 @@ class _Backend(httpcore.NetworkBackend):
     """Opens connections within the deadline of the exchange under way, trying every address of the host."""
 
     exchange: Exchange
+    address = ""
+    tls_version: str | None = None
+    certificate: Mapping[str, object] | None = None
 
     def __init__(self, proxy: Proxy | None) -> None:
         self._tcp = httpcore.SyncBackend()
         self._role = "" if proxy is None else f"the proxy ({proxy.variable}) "
+
+    def secured(self, stream: httpcore.NetworkStream) -> None:
+        """Keep what the TLS handshake agreed upon; through a proxy the last one is the service's."""
+        # TLS inside TLS has no socket of its own, only the object; elsewhere httpcore gives out a bare one without a public type.
+        for session in (stream.get_extra_info("ssl_object"), stream.get_extra_info("socket")):
+            if isinstance(session, ssl.SSLSocket | ssl.SSLObject):
+                self.tls_version, self.certificate = session.version(), session.getpeercert()
+                return
 
     def connect_tcp(
         self,
@@ -107,9 +115,14 @@ class _Backend(httpcore.NetworkBackend):
         failure: Exception | None = None
         for address, seconds in each_address(host, port, self.exchange.seconds_left):
             try:
-                return _Stream(self._tcp.connect_tcp(address, port, seconds, local_address, socket_options), self)
+                # As bytes, as Python would load its tables of international names to make them out of text.
+                where: Any = address.encode()
+                stream = self._tcp.connect_tcp(where, port, seconds, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
+            else:
+                self.address = address
+                return _Stream(stream, self)
         raise unreachable(f"{self._role}{host}:{port}", failure and failure.__cause__)
 
 
@@ -122,6 +135,16 @@ class Wire(httpx.BaseTransport):
     def __init__(self, *, tls: ssl.SSLContext | None, proxy: Proxy | None) -> None:
         self._backend = _Backend(proxy)
         self._pool = _pool(self._backend, tls, proxy)
+
+    @property
+    def address(self) -> str:
+        """The address last connected to, the proxy's where there is one; empty before."""
+        return self._backend.address
+
+    @property
+    def tls(self) -> tuple[str | None, Mapping[str, object]]:
+        """TLS version of the last handshake and the server's certificate as `ssl.getpeercert` gives it; `None` without TLS."""
+        return self._backend.tls_version, self._backend.certificate or {}
 
     def begin(self, exchange: Exchange) -> None:
         """Make `exchange` the one under way."""
@@ -187,10 +210,16 @@ def build_request(call: Call, origin: Origin, fresh: bool) -> httpx.Request:
     return httpx.Request(call.method, root, headers=headers(call, fresh), content=content(call), extensions=extensions)
 
 
-def fetch(client: httpx.Client, request: httpx.Request, exchange: Exchange) -> Answer | SpcliError:
+def build_get(origin: Origin, target: bytes, fields: dict[str, str]) -> httpx.Request:
+    """A GET of `target`, byte for byte: a signature covers the query as it was written."""
+    return httpx.Request("GET", f"{origin.scheme}://{origin.where}/", headers=fields, extensions={"target": target})
+
+
+def fetch(client: httpx.Client, request: httpx.Request, exchange: Exchange, *, limit: int = BODY_LIMIT) -> Answer | SpcliError:
     """Send `request` and read its answer. Failures come back instead of being raised: so no httpx error is their context.
 
-    What the gate raises beyond `SpcliError` (an interruption) passes through.
+    A body over `limit` bytes is cut there, and the connection closed. What the gate raises beyond `SpcliError` (an interruption)
+    passes through.
     """
     try:
         response = client.send(request, stream=True)
@@ -199,20 +228,20 @@ def fetch(client: httpx.Client, request: httpx.Request, exchange: Exchange) -> A
     except WIRE_ERRORS as error:
         return exchange.verdict(error)
     try:
-        return _read(response)
+        return _read(response, limit)
     finally:
         response.close()
 
 
-def _read(response: httpx.Response) -> Answer:
+def _read(response: httpx.Response, limit: int) -> Answer:
     raw: list[tuple[bytes, bytes]] = response.extensions["raw_headers"]
     headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
     body = bytearray()
     try:
         for chunk in response.iter_raw():
             body += chunk
-            if len(body) > BODY_LIMIT:
-                return Answer(response.status_code, headers, bytes(body[:BODY_LIMIT]), oversized=True)
+            if len(body) > limit:
+                return Answer(response.status_code, headers, bytes(body[:limit]), oversized=True)
     except WIRE_ERRORS:
         return Answer(response.status_code, headers, bytes(body), cut=True)
     return Answer(response.status_code, headers, bytes(body))

@@ -12,9 +12,11 @@ from spcli.models import Secret
 EXCERPT = 200
 HINT_CAP = 6 * 3600.0
 _EXCERPT_SOURCE = 64 * 1024
-_STATUS_LINE = re.compile(rb"HTTP/[0-9]\.[0-9] ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n")
-_SECONDS = re.compile(r"\s*[0-9]{1,9}\s*")
-_TAG = re.compile(r"(<[^<>]*>)")
+# Kept as text: compiling takes longer than reading most answers, and `re` remembers what it has compiled.
+_STATUS_LINE = rb"HTTP/[0-9]\.[0-9] ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n"
+_SECONDS = r"\s*[0-9]{1,9}\s*"
+_TAG = r"(<[^<>]*>)"
+_LEAST_KEY = 12
 
 
 def parse_json(body: bytes) -> object:
@@ -25,7 +27,7 @@ def parse_json(body: bytes) -> object:
     """
     import json
 
-    text = body.decode("utf-8-sig", "replace")
+    text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
     try:
         value: object = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except RecursionError:
@@ -66,6 +68,14 @@ def error_text(status: int, body: bytes, content_type: str | None) -> tuple[str,
     return f"HTTP {status} with an HTML page: {message}" if is_html(body, content_type) else f"HTTP {status}: {message}", False
 
 
+def is_json_object(body: bytes) -> bool:
+    """Whether the body is a JSON object, with a message in it or without."""
+    try:
+        return isinstance(parse_json(body), dict)
+    except ValueError:
+        return False
+
+
 def is_html(body: bytes, content_type: str | None) -> bool:
     """Whether the answer is a page meant for a browser, as gateways and proxies send."""
     if "html" in (content_type or "").lower():
@@ -89,7 +99,7 @@ def _excerpt(body: bytes, content_type: str | None) -> str:
 
 def _visible(page: str) -> Iterator[str]:
     hidden = ""
-    for piece in _TAG.split(page):
+    for piece in re.split(_TAG, page):
         tag = piece[:8].lower()
         if hidden:
             hidden = "" if tag.startswith(f"</{hidden}") else hidden
@@ -136,7 +146,7 @@ def retry_after_hint(values: Sequence[str], server_wall: float | None, now_wall:
 
 
 def _seconds(value: str, base: float) -> float | None:
-    if _SECONDS.fullmatch(value):
+    if re.fullmatch(_SECONDS, value):
         return float(value)
     until = http_date(value)
     return None if until is None else max(0.0, until - base)
@@ -144,7 +154,7 @@ def _seconds(value: str, base: float) -> float | None:
 
 def status_of_head(head: bytes) -> int | None:
     """The final status in a response that broke off in its header block; interim 1xx blocks are skipped."""
-    while line := _STATUS_LINE.match(head):
+    while line := re.match(_STATUS_LINE, head):
         status = int(line[1])
         if status >= 200:
             return status
@@ -160,6 +170,16 @@ def masked(text: str, secrets: Sequence[Secret]) -> str:
         if secret.reveal():
             text = re.sub("".join(map(_any_spelling, secret.reveal())), "****", text)
     return text
+
+
+def masked_body(body: bytes, secrets: Sequence[Secret]) -> bytes:
+    """`body` with secrets replaced, as `masked` does; one shorter than real keys are may be a word of the JSON."""
+    for secret in secrets:
+        # No encoder escapes letters and digits: where the longest run of them is missing, so is the key.
+        run = max(re.findall("[0-9A-Za-z]+", secret.reveal()), key=len, default="").encode()
+        if len(secret.reveal()) >= _LEAST_KEY and run in body:
+            body = masked(body.decode("utf-8", "surrogateescape"), [secret]).encode("utf-8", "surrogateescape")
+    return body
 
 
 def _any_spelling(letter: str) -> str:

@@ -6,9 +6,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -50,19 +51,31 @@ class Terminal:
     def __init__(self, output: Output, master: int) -> None:
         self.output = output
         self._master = master
+        self._shown = bytearray()
+        # Read all the time: a terminal that nobody reads holds a few kilobytes, and then its writer.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with suppress(OSError):  # how Linux says that nobody writes any more
+            while data := os.read(self._master, 65536):
+                self._shown += data
+
+    def close(self) -> None:
+        self._reader.join(10)
+        os.close(self._master)
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
 
     def seen(self) -> str:
-        time.sleep(0.02)
-        data = b""
-        os.set_blocking(self._master, False)
-        while True:
-            try:
-                data += os.read(self._master, 65536)
-            except BlockingIOError:
-                return data.decode().replace("\r\n", "\n")
+        size = -1
+        while size != len(self._shown):
+            size = len(self._shown)
+            time.sleep(0.03)
+        data = bytes(self._shown[:size])
+        del self._shown[:size]
+        return data.decode().replace("\r\n", "\n")
 
 
 @contextmanager
@@ -78,8 +91,9 @@ def terminal(environ: Mapping[str, str] | None = None, *, columns: int = 80, enc
         os.fdopen(os.dup(slave), "w", **mode) as stdout,  # type: ignore[call-overload]
         os.fdopen(slave, "w", **mode) as stderr,  # type: ignore[call-overload]
     ):
-        yield Terminal(Output(stdin, stdout, stderr, environ or {}, Clock()), master)
-    os.close(master)
+        screen = Terminal(Output(stdin, stdout, stderr, environ or {}, Clock()), master)
+        yield screen
+    screen.close()
 
 
 def show(output: Output, projects: list[Project]) -> None:

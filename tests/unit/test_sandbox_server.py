@@ -254,7 +254,7 @@ def test_exports_are_ready_to_paste_in_both_shells():
     assert len(powershell.splitlines()) == 5
 
 
-@pytest.mark.parametrize(("window", "text"), [(0, "0"), (5, "5"), (10.0, "10"), (120, "120"), (2_000_000, "2000000")])
+@pytest.mark.parametrize(("window", "text"), [(0, "0.001"), (5, "5"), (10.0, "10"), (120, "120"), (2_000_000, "2000000")])
 def test_the_exported_window_is_a_plain_number(window, text):
     sandbox = Sandbox(World(window=window))
     bash, _ = sandbox.exports(MAIN)

@@ -2,17 +2,12 @@
 
 import inspect
 from types import ModuleType
-from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from spcli import policy
-from spcli.clock import Instant
-from tests.unit.window_model import Model
-from tests.unit.window_search import MOVES, Search
+from tests.unit.window_model import MOVES, Model
+from tests.unit.window_search import Search
 
 PAIR = Model(2)
 DAMAGED = Model(2, damaged=True)
@@ -25,7 +20,7 @@ MODELS = {
     "a call as long as the window": (Model(2, timeout=2), 6_000),
     "a longer window": (Model(2, window=3), 6_000),
     "damaged store": (DAMAGED, 7_000),
-    "three processes": (Model(3), 30_000),
+    "three processes": (Model(3, window=1, hint=3), 18_000),
     "clock steps": (STEPS, 13_000),
     "small clock steps": (Model(1, steps=(-1, 1), budget=2), 8_000),
     "clock steps between two": (STEPPED_PAIR, 13_000),
@@ -163,7 +158,7 @@ def test_no_interleaving_breaks_a_promise(name: str) -> None:
 
 
 def test_the_search_tries_every_kind_of_event() -> None:
-    words = Search(policy, Model(2, window=1, steps=(1,), budget=1)).run().words
+    words = Search(policy, Model(2, window=1, hint=1, steps=(1,), budget=1)).run().words
     assert words == {"tick", "orphan", "step"}.union(*MOVES.values())
 
 
@@ -171,120 +166,3 @@ def test_the_search_tries_every_kind_of_event() -> None:
 def test_the_search_notices_when_policy_is_mutated(name: str) -> None:
     model, broken, old, new = MUTANTS[name]
     assert Search(mutant(old, new), model).run().broken == broken
-
-
-class Job(NamedTuple):
-    """A process of the run with real constants; times are true seconds, which no process knows."""
-
-    ticket: str
-    rules: policy.Rules
-    deadline: float = 0.0
-    sent: bool = False
-
-
-class RealTime(RuleBasedStateMachine):
-    """The same machine with its real constants, floats, unequal timeouts, a real clock's resolution, and reboots.
-
-    Either the wall clock is stepped or the machine is rebooted: nobody could keep the spacing through both at once.
-    """
-
-    machine: Any = policy
-
-    @initialize(rebooted=st.booleans())
-    def begin(self, rebooted: bool) -> None:
-        self.rebooted, self.offset, self.boot, self.true, self.count = rebooted, 1.7e9, -9e4, 0.0, 0
-        self.window, self.queue = self.machine.Window(), ()
-        self.queued: list[Job] = []
-        self.committed: list[Job] = []
-        self.arrivals: list[float] = []
-
-    @property
-    def now(self) -> Instant:
-        return Instant(self.true + self.offset, self.true - self.boot)
-
-    @rule(timeout=st.sampled_from([20.0, 60.0, 600.0]))
-    def enqueue(self, timeout: float) -> None:
-        self.count += 1
-        self.queued.append(Job(str(self.count), policy.Rules(policy.WINDOW, timeout)))
-        self.queue = self.machine.enqueue(self.queue, str(self.count), self.now)
-
-    @rule(seconds=st.one_of(st.floats(0, 40), st.floats(0, 800)))
-    def time_passes(self, seconds: float) -> None:
-        self.true += seconds
-
-    @rule()
-    def time_passes_to_the_opening(self) -> None:
-        self.true += self.machine.seconds_left(self.window, self.now)
-
-    @precondition(lambda self: self.queued)
-    @rule(data=st.data())
-    def ask(self, data: st.DataObject) -> None:
-        job = data.draw(st.sampled_from(self.queued))
-        step = self.machine.poll(self.window, self.queue, ticket=job.ticket, now=self.now, rules=job.rules)
-        self.window, self.queue = step.window, step.queue
-        if isinstance(step.turn, self.machine.Wait):
-            assert 0 < step.turn.pause <= policy.BEAT
-            return
-        self.queued.remove(job)
-        if isinstance(step.turn, self.machine.Go):
-            self.committed.append(job._replace(deadline=self.true + job.rules.timeout))
-
-    @precondition(lambda self: any(not job.sent and job.deadline >= self.true for job in self.committed))
-    @rule(data=st.data(), share=st.floats(0, 1))
-    def leave(self, data: st.DataObject, share: float) -> None:
-        """The request leaves now and arrives somewhere between now and its deadline, whatever becomes of its sender."""
-        job = data.draw(st.sampled_from([job for job in self.committed if not job.sent and job.deadline >= self.true]))
-        arrival = self.true + share * (job.deadline - self.true)
-        assert all(abs(arrival - other) >= policy.WINDOW - 0.001 for other in self.arrivals), "arrivals less than a window apart"
-        self.arrivals.append(arrival)
-        self.committed[self.committed.index(job)] = job._replace(sent=True)
-
-    @precondition(lambda self: self.committed)
-    @rule(data=st.data(), hint=st.floats(0, 30_000))
-    def end(self, data: st.DataObject, hint: float) -> None:
-        job = data.draw(st.sampled_from(self.committed))
-        self.committed.remove(job)
-        is_over = job.sent and all(arrival <= self.true for arrival in self.arrivals[-1:])
-        how = "unsent" if not job.sent else data.draw(st.sampled_from(["ended", "limited"])) if is_over else "unclear"
-        self.window = self.machine.settle(self.window, job.ticket, how, now=self.now, rules=job.rules, hint=hint)
-        if how == "limited":
-            assert self.machine.seconds_left(self.window, self.now) >= min(hint, policy.RETRY_AFTER_CAP) - 0.001
-
-    @precondition(lambda self: self.queued or self.committed)
-    @rule(data=st.data())
-    def die(self, data: st.DataObject) -> None:
-        job = data.draw(st.sampled_from(self.queued + self.committed))
-        (self.queued if job in self.queued else self.committed).remove(job)
-
-    @precondition(lambda self: self.rebooted)
-    @rule(down=st.floats(5, 900), uptime=st.floats(1, 90_000))
-    def reboot(self, down: float, uptime: float) -> None:
-        self.true += down
-        self.boot = self.true - uptime
-        self.queued, self.committed = [], []
-
-    @precondition(lambda self: not self.rebooted)
-    @rule(seconds=st.one_of(st.floats(-700, 700), st.floats(-1e7, 1e7)))
-    def wall_clock_is_set(self, seconds: float) -> None:
-        self.offset += seconds
-
-    @invariant()
-    def a_newcomer_goes_within_the_bound(self) -> None:
-        """All others fall silent; it asks again as often as it is told to."""
-        started, window = self.true, self.window
-        longest = self.machine.usable_bound(window.bound) if window.not_before else 0.0
-        rules = policy.Rules(policy.WINDOW, 60.0)
-        queue = self.machine.enqueue(self.queue, "newcomer", self.now)
-        turn: object = None
-        while not isinstance(turn, self.machine.Go):
-            window, queue, turn = self.machine.poll(window, queue, ticket="newcomer", now=self.now, rules=rules)
-            assert self.true - started <= max(longest, 2 * policy.BEAT_LIMIT) + policy.BEAT, (
-                "somebody waits longer than the bound"
-            )
-            # As long as nothing moves, asking more often would only take longer to compute.
-            self.true += max(getattr(turn, "pause", 0.0), min(5.0, getattr(turn, "left", 0.0)), 0.0)
-        self.true = started
-
-
-RealTime.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True, database=None)
-TestRealTime = RealTime.TestCase

@@ -11,6 +11,20 @@ NOW = Instant(2.0**20, 2.0**16)
 SILENT = int(policy.BEAT_LIMIT // TICK) + 1
 GHOST = "ghost"
 
+# What a process may do in each of its phases.
+MOVES = {
+    "idle": ("enqueue",),
+    "queued": ("ask", "cancel", "crash"),
+    "committed": ("leave", "keep", "crash"),
+    # The transport refuses to send a first byte after the deadline.
+    "late": ("keep", "crash"),
+    "sent": ("arrive", "give_up", "crash"),
+    "arrived": ("answer", "refuse", "give_up", "crash"),
+    "ended": ("record", "crash"),
+    "limited": ("record", "crash"),
+    "unclear": ("record", "crash"),
+}
+
 
 class Model(NamedTuple):
     """What is searched: how many processes, their call and window in ticks, and what may go wrong.
@@ -30,7 +44,7 @@ class Model(NamedTuple):
     @property
     def reach(self) -> int:
         """Ticks by which the wall clock could still be set back in all."""
-        return self.budget * max((-step for step in self.steps), default=0)
+        return self.budget * max(0, 0, *(-step for step in self.steps))
 
 
 class Process(NamedTuple):

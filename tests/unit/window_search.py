@@ -20,6 +20,7 @@ from spcli import policy
 from spcli.clock import Instant
 from tests.unit.window_model import (
     GHOST,
+    MOVES,
     NOW,
     SILENT,
     TICK,
@@ -280,20 +281,6 @@ class Search:
         return named._replace(
             processes=tuple(state.processes[old] for old in order), line=tuple(number[old] for old in state.line)
         )
-
-
-MOVES = {
-    "idle": ("enqueue",),
-    "queued": ("ask", "cancel", "crash"),
-    "committed": ("leave", "keep", "crash"),
-    # The transport refuses to send a first byte after the deadline.
-    "late": ("keep", "crash"),
-    "sent": ("arrive", "give_up", "crash"),
-    "arrived": ("answer", "refuse", "give_up", "crash"),
-    "ended": ("record", "crash"),
-    "limited": ("record", "crash"),
-    "unclear": ("record", "crash"),
-}
 
 
 def path(seen: dict[State, tuple[State | None, str]], state: State | None) -> tuple[str, ...]:

@@ -1,0 +1,192 @@
+"""`spcli api METHOD PATH`: one raw authenticated call."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spcli import options, policy
+from spcli.errors import Interrupted, NotSent, Refused, SpcliError, Unclear
+from spcli.models import Secret, bare_url, url_digest
+
+if TYPE_CHECKING:
+    from spcli.rawcall import RawCall
+    from spcli.runtime import Runtime
+    from spcli.state import NewAttempt
+    from spcli.transport import Reply
+
+LARGEST = 8 * 1024 * 1024
+MAY_HAVE_HAPPENED = "it may have been processed; a raw call is sent once and not looked up: look before you send it again"
+
+
+def api(
+    ctx: typer.Context,
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, HEAD, POST, PUT, PATCH or DELETE.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="The path below the base URL, such as /projects.")],
+    fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-f",
+            "--field",
+            metavar="KEY=VALUE",
+            help="A query parameter, or for POST, PUT and PATCH a field of the JSON body. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    include: Annotated[bool, typer.Option("--include", "-i", help="Status and headers, too.")] = False,
+    timeout: options.Timeout = None,
+) -> None:
+    """Make one authenticated call and print the body of its answer.
+
+    Credentials are added where the method wants them. In a JSON body a value is a string, but true, false, null and numbers are
+    themselves. upload-file and distribute-file wait for their window.
+
+    \b
+      spcli api GET /projects -f limit=5
+      spcli api POST /projects/test-webhook -f projectId=665a2b3c4d5e6f7a8b9c0d1e
+    """
+    from spcli.rawcall import READS, raw_call
+
+    runtime: Runtime = ctx.obj
+    runtime.timeout = timeout
+    is_write = method.upper() not in READS
+    try:
+        call = raw_call(method, path, fields or (), base_url=runtime.settings.base_url)
+        if is_write:
+            runtime.output.assert_stdout()
+        reply = _answer(runtime, call)
+    except SpcliError as failure:
+        if is_write and failure.outcome is None:
+            failure.outcome = "not_sent"
+        raise
+    _show(runtime, call, reply, include)
+
+
+def _answer(runtime: "Runtime", call: "RawCall") -> "Reply":
+    """Send the call. Raises `SpcliError`, with the outcome of a write."""
+    _hide_query(runtime, call)
+    if call.is_read:
+        return runtime.api.raw_read(call.method, call.path, call.fields)
+    if call.endpoint is not None:
+        return _Limited(runtime, call, call.endpoint).send()
+    from spcli.rawcall import WITH_BODY
+
+    fields = call.body if call.method in WITH_BODY else call.fields
+    try:
+        reply = runtime.api.raw_write(call.method, call.path, fields)
+    except (NotSent, Refused, Unclear) as failure:
+        raise _write_failure(failure) from None
+    runtime.output.write_happened = ""
+    return reply
+
+
+def _hide_query(runtime: "Runtime", call: "RawCall") -> None:
+    """The query of a file's URL is its secret: a server that quotes it must not spread it."""
+    for _, text in call.fields:
+        query = text.partition("?")[2] if "://" in text else ""
+        if query:
+            runtime.output.secrets += [Secret(query), *(Secret(value) for value in query.split("&"))]
+
+
+def _write_failure(failure: SpcliError) -> SpcliError:
+    """What the failure of a call that is sent once means for the write."""
+    if isinstance(failure, NotSent):
+        failure.outcome = "not_sent"
+        return failure
+    if isinstance(failure, Refused) and policy.answer_of(failure) != "unclear":
+        failure.outcome = "refused"
+        return failure
+    return SpcliError(
+        "unknown", failure.message, status=failure.status, outcome="unknown", hint=MAY_HAVE_HAPPENED, retryable=False
+    )
+
+
+class _Limited:
+    """A raw call of a limited endpoint: through its window and into the ledger as any other, but sent once and not settled."""
+
+    def __init__(self, runtime: "Runtime", call: "RawCall", endpoint: str) -> None:
+        from spcli.limited import LimitedCalls
+        from spcli.sending import patience
+
+        self._runtime = runtime
+        self._call = call
+        self._endpoint = endpoint
+        self._body = call.body
+        self._calls = LimitedCalls(runtime, endpoint, patience(runtime, None))
+
+    def send(self) -> "Reply":
+        """Send once. Raises `SpcliError` with its outcome; `Interrupted` when nothing was sent."""
+        from spcli.limited import Request
+
+        body = self._runtime.api.raw_body(self._body)
+        request = Request(self._call.path, body, self._attempt, lambda: None, self._runtime.clock.mono)
+        try:
+            accepted = self._calls.send(request)
+        except (NotSent, Refused, Unclear) as failure:
+            raise self._failed(failure) from None
+        except Interrupted:
+            if not self._calls.sent:
+                raise
+            stopped = SpcliError(
+                "unknown", "interrupted while the request was under way", outcome="unknown", hint=MAY_HAVE_HAPPENED
+            )
+        else:
+            upload_id = accepted.upload_id or self._text("uploadId")
+            is_known = upload_id is not None or self._endpoint == "distribute"
+            self._runtime.output.write_happened = upload_id or ""
+            # A login page in between is no word of the service's.
+            is_accepted = not is_known and not accepted.is_foreign
+            self._record("done" if is_known else "unclear", accepted.message, upload_id, accepted=is_accepted)
+            if accepted.reply is None:
+                raise RuntimeError("a write's answer is always kept")
+            return accepted.reply
+        self._record("unclear", stopped.message)
+        raise stopped
+
+    def _failed(self, failure: SpcliError) -> SpcliError:
+        error = _write_failure(failure)
+        self._record({"not_sent": "unsent", "refused": "refused"}.get(error.outcome or "", "unclear"), error.message)
+        if isinstance(error, Refused) and policy.answer_of(error) == "limited":
+            left = self._runtime.state.window(self._calls.bucket).seconds_left
+            error.kind, error.retry_after = "rate-limited", max(1.0, left)
+        return error
+
+    def _record(self, phase: str, message: str | None, upload_id: str | None = None, *, accepted: bool = False) -> None:
+        if self._calls.attempt_id is not None:
+            self._runtime.state.record(self._calls.attempt_id, phase, upload_id=upload_id, message=message, accepted=accepted)
+
+    def _attempt(self) -> "NewAttempt":
+        """The ledger's row: what a later upload of the same file settles first."""
+        from spcli.state import NewAttempt, account
+
+        origin, url = self._runtime.settings.base_url, self._text("fileUrl")
+        is_upload = self._endpoint == "upload"
+        return NewAttempt(
+            self._endpoint, origin, account(origin, self._runtime.api.user_id), self._text("projectId") or "",
+            url=None if url is None else bare_url(url), digest=None if url is None else url_digest(url),
+            upload_id=None if is_upload else self._text("uploadId"),
+            auto_release=bool(self._body.get("autoRelease", True)) if is_upload else None, baseline=None, note="spcli api",
+        )  # fmt: skip
+
+    def _text(self, name: str) -> str | None:
+        value = self._body.get(name)
+        return value if isinstance(value, str) else None
+
+
+def _show(runtime: "Runtime", call: "RawCall", reply: "Reply", include: bool) -> None:
+    """The answer on stdout: as it came, laid out on a terminal, one document with `--json`."""
+    output = runtime.output
+    if not reply.readable and reply.size >= LARGEST:
+        raise SpcliError("protocol", "the answer is over 8 MiB", status=reply.status)
+    is_json = reply.readable and bool(reply.body)
+    if output.json_mode:
+        if reply.body and not is_json:
+            raise SpcliError("protocol", "the answer is not JSON", hint="leave --json out to see it", status=reply.status)
+        headers: dict[str, str] = {}
+        for name, value in reply.headers:
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        output.result({"status": reply.status, "headers": headers, "body": reply.data} if include else reply.data)
+        return
+    if include:
+        output.result(None, lines=[f"HTTP {reply.status}", *(f"{name}: {value}" for name, value in reply.headers), ""])
+    if reply.body:
+        output.body(reply.body, reply.data, is_json=is_json)

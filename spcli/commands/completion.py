@@ -1,0 +1,40 @@
+"""`spcli completion SHELL`: print the script that brings TAB to a shell."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spcli.scripts import SCRIPTS
+
+if TYPE_CHECKING:
+    from spcli.runtime import Runtime
+
+
+def _shell(text: str) -> str:
+    name = {"pwsh": "powershell"}.get(text.lower(), text.lower())
+    if name not in SCRIPTS:
+        raise typer.BadParameter(f"one of {', '.join(SCRIPTS)}")
+    return name
+
+
+def completion(
+    ctx: typer.Context,
+    shell: Annotated[str, typer.Argument(parser=_shell, metavar="SHELL", help=f"One of {', '.join(SCRIPTS)}.")],
+) -> None:
+    """Print the completion script of a shell.
+
+    TAB then completes commands, options and their values; names of projects, builds and profiles come from this machine's own
+    record, never from the network.
+
+    \b
+      source <(spcli completion bash)                     in ~/.bashrc
+      eval "$(spcli completion zsh)"                      in ~/.zshrc, after compinit
+      spcli completion fish > ~/.config/fish/completions/spcli.fish
+      spcli completion powershell | Out-String | Invoke-Expression      in $PROFILE
+    """
+    runtime: Runtime = ctx.obj
+    script = SCRIPTS[shell]
+    if runtime.output.json_mode:
+        runtime.output.result({"shell": shell, "script": script})
+    else:
+        runtime.output.text(script)

@@ -1,0 +1,142 @@
+"""`spcli webhooks`: receive, forge, probe and look up build events."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spcli import options, target
+from spcli.errors import Refused, SpcliError
+from spcli.webhooks import payload
+
+if TYPE_CHECKING:
+    from spcli.runtime import Runtime
+
+LIMIT = 20
+
+
+def _event(text: str) -> str:
+    if text not in payload.STATUS_OF:
+        raise typer.BadParameter(f"one of {', '.join(payload.STATUS_OF)}")
+    return text
+
+
+UploadId = Annotated[str | None, typer.Option("--upload-id", metavar="ID", help="Only of this build.", show_default=False)]
+
+
+def listen(
+    ctx: typer.Context,
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(parser=options.port, metavar="PORT", help="Port; 0 takes a free one.")] = 0,
+    public_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where a tunnel leads here from, https.", show_default=False)
+    ] = None,
+    path_token: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="The secret end of the path; made up without it.", show_default=False)
+    ] = None,
+    forward_to: Annotated[
+        str | None, typer.Option(metavar="URL", help="POST each event there as well.", show_default=False)
+    ] = None,
+    exec_: Annotated[
+        str | None,
+        typer.Option("--exec", metavar="CMD", help="Run CMD for each event, payload on its input.", show_default=False),
+    ] = None,
+    event: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Only events that match; may be repeated.", show_default=False)
+    ] = None,
+    upload_id: UploadId = None,
+    until: Annotated[
+        str | None,
+        typer.Option(parser=_event, metavar="EVENT", help="End when EVENT comes; exit as `builds wait`.", show_default=False),
+    ] = None,
+    deadline: options.Deadline = None,
+) -> None:
+    """Receive the service's webhooks on this machine, and store them.
+
+    The URL to enter in the dashboard is printed once; its path is a secret. Events are hints: nothing is signed.
+
+    \b
+      spcli webhooks listen --port 8080 --public-url https://hooks.example.com
+      spcli webhooks listen --event 'build.*' --exec './notify.sh --from-stdin'
+      spcli webhooks listen --upload-id ID --until build.approved --deadline 1h
+    """
+    runtime: Runtime = ctx.obj
+    try:
+        from spcli.webhooks import listening
+    except ImportError:
+        raise SpcliError(
+            "config", "the webhook receiver needs the extra 'server'", hint="in a checkout: pip install '.[server]'"
+        ) from None
+    asked = listening.Asked(
+        host, port, public_url, path_token, forward_to, exec_, tuple(event or ()), upload_id, until, deadline
+    )  # fmt: skip
+    listening.listen(runtime, asked)
+
+
+def events(
+    ctx: typer.Context,
+    upload_id: UploadId = None,
+    limit: options.Limit = None,
+) -> None:
+    """List the events received on this machine, oldest first."""
+    runtime: Runtime = ctx.obj
+    found = runtime.state.events(upload_id=upload_id, limit=(LIMIT if limit is None else limit) or 1_000_000)
+    local = runtime.output.local_time
+    runtime.output.listing(
+        [payload.shown(one) for one in found],
+        columns=("TIME", "EVENT", "UPLOAD ID", "STATUS", "OBJECTION"),
+        rows=lambda: [
+            (local(one.timestamp), one.event or "", one.upload_id or "", one.status or "", one.objection or "") for one in found
+        ],
+        bare=[one.upload_id or "" for one in found],
+        empty="no event was received on this machine: spcli webhooks listen",
+    )
+
+
+def send(
+    ctx: typer.Context,
+    event: Annotated[str, typer.Argument(parser=_event, metavar="EVENT", help="Such as build.approved.")],
+    to: Annotated[str, typer.Option(metavar="URL", help="Your receiver.")],
+    upload_id: Annotated[str | None, typer.Option("--upload-id", metavar="ID", help="The build.", show_default=False)] = None,
+    file_url: Annotated[str | None, typer.Option(metavar="URL", help="The zip.", show_default=False)] = None,
+    objection: Annotated[str | None, typer.Option(metavar="TEXT", help="Why it was rejected.", show_default=False)] = None,
+    project: options.Project = None,
+    timeout: options.Timeout = None,
+) -> None:
+    """Send a documented payload to a receiver of yours: a forgery, for testing it. Exit 16 when it fails.
+
+    \b
+      spcli webhooks send build.rejected --to http://127.0.0.1:8080/hooks/TOKEN --objection 'no executable'
+    """
+    runtime: Runtime = ctx.obj
+    runtime.project = project
+    from spcli.webhooks.delivery import deliver
+
+    wanted = runtime.settings.project or "0" * 24
+    body = payload.forged(
+        event, runtime.clock.wall(), project_id=wanted, upload_id=upload_id or "0" * 24, file_url=file_url, objection=objection
+    )
+    status = deliver(runtime, to, body, timeout or 10.0)
+    runtime.output.result(
+        {"event": event, "status": status, "payload": body}, lines=[f"{event} delivered: the receiver answered {status}"]
+    )
+
+
+def probe(ctx: typer.Context, project: options.Project = None, timeout: options.Timeout = None) -> None:
+    """Let the service send a test event to the project's webhook. Exit 16 when the receiver failed."""
+    runtime: Runtime = ctx.obj
+    runtime.timeout, runtime.project = timeout, project
+    project_id = target.project_id(runtime)
+    try:
+        report = runtime.api.test_webhook(project_id)
+    except Refused as refused:
+        if refused.status in (404, 405):
+            refused.hint = (
+                "either the project has no webhook, or this service has no test endpoint any more: "
+                "set the URL in the dashboard's project settings and use its Test Webhook button"
+            )
+        raise
+    runtime.output.result(report, lines=[f"{name}: {value}" for name, value in report.items()])
+    if report["success"] is not True:
+        status = report["statusCode"]
+        why = "no connection to it could be made" if status in (0, None) else f"it answered {status}"
+        raise SpcliError("receiver", report["message"] or "the webhook receiver failed", hint=f"{why}; spcli webhooks listen")

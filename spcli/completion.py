@@ -1,0 +1,288 @@
+"""TAB: what may stand at the cursor, told from the command tree before Typer is loaded.
+
+The scripts of the shells ask with `_SPCLI_COMPLETE=complete_SHELL`, `COMP_WORDS` (the words up to the cursor, one a line; from
+bash the raw line) and `COMP_CWORD`. The first line of the answer says what the others are: `words`, `files`, or `nothing` and a
+note. Nothing here asks the network, and nothing but the live names imports more than this folder's tables.
+"""
+
+from spcli.tree import CHOICES, COMMANDS, COMMON, OPTIONS
+
+TYPE_CHECKING = False  # importing it from typing would cost more than the rest of a TAB press
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Offer = tuple[str, str]
+
+SHELLS = ("bash", "zsh", "fish", "powershell")
+LIVE = ("project", "upload", "profile")
+_SETTING_KINDS = {"project": "project", "default_profile": "profile", "on_limit": "wait|fail"}
+_LISTING = "63"  # bash's COMP_TYPE for the second TAB, which lists and inserts nothing
+# Single quotes to PowerShell; inside one of its own, each is doubled.
+_POWERSHELL_QUOTES = "'\u2018\u2019\u201a\u201b"
+
+
+class Line:
+    """The words typed up to the cursor, the last one being the one to complete (maybe empty).
+
+    `kept` characters of it stand before the part that bash replaces, and `quote` is its open quote.
+    """
+
+    __slots__ = ("kept", "quote", "words")
+
+    def __init__(self, words: "list[str]", kept: int = 0, quote: str = "") -> None:
+        self.words = words
+        self.kept = kept
+        self.quote = quote
+
+
+class Place:
+    """Where the cursor is: what the words before it have made of the command line."""
+
+    __slots__ = ("arguments", "command", "is_lost", "only_arguments", "pending", "used", "values")
+
+    def __init__(self) -> None:
+        self.command = ""
+        self.arguments: list[str] = []
+        self.used: set[str] = set()
+        self.values: dict[str, str] = {}
+        self.pending = ""
+        self.only_arguments = self.is_lost = False
+
+    def take(self, word: str) -> None:
+        """Go on by one finished word."""
+        if self.pending:
+            self.values[self.pending], self.pending = word, ""
+        elif word == "--" and not self.only_arguments:
+            self.only_arguments = True
+        elif word.startswith("-") and len(word) > 1 and not self.only_arguments:
+            self._take_option(word)
+        else:
+            self._take_word(word)
+
+    def _take_word(self, word: str) -> None:
+        commands = COMMANDS[self.command][2]
+        if word in commands:
+            self.command = f"{self.command} {word}".lstrip()
+        elif commands:
+            self.is_lost = True
+        else:
+            self.arguments.append(word)
+
+    def _take_option(self, word: str) -> None:
+        self.enter_default(word)
+        key, head, value = self.split(word)
+        if not key:
+            return
+        self.used.add(key)
+        if OPTIONS[key][1]:
+            self.values[key] = value
+            # `-p` and `--project` leave their value to the next word, `-pNAME` and `--project=NAME` brought it.
+            self.pending = key if head == word and not word.endswith("=") else ""
+
+    def enter_default(self, word: str) -> None:
+        """An option in the place of a subcommand belongs to the default one."""
+        default = COMMANDS[self.command][1]
+        if default and word not in ("-h", "--help"):
+            self.command = f"{self.command} {default}"
+
+    def split(self, word: str) -> "tuple[str, str, str]":
+        """The option's key, how the word spells it, and the value behind that; an empty key for an unknown one."""
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            return self._key(name), name + equals, value
+        for position in range(1, len(word)):
+            key = self._key("-" + word[position])
+            if not key or OPTIONS[key][1] or position == len(word) - 1:
+                return key, word[: position + 1], word[position + 1 :]
+            self.used.add(key)
+        return "", word, ""
+
+    def options(self) -> "tuple[str, ...]":
+        """The options that may stand here."""
+        return (*COMMANDS[self.command][3], *COMMON)
+
+    def _key(self, spelling: str) -> str:
+        return next((key for key in self.options() if spelling in OPTIONS[key][0]), "")
+
+
+class Answer:
+    """What to offer: words, files, or nothing and a note why; `head` stands before each in the same word."""
+
+    __slots__ = ("head", "kind", "note", "offers")
+
+    def __init__(self, kind: str = "nothing", offers: "Iterable[Offer]" = (), *, head: str = "", note: str = "") -> None:
+        self.kind = kind
+        self.offers = list(offers)
+        self.head = head
+        self.note = note
+
+
+def answer(environ: "Mapping[str, str]") -> "str | None":
+    """The text for the shell that asked; `None` when no shell asked."""
+    shell = environ.get("_SPCLI_COMPLETE", "").removeprefix("complete_")
+    if shell not in SHELLS:
+        return None
+    line = _typed(environ, shell)
+    found = _found(line.words, environ)
+    if shell == "bash":
+        return _bash(found, line, listing=environ.get("COMP_TYPE") == _LISTING)
+    return {"zsh": _zsh, "fish": _fish, "powershell": _powershell}[shell](found, line.words[-1])
+
+
+def _typed(environ: "Mapping[str, str]", shell: str) -> Line:
+    text, number = environ.get("COMP_WORDS", ""), environ.get("COMP_CWORD", "")
+    is_raw = shell == "bash" or "\n" not in text
+    line = split(text, environ.get("COMP_WORDBREAKS", "")) if is_raw else Line(text.split("\n"))
+    # bash counts the pieces between its own word breaks: its number says nothing of these words.
+    if "COMP_WORDBREAKS" not in environ and number.isdecimal():
+        wanted = min(int(number), len(line.words))
+        line.words = [*line.words, ""][: wanted + 1]
+    return line
+
+
+def split(text: str, breaks: str = "") -> Line:
+    """A line as bash would read it, open quotes and all; `breaks` are bash's characters that begin a new word to replace."""
+    words: list[str] = []
+    word, quote, is_escaped, kept, opened, is_begun = "", "", False, 0, 0, False
+    for letter in text:
+        if is_escaped:
+            word += letter if quote != '"' or letter in '$`"\\' else "\\" + letter
+            is_escaped = False
+        elif letter == "\\" and quote != "'":
+            is_escaped = is_begun = True
+        elif letter == quote:
+            quote = ""
+        elif quote:
+            word += letter
+        elif letter in "'\"":
+            quote, opened, is_begun = letter, len(word), True
+        elif letter in " \t\n":
+            if is_begun:
+                words.append(word)
+            word, kept, is_begun = "", 0, False
+        else:
+            word, is_begun = word + letter, True
+            kept = len(word) if letter in breaks else kept
+    return Line([*words, word], opened if quote else kept, quote)
+
+
+def _found(words: "Sequence[str]", environ: "Mapping[str, str]") -> Answer:
+    """What fits the last word, which may be half typed."""
+    place, current = Place(), words[-1]
+    for word in words[1:-1]:
+        place.take(word)
+    if place.is_lost:
+        return Answer()
+    if place.pending:
+        return _value(place, place.pending, environ)
+    if current.startswith("-") and not place.only_arguments:
+        place.enter_default(current)
+        key, head, _value_typed = place.split(current)
+        if key and OPTIONS[key][1] and (head != current or current.endswith("=")):
+            return _value(place, key, environ, head=head)
+        return Answer("words", _options(place))
+    commands = COMMANDS[place.command][2]
+    if commands:
+        return Answer("words", ((name, COMMANDS[f"{place.command} {name}".lstrip()][0]) for name in commands))
+    return _argument(place, environ)
+
+
+def _options(place: Place) -> "Iterable[Offer]":
+    for key in place.options():
+        spellings, _metavar, _kind, repeats, meaning = OPTIONS[key]
+        if repeats or key not in place.used:
+            yield from ((spelling, meaning) for spelling in reversed(spellings))
+
+
+def _value(place: Place, key: str, environ: "Mapping[str, str]", *, head: str = "") -> Answer:
+    _spellings, metavar, kind, _repeats, meaning = OPTIONS[key]
+    return _of_kind(kind, f"{metavar}: {meaning}", place, environ, head=head)
+
+
+def _argument(place: Place, environ: "Mapping[str, str]") -> Answer:
+    arguments, position = COMMANDS[place.command][4], len(place.arguments)
+    if arguments and position >= len(arguments) and arguments[-1][3]:
+        position = len(arguments) - 1
+    if position >= len(arguments):
+        return Answer("nothing" if place.only_arguments else "words", () if place.only_arguments else _options(place))
+    metavar, kind, _required, repeats, meaning = arguments[position]
+    if kind == "value":
+        kind = _SETTING_KINDS.get(place.arguments[0], "") if position == len(place.arguments) else ""
+    found = _of_kind(kind, f"{metavar}: {meaning}", place, environ)
+    if repeats:
+        found.offers = [offer for offer in found.offers if offer[0] not in place.arguments]
+    return found
+
+
+def _of_kind(kind: str, note: str, place: Place, environ: "Mapping[str, str]", *, head: str = "") -> Answer:
+    if kind == "file":
+        return Answer("files", head=head)
+    if kind in LIVE:
+        from spcli.names import live
+
+        offers: Iterable[Offer] = live(kind, environ, place.values.get("profile"))
+    else:
+        offers = CHOICES.get(kind) or ((word, "") for word in kind.split("|") if word)
+    found = Answer("words", offers, head=head, note=note)
+    if not found.offers:
+        found.kind = "nothing"
+    return found
+
+
+def _fitting(found: Answer, current: str) -> "list[Offer]":
+    """The offers that begin with what is typed; in another case only where all agree, as bash inserts what they share."""
+    typed = current[len(found.head) :]
+    exact = [offer for offer in found.offers if offer[0].startswith(typed)]
+    if exact:
+        return exact
+    similar = [offer for offer in found.offers if offer[0][: len(typed)].casefold() == typed.casefold()]
+    return similar if len({offer[0][: len(typed)] for offer in similar}) == 1 else []
+
+
+def _bash(found: Answer, line: Line, *, listing: bool) -> str:
+    fitting = _fitting(found, line.words[-1])
+    lines = [_for_bash((found.head + word)[line.kept :], line.quote) for word, _meaning in fitting]
+    # Ids tell a person nothing. Where bash only lists, it shows their names as well.
+    if listing and found.note and len(set(lines)) > 1:
+        lines = [f"{text}  ({offer[1]})" if offer[1] else text for text, offer in zip(lines, fitting, strict=True)]
+    return _joined(found.kind, lines)
+
+
+def _for_bash(word: str, quote: str) -> str:
+    """`word` as typed behind an open `quote`, or with a backslash before all that bash would read otherwise."""
+    if quote == "'":
+        return word.replace("'", "'\\''")
+    if quote:
+        escaped = "".join("\\" + letter if letter in '\\"$`' else letter for letter in word)
+        return escaped.replace("!", "\"'!'\"")
+    return "".join(letter if letter.isalnum() or letter in "-_./:=@%+," else "\\" + letter for letter in word)
+
+
+def _zsh(found: Answer, _current: str) -> str:
+    """For `_describe`, which takes `word:meaning` and quotes the word itself; zsh chooses what fits, by the user's own rules."""
+    lines = [
+        word.replace("\\", "\\\\").replace(":", "\\:") + (f":{meaning}" if meaning else "") for word, meaning in found.offers
+    ]
+    return _joined(f"{found.kind} {len(found.head)} {found.note}", lines)
+
+
+def _fish(found: Answer, _current: str) -> str:
+    """fish quotes by itself, and chooses what fits in its own way."""
+    return _joined(found.kind, [f"{found.head}{word}\t{meaning}" for word, meaning in found.offers])
+
+
+def _powershell(found: Answer, current: str) -> str:
+    """What is inserted, what is listed, and the tool tip, which must not be empty."""
+    fitting = _fitting(found, current)
+    lines = [f"{_for_powershell(found.head + word)}\t{word}\t{meaning or word}" for word, meaning in fitting]
+    return _joined(found.kind, lines)
+
+
+def _for_powershell(word: str) -> str:
+    if all(letter.isalnum() or letter in "-_./:=" for letter in word):
+        return word
+    return "'" + "".join(letter * 2 if letter in _POWERSHELL_QUOTES else letter for letter in word) + "'"
+
+
+def _joined(first: str, lines: "list[str]") -> str:
+    return "\n".join([first.rstrip(), *lines]) + "\n"

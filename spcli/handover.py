@@ -1,0 +1,107 @@
+"""How a command that wrote ends: its result, the wait if one is wanted, and what later steps of a CI job get.
+
+Later steps get the file of `--output-file` and what the CI system that runs us takes; never a key or a URL's query.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from spcli import ci, stages, waiting
+from spcli.errors import SpcliError
+from spcli.models import DistributeResult, RollbackResult, UploadResult
+
+if TYPE_CHECKING:
+    from spcli.runtime import Runtime
+
+    Written = UploadResult | DistributeResult | RollbackResult
+
+
+def conclude(
+    runtime: "Runtime",
+    written: "Written",
+    limits: stages.Limits | None,
+    *,
+    lines: Sequence[str | tuple[str, str]],
+    path: str | None,
+) -> None:
+    """Show what was written, at once or (with `limits`) after the wait; its id is shown before any waiting.
+
+    Raises:
+        SpcliError: the verdict of the wait, with outcome `done`; `output-lost`.
+    """
+    upload_id, released = written.upload_id or "", not isinstance(written, UploadResult)
+    if limits is None:
+        runtime.output.result(written, lines=lines, bare=upload_id)
+        facts = ci.facts_of(upload_id, written.project_id, None, "distributing" if released else "queued")
+        hand_over(runtime, facts, path)
+        return
+    stages.announce(runtime, upload_id)
+    (ended,) = stages.wait_shown(runtime, written.project_id, (upload_id,), limits, released=released)
+    if runtime.output.json_mode or not runtime.output.quiet:
+        runtime.output.result(replace(written, build=ended.build), lines=stages.verdict_lines(ended), bare=upload_id)
+    hand_over(runtime, ci.facts_of(upload_id, written.project_id, ended.build, ""), path)
+    failure = waiting.failure_of([ended], written.project_id, "done")
+    if failure is not None:
+        raise failure
+
+
+def prepare(path: str | None) -> None:
+    """Make sure that the file can be written, before anything is sent.
+
+    Raises:
+        SpcliError: `usage`, when it cannot.
+    """
+    if path is None:
+        return
+    try:
+        with open(path, "a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise SpcliError(
+            "usage", f"--output-file cannot be written: {error.strerror}", hint="name a file in a folder that exists"
+        ) from None
+
+
+def hand_over(runtime: "Runtime", facts: ci.Facts, path: str | None) -> None:
+    """Write the facts wherever they are wanted.
+
+    Raises:
+        SpcliError: `output-lost`, when the file that was asked for can't be written any more.
+    """
+    if path is not None:
+        try:
+            _write(path, ci.dotenv(facts), "w")
+        except OSError as error:
+            message = f"the build is {facts.upload_id}, but --output-file could not be written: {error.strerror}"
+            raise SpcliError("output-lost", message, outcome="done", upload_id=facts.upload_id) from None
+    system = ci.system_of(runtime.environ)
+    if system == "github":
+        _tell_github(runtime, facts)
+    elif system is not None:
+        for line in ci.variable_lines(system, facts):
+            runtime.output.command_line(line)
+
+
+def _tell_github(runtime: "Runtime", facts: ci.Facts) -> None:
+    import secrets
+
+    texts = {
+        "GITHUB_OUTPUT": ci.github_output(facts, f"spcli-{secrets.token_hex(16)}"),
+        "GITHUB_STEP_SUMMARY": ci.github_summary("Streampixel build", facts),
+    }
+    for variable, text in texts.items():
+        path = runtime.environ.get(variable)
+        if path:
+            try:
+                _write(path, text, "a")
+            except OSError as error:
+                runtime.output.note(f"{variable} could not be written: {error.strerror}")
+
+
+def _write(path: str, text: str, mode: str) -> None:
+    with open(path, mode, encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,38 @@
+"""The errors that a write ends with: what became of it, and what to do next."""
+
+from spcli.errors import Interrupted, Outcome, Refused, SpcliError
+from spcli.evidence import Finding
+from spcli.limited import COMPETITION, duration
+
+CHECKS_FIRST = "run the same command again with the same state folder: it checks the build list before it sends anything"
+
+
+def unknown(endpoint: str, message: str, found: Finding, status: int | None = None) -> SpcliError:
+    """The error for a write that may have happened; `found` is what the build list says."""
+    ids = ", ".join(build.upload_id for build in found.builds)
+    candidates = f"the build list shows what may be it: {ids}; " if ids else ""
+    hint = f"the {endpoint} may have been processed; {candidates}{CHECKS_FIRST}"
+    return SpcliError("unknown", message, status=status, outcome="unknown", hint=hint)
+
+
+def interrupted(signal: Interrupted, outcome: Outcome, upload_id: str | None) -> SpcliError:
+    """Ctrl-C or SIGTERM once it is known what the write did."""
+    hint = "nothing was created" if upload_id is None else f"it goes on: spcli builds wait {upload_id}"
+    error = SpcliError("interrupted", "interrupted", hint=hint, outcome=outcome, upload_id=upload_id)
+    error.code = signal.exit_code
+    return error
+
+
+def limit(refused: Refused, seconds: float, at: str) -> None:
+    """Make `refused` the error for a 429 (or a block page) although the spacing was kept: what probably competes, and that the
+    window opens in `seconds`, at the time of day `at`."""
+    refused.kind, refused.retry_after = "rate-limited", max(1.0, seconds)
+    refused.hint = f"try again at {at}, in {duration(seconds)}; {COMPETITION}"
+
+
+def nothing_done(failure: SpcliError, seconds: float) -> None:
+    """Complete the last failure of a write that is proven to have done nothing; its window opens in `seconds`."""
+    failure.hint = (
+        f"the build list proves that it did nothing: run the same command again, its window opens in {duration(seconds)}"
+    )
+    failure.retry_after = max(1.0, seconds) if seconds > 0 else None

@@ -1,0 +1,200 @@
+"""The windows and their queues, stored; what they mean is decided in `policy`."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from spcli import policy
+from spcli.clock import Clock
+from spcli.errors import Interrupted
+from spcli.policy import BEAT, Ending, Go, Gone, Rules, Wait, Waiter, Window
+from spcli.state import stored
+from spcli.state.connection import Connection
+from spcli.state.database import Database
+from spcli.state.ledger import NewAttempt, insert
+from spcli.state.owner import is_gone, owner
+
+_WAITERS = "SELECT ticket, wall, mono, owner FROM waiters WHERE bucket = ? ORDER BY seq"
+_WINDOW = "SELECT * FROM windows WHERE bucket = ?"
+_REBORN = "SELECT wall, mono FROM meta WHERE key = 'reborn'"
+_ORDINARY = Rules(policy.WINDOW, 60.0)
+
+
+class WindowView(NamedTuple):
+    """A window for people: `seconds_left` 0 is open; `queued` counts waiting processes; `last_call` is Unix time."""
+
+    seconds_left: float
+    queued: int
+    last_call: float | None
+
+
+def bucket(base_url: str, user_id: str, endpoint: str) -> str:
+    """The window's key. Not the API key: a new one must not open a fresh window."""
+    import hashlib
+
+    return hashlib.sha256("\0".join((base_url, user_id, endpoint)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Windows:
+    """Stored windows."""
+
+    _database: Database
+    _clock: Clock
+
+    def enqueue(self, key: str) -> str:
+        """Queue for the window `key`; the ticket. Raises `SpcliError` (config, not_sent) when the state can't be written."""
+        import uuid
+
+        ticket = uuid.uuid4().hex
+        row = (key, ticket, *self._clock.now(), owner())
+        sql = "INSERT INTO waiters (bucket, ticket, wall, mono, owner) VALUES (?, ?, ?, ?, ?)"
+        try:
+            self._database.write(lambda connection: connection.run(sql, row))
+        except Interrupted:
+            self.cancel(key, ticket)
+            raise
+        return ticket
+
+    def poll(
+        self, key: str, ticket: str, *, rules: Rules, attempt: NewAttempt | None = None
+    ) -> tuple[Go | Gone | Wait, int | None]:
+        """Ask for the turn; on `Go` the window is committed and `attempt` is in the ledger, both on the disk; its id is given.
+
+        Raises:
+            SpcliError: `config`, not_sent: the state can't be written, so nothing may be sent.
+        """
+
+        def work(connection: Connection) -> tuple[Go | Gone | Wait, int | None]:
+            now = self._clock.now()
+            queue = _queue(connection, key)
+            step = policy.poll(_window(connection, key, rules), queue, ticket=ticket, now=now, rules=rules)
+            _store_queue(connection, queue, step.queue)
+            _store_window(connection, key, step.window)
+            if not isinstance(step.turn, Go) or attempt is None:
+                return step.turn, None
+            return step.turn, insert(connection, ticket, attempt, now, rules.timeout)
+
+        waiting = self._look(key, ticket, rules)
+        return self._database.write(work, durable=True) if waiting is None else (waiting, None)
+
+    def _look(self, key: str, ticket: str, rules: Rules) -> Wait | None:
+        """Whether the answer is plainly "wait": a dozen waiters that only read leave the disk to the one that sends."""
+        now = self._clock.now()
+        # The window first: a head that commits between the two readings is then still counted as waiting, or its window as open.
+        found = self._database.read(_WINDOW, (key,))
+        rows = self._database.read(_WAITERS, (key,))
+        mine = next((row for row in rows if row["ticket"] == ticket), None)
+        if not found or mine is None or any(is_gone(row["owner"]) for row in rows):
+            return None
+        window, queue = _window_of(found[0]), _waiters(rows)
+        step = policy.poll(window, queue, ticket=ticket, now=now, rules=rules)
+        is_changed = step.window != window or len(step.queue) != len(queue)
+        if is_changed or not isinstance(step.turn, Wait):
+            return None
+        if not 0 <= now.mono - stored.number(mine["mono"]) < BEAT / 2:
+            beat = "UPDATE waiters SET wall = ?, mono = ? WHERE ticket = ?"
+            self._database.attempt(lambda connection: connection.run(beat, (*now, ticket)))
+        return step.turn
+
+    def settle(self, key: str, ticket: str, how: Ending, *, rules: Rules, hint: float = 0.0) -> None:
+        """End a committed call (`policy.settle`). A state that can't be written is only noted: the commit was pessimistic."""
+
+        def work(connection: Connection) -> None:
+            window = _window(connection, key, rules)
+            _store_window(connection, key, policy.settle(window, ticket, how, now=self._clock.now(), rules=rules, hint=hint))
+
+        # What the service asked for may be longer than what was committed, and outlasts a power cut.
+        self._database.attempt(work, durable=how == "limited")
+
+    def cancel(self, key: str, ticket: str) -> None:
+        """Leave the queue before a byte has left; a window that was committed is given back, and its attempt with it."""
+
+        def work(connection: Connection) -> None:
+            connection.run("DELETE FROM waiters WHERE ticket = ?", (ticket,))
+            row = connection.run(_WINDOW, (key,)).fetchone()
+            if row is not None and row["holder"] == ticket:
+                window = policy.settle(_window_of(row), ticket, "unsent", now=self._clock.now(), rules=_ORDINARY)
+                _store_window(connection, key, window)
+                connection.run("UPDATE ledger SET phase = 'unsent' WHERE ticket = ? AND phase = 'sending'", (ticket,))
+
+        self._database.attempt(work)
+
+    def window(self, key: str, rules: Rules = _ORDINARY) -> WindowView:
+        """The window as it stands; open where nothing is known."""
+        now = self._clock.now()
+        rows = self._database.read(_WINDOW, (key,))
+        waiters = self._database.read(_WAITERS, (key,))
+        reborn = self._database.read(_REBORN)
+        queued = sum(policy.is_alive(one, now) for one in _waiters([row for row in waiters if not is_gone(row["owner"])]))
+        window = _window_of(rows[0]) if rows else _reborn_window(reborn[0] if reborn else None, rules)
+        return WindowView(policy.seconds_left(window, now), queued, window.last_call)
+
+    def reset(self, key: str) -> None:
+        """Forget the window: the next call goes out at once. Raises `SpcliError` (config) when the state can't be written."""
+        self._database.write(lambda connection: _store_window(connection, key, Window()), durable=True)
+
+
+def _window(connection: Connection, key: str, rules: Rules) -> Window:
+    row = connection.run(_WINDOW, (key,)).fetchone()
+    return _reborn_window(connection.run(_REBORN).fetchone(), rules) if row is None else _window_of(row)
+
+
+def _store_window(connection: Connection, key: str, window: Window) -> None:
+    before = window.before or Window()
+    connection.run(
+        "INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            key,
+            *(window.not_before or (None, None)),
+            window.bound,
+            window.holder,
+            window.last_call,
+            *(before.not_before or (None, None)),
+            before.bound,
+            before.last_call,
+        ),
+    )
+
+
+def _queue(connection: Connection, key: str) -> tuple[Waiter, ...]:
+    """The waiters in order of arrival, without those whose process is provably gone."""
+    rows = connection.run(_WAITERS, (key,)).fetchall()
+    gone = [row["ticket"] for row in rows if is_gone(row["owner"])]
+    for ticket in gone:
+        connection.run("DELETE FROM waiters WHERE ticket = ?", (ticket,))
+    return _waiters([row for row in rows if row["ticket"] not in gone])
+
+
+def _store_queue(connection: Connection, before: Sequence[Waiter], after: Sequence[Waiter]) -> None:
+    kept = {waiter.ticket: waiter for waiter in after}
+    for waiter in before:
+        if waiter.ticket not in kept:
+            connection.run("DELETE FROM waiters WHERE ticket = ?", (waiter.ticket,))
+        elif kept[waiter.ticket].beat != waiter.beat:
+            beat = kept[waiter.ticket].beat
+            connection.run("UPDATE waiters SET wall = ?, mono = ? WHERE ticket = ?", (*beat, waiter.ticket))
+
+
+def _waiters(rows: Sequence[sqlite3.Row]) -> tuple[Waiter, ...]:
+    return tuple(stored.waiter(row["ticket"], row["wall"], row["mono"]) for row in rows)
+
+
+def _window_of(row: sqlite3.Row) -> Window:
+    before = Window(
+        stored.instant(row["before_wall"], row["before_mono"]),
+        stored.number(row["before_bound"]),
+        None,
+        stored.moment(row["before_last_call"]),
+    )
+    holder = stored.text(row["holder"])
+    opening, bound = stored.instant(row["wall"], row["mono"]), stored.number(row["bound"])
+    return Window(opening, bound, holder, stored.moment(row["last_call"]), before if holder else None)
+
+
+def _reborn_window(row: sqlite3.Row | None, rules: Rules) -> Window:
+    """A window nobody knows: open, or in a fresh file after a damaged one as if a call had just been committed."""
+    moment = None if row is None else stored.instant(row["wall"], row["mono"])
+    if moment is None:
+        return Window()
+    bound = rules.timeout + rules.window
+    return Window(policy.later(moment, bound), bound)

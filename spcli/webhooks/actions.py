@@ -1,0 +1,91 @@
+"""What the receiver does with an event: hand it on to a URL or a program, in the background, so that the answer never waits."""
+
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+QUEUED_AT_MOST = 256
+FORWARD_SECONDS = 5.0
+EXEC_SECONDS = 600.0
+
+Action = Callable[[bytes], str | None]
+"""Does something with a payload; a text says what went wrong."""
+
+
+class Worker:
+    """Runs actions one event after another in a thread of its own; what does not fit its queue is counted and told."""
+
+    def __init__(self, actions: Sequence[Action], tell: Callable[[str], None]) -> None:
+        self._actions = actions
+        self._tell = tell
+        self._queue: queue.Queue[bytes | None] = queue.Queue(QUEUED_AT_MOST)
+        self._thread = threading.Thread(target=self._run, name="spcli-webhook-actions", daemon=True)
+        self.dropped = 0
+        if actions:
+            self._thread.start()
+
+    def put(self, body: bytes) -> None:
+        """Queue a payload for every action."""
+        if not self._actions:
+            return
+        try:
+            self._queue.put_nowait(body)
+        except queue.Full:
+            self.dropped += 1
+            self._tell(f"{self.dropped} events were not handed on: the receiver behind is too slow")
+
+    def close(self, seconds: float) -> None:
+        """Finish what is queued, for at most `seconds`."""
+        if self._thread.is_alive():
+            try:
+                self._queue.put(None, timeout=seconds)
+            except queue.Full:
+                return
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while (body := self._queue.get()) is not None:
+            for action in self._actions:
+                problem = action(body)
+                if problem is not None:
+                    self._tell(problem)
+
+
+def forward(url: str) -> Action:
+    """POST the payload as it came to `url`: no redirects, 5 s, the answer's body ignored."""
+    import http.client
+
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+    def post(body: bytes) -> str | None:
+        connection = kind(parts.hostname or "", parts.port, timeout=FORWARD_SECONDS)
+        try:
+            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            status = connection.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            return f"forwarding failed: {type(error).__name__}"
+        finally:
+            connection.close()
+        return None if 200 <= status < 300 else f"forwarding: the target answered {status}"
+
+    return post
+
+
+def execute(argv: Sequence[str], environ: Mapping[str, str]) -> Action:
+    """Run a program without a shell, the payload on its standard input; it gets no key of ours, and what it prints goes
+    to standard error: standard output is for events."""
+    import subprocess
+
+    kept = {name: value for name, value in environ.items() if not name.startswith("STREAMPIXEL_API_KEY")}
+
+    def run(body: bytes) -> str | None:
+        try:
+            done = subprocess.run(list(argv), input=body, stdout=2, env=kept, timeout=EXEC_SECONDS, check=False)
+        except (OSError, subprocess.SubprocessError) as error:
+            return f"the command failed: {type(error).__name__}"
+        return None if done.returncode == 0 else f"the command ended with exit code {done.returncode}"
+
+    return run

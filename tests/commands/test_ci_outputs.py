@@ -1,0 +1,101 @@
+"""What a CI job gets, through the front door."""
+
+from pathlib import Path
+from typing import Any
+
+from spcli.sandbox.seeds import MAIN, SHOWROOM
+from tests.front import Front, uploads
+from tests.unit.test_ci import azure_command, github_command, github_file, teamcity_message
+
+URL = "https://builds.example.com/Game-1.4.zip?X-Amz-Signature=5ec4e7"
+
+
+def pairs(path: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in path.read_text().splitlines())
+
+
+def test_output_file_holds_what_later_steps_need(spcli: Front, service: Any, tmp_path: Path) -> None:
+    service()
+    path = tmp_path / "build.env"
+    sent = spcli("upload", URL, "--wait", "--json", "--output-file", str(path))
+    assert pairs(path) == {
+        "STREAMPIXEL_UPLOAD_ID": sent.json["uploadId"],
+        "STREAMPIXEL_PROJECT_ID": SHOWROOM.id,
+        "STREAMPIXEL_STATE": "approved",
+        "STREAMPIXEL_SHARE_URL": f"https://share.streampixel.io/{SHOWROOM.id}",
+    }
+
+
+def test_output_file_is_written_after_a_rejection_too(spcli: Front, service: Any, tmp_path: Path) -> None:
+    service(reject="Game*")
+    path = tmp_path / "build.env"
+    assert spcli("upload", URL, "--wait", "--output-file", str(path)).code == 10
+    assert pairs(path)["STREAMPIXEL_STATE"] == "rejected"
+
+
+def test_output_file_of_distribute_and_of_a_wait(spcli: Front, service: Any, tmp_path: Path) -> None:
+    service()
+    path = tmp_path / "build.env"
+    assert spcli("distribute", "--latest", "--output-file", str(path)).code == 0
+    assert pairs(path)["STREAMPIXEL_STATE"] == "distributing"
+    assert spcli("builds", "wait", "--latest", "--output-file", str(path)).code == 0
+    assert pairs(path)["STREAMPIXEL_STATE"] == "approved"
+
+
+def test_output_file_that_cannot_be_written_stops_before_anything_is_sent(spcli: Front, service: Any, tmp_path: Path) -> None:
+    server = service()
+    sent = spcli("upload", URL, "--output-file", str(tmp_path / "no" / "such" / "folder"), "--json")
+    assert (sent.code, sent.error["outcome"]) == (2, "not_sent")
+    assert uploads(server) == []
+
+
+def test_github_gets_outputs_a_summary_and_an_annotation(spcli: Front, service: Any, tmp_path: Path) -> None:
+    service(reject="Game*")
+    output, summary = tmp_path / "output", tmp_path / "summary"
+    output.write_text("earlier=1\n")
+    env = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary)}
+    sent = spcli("upload", URL, "--wait", "--json", env=env)
+    assert output.read_text().startswith("earlier=1\n")
+    assert github_file(output.read_text())["upload-id"] == sent.json["uploadId"]
+    assert github_file(output.read_text())["state"] == "rejected"
+    assert sent.json["uploadId"] in summary.read_text()
+    commands = [command for line in sent.err.splitlines() if (command := github_command(line))]
+    assert ("error", {"title": "spcli"}, sent.error["message"]) in commands
+    assert {name for name, _properties, _text in commands} <= {"error", "warning"}
+    assert "5ec4e7" not in output.read_text() + summary.read_text()
+
+
+def test_azure_gets_variables_and_an_issue(spcli: Front, service: Any) -> None:
+    service(reject="Game*")
+    sent = spcli("upload", URL, "--wait", env={"TF_BUILD": "True"})
+    commands = [command for line in sent.err.splitlines() if (command := azure_command(line))]
+    assert [name for name, _properties, _text in commands] == ["task.setvariable"] * 4 + ["task.logissue"]
+
+
+def test_teamcity_gets_parameters_and_a_problem(spcli: Front, service: Any) -> None:
+    service(reject="Game*")
+    sent = spcli("upload", URL, "--wait", env={"TEAMCITY_VERSION": "2025.1"})
+    messages = [message for line in sent.err.splitlines() if (message := teamcity_message(line))]
+    assert [name for name, _values in messages] == ["setParameter"] * 4 + ["buildProblem"]
+
+
+def test_elsewhere_nobody_is_given_commands(spcli: Front, service: Any) -> None:
+    service(reject="Game*")
+    sent = spcli("upload", URL, "--wait", env={"CI": "true", "GITLAB_CI": "true"})
+    assert sent.code == 10
+    assert "##" not in sent.out + sent.err
+    assert "::" not in sent.out + sent.err
+
+
+def test_server_text_commands_no_runner(spcli: Front, service: Any) -> None:
+    from tests.faultd import FaultServer, answer
+
+    message = "::error::x\n::add-mask::y ##vso[task.complete result=Failed]z ##teamcity[buildStop]"
+    for env in ({"GITHUB_ACTIONS": "true"}, {"TF_BUILD": "True"}, {"TEAMCITY_VERSION": "1"}):
+        with FaultServer([answer(400, {"message": message})]) as server:
+            spcli.use(server.url)
+            sent = spcli("projects", "show", env=env)
+        assert sent.code == 40
+        obeyed = [line for line in sent.err.splitlines() if github_command(line) or azure_command(line) or teamcity_message(line)]
+        assert len(obeyed) == 1, sent
+        assert MAIN.api_key not in sent.err

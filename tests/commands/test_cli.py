@@ -1,0 +1,268 @@
+"""The one door: options before and after a command, help, suggestions, and usage errors as data."""
+
+from typing import Any
+
+import pytest
+
+from spcli import __version__
+from spcli.cli import TABLE, Group
+from spcli.sandbox.seeds import MAIN, SHOWROOM
+from tests.faultd import FaultServer, answer
+from tests.front import Front
+
+COMMANDS = [
+    (name, *member)
+    for name, entry in TABLE.items()
+    for member in ([(word,) for word in entry.commands] if isinstance(entry, Group) else [()])
+]
+WORDS = [" ".join(command) for command in COMMANDS]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=WORDS)
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_every_command_explains_itself(spcli: Front, command: tuple[str, ...], flag: str) -> None:
+    found = spcli(*command, flag)
+    assert (found.code, found.err) == (0, ""), found
+    assert found.out.startswith(f"Usage: spcli {' '.join(command)}")
+    for option in ("--json", "--profile", "-q, --quiet", "-v, --verbose", "--no-color", "-h, --help"):
+        assert option in found.out
+    assert max(len(line) for line in found.out.splitlines() if not line.startswith("    spcli ")) <= 100
+
+
+def test_program_alone_shows_the_help_with_every_command_and_the_exit_codes(spcli: Front) -> None:
+    found = spcli()
+    assert (found.code, found.err) == (0, "")
+    assert found.out == spcli("--help").out == spcli("-h").out
+    for name, entry in TABLE.items():
+        assert f"  {name} " in found.out
+        assert entry.help.split()[0] in found.out
+    for text in ("spcli demo", "Exit codes", "61 outcome unknown", "130 interrupted", "spcli exit-codes"):
+        assert text in found.out
+
+
+@pytest.mark.parametrize("group", [name for name, entry in TABLE.items() if isinstance(entry, Group) and entry.default is None])
+def test_group_alone_shows_its_help(spcli: Front, group: str) -> None:
+    found = spcli(group)
+    assert (found.code, found.err) == (0, "")
+    assert found.out == spcli(group, "--help").out
+
+
+@pytest.mark.parametrize("command", ["upload", "distribute", "builds list", "builds wait", "projects list", "sandbox"])
+def test_help_of_the_main_commands_has_examples(spcli: Front, command: str) -> None:
+    assert (
+        f"  spcli {command.removesuffix(' list') if command == 'builds list' else command}"
+        in spcli(*command.split(), "--help").out
+    )
+
+
+@pytest.mark.parametrize("words", [("--version",), ("--version", "--json"), ("--json", "--version")])
+def test_version(spcli: Front, words: tuple[str, ...]) -> None:
+    found = spcli(*words)
+    assert found.out == (f'{{"version":"{__version__}"}}\n' if "--json" in words else f"spcli {__version__}\n")
+
+
+@pytest.mark.parametrize("option", ["--json", "-q", "--quiet"])
+def test_common_options_work_before_between_and_after(spcli: Front, service: Any, option: str) -> None:
+    service()
+    words = ["projects", "list"]
+    outputs = {spcli(*words[:place], option, *words[place:]).out for place in range(3)}
+    assert len(outputs) == 1
+    assert outputs != {spcli(*words).out}
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_verbose_works_before_between_and_after_and_shows_no_key(spcli: Front, service: Any, place: int) -> None:
+    service()
+    words = ["projects", "list"]
+    found = spcli(*words[:place], "-v", *words[place:])
+    assert "GET /projects" in found.err
+    assert MAIN.api_key not in found.err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["uplod"], "`spcli upload`"),
+        (["UPLOAD"], "`spcli upload`"),
+        (["project"], "`spcli projects`"),
+        (["projects", "lst"], "`spcli projects list`"),
+        (["builds", "wiat"], "`spcli builds wait`"),
+        (["config", "unste"], "`spcli config unset`"),
+        (["zzzzzz"], "`spcli --help` lists the commands"),
+        (["auth", "zzzzzz"], "`spcli auth --help` lists the commands"),
+    ],
+)
+def test_unknown_command_suggests_the_nearest_and_fails(spcli: Front, words: list[str], hint: str) -> None:
+    found = spcli(*words, "--json")
+    assert (found.code, found.error["kind"], found.out) == (2, "usage", "")
+    assert found.error["message"].startswith("no such command")
+    assert hint in found.error["hint"]
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["upload", "https://x/a.zip", "--timout", "5s"], "--timeout"),
+        (["upload", "https://x/a.zip", "--auto-relase"], "--auto-release"),
+        (["builds", "--statos", "approved"], "--status"),
+        (["--jsn", "projects", "list"], "--json"),
+    ],
+)
+def test_unknown_option_suggests_the_nearest_and_fails(spcli: Front, service: Any, words: list[str], near: str) -> None:
+    server = service()
+    found = spcli(*words, "--json")
+    assert (found.code, found.error["kind"], found.out) == (2, "usage", "")
+    assert f"did you mean `{near}`?" in found.error["hint"]
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["upload"], "URL"),
+        (["builds", "show"], "UPLOAD_ID"),
+        (["projects", "use"], "PROJECT"),
+        (["config", "get"], "KEY"),
+        (["config", "set", "project"], "VALUE"),
+        (["upload", "https://x/a.zip", "--max-wait"], "--max-wait"),
+        (["upload", "https://x/a.zip", "-p"], "-p"),
+        (["projects", "list", "--profile"], "--profile"),
+        (["upload", "https://x/a.zip", "--help=3"], "--help"),
+        (["upload", "https://x/a.zip", "--on-limit", "maybe"], "--on-limit"),
+        (["upload", "https://x/a.zip", "--timeout", "0"], "--timeout"),
+        (["upload", "https://x/a.zip", "--timeout", "601"], "--timeout"),
+        (["upload", "https://x/a.zip", "-p", ""], "--project"),
+        (["upload", "https://x/a.zip", "-p", "  "], "--project"),
+        (["upload", "https://x/a.zip", "b"], "1 argument too many"),
+        (["projects", "list", "a", "b"], "2 arguments too many"),
+        (["exit-codes", "a"], "1 argument too many"),
+    ],
+)
+def test_misuse_names_what_is_wrong_and_whose_help_explains_it(spcli: Front, service: Any, words: list[str], names: str) -> None:
+    server = service()
+    found = spcli("--json", *words)
+    error = found.error
+    assert (found.code, error["kind"], error["exitCode"], found.out) == (2, "usage", 2, ""), found
+    assert names in error["message"]
+    command = " ".join(words[: 2 if isinstance(TABLE[words[0]], Group) else 1])
+    assert f"`spcli {command} --help`" in error["hint"]
+    assert error["outcome"] == ("not_sent" if words[0] == "upload" else None)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["canary5ec4e7"],
+        ["--canary5ec4e7"],
+        ["--canary-canary-canary-canary"],
+        ["upload", "https://x/a.zip", "canary5ec4e7"],
+        ["auth", "login", "canary5ec4e7"],
+        ["auth", "login", "--canary5ec4e7"],
+        ["auth", "login", "--api-key", "canary5ec4e7"],
+        ["auth", "login", "--api-key=canary5ec4e7"],
+        ["auth", "login", "--key-stdin=canary5ec4e7"],
+        ["auth", "canary5ec4e7"],
+        ["config", "set", "api_key", "canary5ec4e7"],
+        ["config", "set", "canary5ec4e7", "x"],
+        ["config", "get", "canary5ec4e7"],
+        ["upload", "https://x/a.zip", "--timeout", "canary5ec4e7"],
+        ["upload", "https://x/a.zip", "--on-limit", "canary5ec4e7"],
+        ["upload", "canary5ec4e7"],
+        ["builds", "--limit", "canary5ec4e7"],
+        ["builds", "--status", "canary5ec4e7"],
+        ["sandbox", "--seed", "canary5ec4e7"],
+        ["sandbox", "--port", "canary5ec4e7"],
+        ["completion", "canary5ec4e7"],
+        ["--profile", "canary 5ec4e7", "projects", "list"],
+        ["--json=canary5ec4e7", "projects", "list"],
+    ],
+)
+def test_no_stray_word_is_repeated_since_it_may_be_a_key(spcli: Front, words: list[str]) -> None:
+    for verbose in ([], ["-v", "--json"]):
+        found = spcli(*verbose, *words)
+        assert found.code == 2, found
+        assert "canary" not in found.out + found.err
+
+
+def test_words_after_a_double_dash_are_arguments(spcli: Front, service: Any) -> None:
+    service()
+    found = spcli("builds", "show", "--", "--json")
+    assert (found.code, found.out) == (13, "")
+    assert not found.err.rstrip().endswith("}")
+
+
+def test_json_error_comes_even_when_the_option_stands_behind_the_mistake(spcli: Front) -> None:
+    assert spcli("projects", "list", "--bogus", "--json").error["kind"] == "usage"
+
+
+@pytest.mark.parametrize("words", [("--json",), ("-q",), ("config", "--json"), ("projects", "-v")])
+def test_options_without_a_command_are_a_usage_error(spcli: Front, words: tuple[str, ...]) -> None:
+    found = spcli(*words)
+    assert (found.code, found.out) == (2, "")
+    assert "missing command" in found.err
+    assert "--help" in found.err
+
+
+@pytest.mark.parametrize("words", [("list", "-p", ""), ("stats", "--json", "-p")])
+def test_an_empty_project_is_a_usage_error(spcli: Front, service: Any, words: tuple[str, ...]) -> None:
+    server = service()
+    assert spcli("projects", *words).code == 2
+    assert server.requests == []
+
+
+def test_project_may_be_named_by_any_prefix_of_its_name(spcli: Front, service: Any) -> None:
+    service(project=None)
+    assert spcli("builds", "-p", "SHOW", "--json").json[0]["projectId"] == SHOWROOM.id
+
+
+def test_quiet_keeps_errors_and_drops_notes(spcli: Front, service: Any) -> None:
+    service()
+    quiet = spcli("-q", "projects", "show", "nosuch")
+    assert quiet.err.startswith("no project is called 'nosuch'")
+    assert spcli("builds", "--status", "saving", "-q").err == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "named", "found"),
+    [
+        (["Show", "show", "Showroom"], "Show", 0),
+        (["Show", "show", "Showroom"], "show", 1),
+        (["Show", "show", "Showroom"], "SHOW", None),
+        (["Show", "Show"], "Show", None),
+        (["Show", "Show"], "sh", None),
+        (["Showroom", "Shower"], "SHOWR", 0),
+        (["Showroom", "Shower"], "show", None),
+        (["Straße"], "STRASSE", 0),
+        ([" Padded "], "padded", 0),
+        ([None, "x"], "x", 1),
+        (["0123456789abcdef"], "0123456789abcdef", 0),
+    ],
+)
+def test_a_name_is_matched_exactly_then_in_any_case_then_by_prefix(
+    spcli: Front, names: list[Any], named: str, found: int | None
+) -> None:
+    projects = [{"_id": f"{place:024x}", "name": name} for place, name in enumerate(names)]
+
+    def handler(request: Any) -> Any:
+        return answer(200, {"projects": projects, "totalPages": 1} if request.path == "/projects" else {"files": []})
+
+    with FaultServer(handler=handler) as server:
+        spcli.use(server.url)
+        shown = spcli("projects", "show", named, "--json")
+    if found is None:
+        assert (shown.code, shown.error["kind"]) == (13, "no-target")
+        assert f"{0:024x}" in shown.error["hint"]
+    else:
+        assert shown.json["id"] == f"{found:024x}", shown
+
+
+def test_a_state_folder_that_cannot_be_used_leaves_reads_working_with_one_note_at_most(spcli: Front, service: Any) -> None:
+    service()
+    blocked = spcli.home / "blocked"
+    blocked.write_text("")
+    env = {"SPCLI_STATE_DIR": str(blocked / "state"), "TMPDIR": str(blocked), "TEMP": str(blocked), "TMP": str(blocked)}
+    for words in (["projects", "list"], ["builds"], ["projects", "show"], ["builds", "wait", "--latest"]):
+        found = spcli(*words, env=env)
+        assert found.code == 0, found
+        assert found.err.count("note: ") <= 1

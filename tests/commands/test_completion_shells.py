@@ -1,0 +1,287 @@
+"""TAB in the real shells, through a terminal: what the screen shows, and what the program is given after ENTER.
+
+The program on the shell's path answers TAB as installed, and prints its own arguments when it is run: a name that came back
+through a shell's quoting whole has proved that nothing in it was obeyed.
+"""
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from spcli.clock import Clock
+from spcli.state import State
+
+pexpect = pytest.importorskip("pexpect", reason="pexpect is not installed")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICE = "https://api.streampixel.io/pixelStripeApi"
+HOSTILE = "Wow! $(touch hurt) `touch hurt` \"two\" 'one' a:b=c \\ ;|&<>*?[x]{y}~#% 日本　語"
+PROJECTS = [
+    ("aaaaaaaaaaaaaaaaaaaaaaa1", "Showroom"),
+    ("aaaaaaaaaaaaaaaaaaaaaaa2", "Two Words"),
+    ("aaaaaaaaaaaaaaaaaaaaaaa3", HOSTILE),
+    ("aaaaaaaaaaaaaaaaaaaaaaa4", "demo: Paris"),
+    ("aaaaaaaaaaaaaaaaaaaaaaa5", "evil\x1b]0;title\x07name"),
+    ("aaaaaaaaaaaaaaaaaaaaaaa6", "東京"),
+]
+UPLOADS = [("bbbbbbbbbbbbbbbbbbbbbbb1", "Game-1.4.zip"), ("bbbbbbbbbbbbbbbbbbbbbbb2", "Game-1.5\x1b[31m.zip")]
+PROMPT = "READY>"
+TIMEOUT = 30
+BASH_COMPLETION = [
+    Path(folder, "share/bash-completion/bash_completion") for folder in ("/usr", "/usr/local", "/opt/homebrew", "/opt/local")
+]
+
+PROGRAM = """#!{python}
+import json, os, sys
+sys.path.insert(0, {root!r})
+if "_SPCLI_COMPLETE" in os.environ:
+    from spcli.__main__ import run
+    run()
+else:
+    sys.stdout.write("ARGV" + json.dumps(sys.argv[1:]) + "END\\n")
+"""
+
+
+class Terminal:
+    """A shell in a pseudo-terminal."""
+
+    def __init__(self, home: Path, argv: list[str]) -> None:
+        environ = {
+            "HOME": str(home),
+            "PATH": f"{home / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+            "TERM": "xterm",
+            "LANG": "C.UTF-8",
+            "LC_ALL": "C.UTF-8",
+            "XDG_CONFIG_HOME": str(home / ".config"),
+            "XDG_STATE_HOME": str(home / ".local" / "state"),
+            "HISTFILE": "",
+        }
+        self.home = home
+        self._child = pexpect.spawn(
+            argv[0], argv[1:], env=environ, cwd=str(home), timeout=TIMEOUT, dimensions=(50, 250), encoding="utf-8"
+        )
+        self._child.delaybeforesend = None
+
+    def set_up(self, *lines: str) -> None:
+        """Type lines that prepare the shell; the last prints the prompt's word by other means than the prompt."""
+        for line in lines:
+            self._child.send(line + "\r")
+        self._child.send("echo set''up\r")
+        self._child.expect("setup\r")
+        self._child.expect_exact(PROMPT)
+
+    def argv(self, typed: str) -> list[str]:
+        """What the program is given when `typed` is typed (a TAB in it is pressed) and ENTER after it."""
+        self._child.send(typed + "\r")
+        self._child.expect(r"ARGV(\[.*\])END")
+        return json.loads(re.sub(r"[\r\n]", "", self._child.match[1]))
+
+    def screen(self, typed: str, until: str) -> str:
+        """What appears when `typed` is typed, as far as `until`; the line is thrown away then."""
+        self._child.send(typed)
+        self._child.expect(until)
+        return plain(self._child.before + self._child.after)
+
+    def raw(self) -> str:
+        """The last screen with all its control characters."""
+        return str(self._child.before + self._child.after)
+
+    def close(self) -> None:
+        """End the shell."""
+        self._child.close(force=True)
+
+
+def plain(text: str) -> str:
+    """Text without a terminal's control sequences."""
+    return re.sub(r"\x1b(\[[0-9;?<>=]*[a-zA-Z]|\][^\x07]*\x07|[()][A-Z0-9]|[=>])|[\x07\x0f\x0e]", "", text)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the program, two profiles, and names that some earlier command saw."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "bin").mkdir()
+    program = home / "bin" / "spcli"
+    program.write_text(PROGRAM.format(python=sys.executable, root=str(ROOT)))
+    program.chmod(0o755)
+    config = home / ".config" / "spcli"
+    config.mkdir(parents=True)
+    (config / "config.toml").write_text('[profiles.default]\nuser_id = "user-1"\n[profiles.staging]\nuser_id = "user-2"\n')
+    state = State(home / ".local" / "state" / "spcli", clock=Clock(), environ={}, note=pytest.fail)
+    state.remember_projects(SERVICE, "user-1", PROJECTS)
+    state.remember_uploads(SERVICE, "user-1", PROJECTS[0][0], UPLOADS)
+    state.remember_projects(SERVICE, "user-2", [("cccccccccccccccccccccccc", "Backstage")])
+    state.close()
+    (home / "Game Build.zip").write_bytes(b"PK")
+    return home
+
+
+def _bash(home: Path, extra: str = "") -> Terminal:
+    terminal = Terminal(home, ["bash", "--norc", "--noprofile", "-i"])
+    terminal.set_up(
+        f"PS1='{PROMPT}'; bind 'set enable-bracketed-paste off'; bind 'set bell-style none'",
+        extra,
+        f"source '{ROOT}/completions/spcli.bash'",
+    )
+    return terminal
+
+
+def _bash_with_package(home: Path) -> Terminal:
+    named = os.environ.get("BASH_COMPLETION_SCRIPT")
+    script = next((path for path in [*([Path(named)] if named else []), *BASH_COMPLETION] if path.exists()), None)
+    if script is None:
+        pytest.skip("the package bash-completion is not installed")
+    return _bash(home, f"source '{script}'")
+
+
+def _zsh(home: Path) -> Terminal:
+    terminal = Terminal(home, ["zsh", "-f", "-i"])
+    terminal.set_up(
+        f"PS1='{PROMPT}'; unsetopt beep zle_bracketed_paste; unset zle_bracketed_paste; LISTMAX=1000",
+        "autoload -Uz compinit; compinit -u -D",
+        f"source '{ROOT}/completions/_spcli'",
+    )
+    return terminal
+
+
+def _zsh_by_fpath(home: Path) -> Terminal:
+    terminal = Terminal(home, ["zsh", "-f", "-i"])
+    terminal.set_up(
+        f"PS1='{PROMPT}'; unsetopt beep; unset zle_bracketed_paste; LISTMAX=1000",
+        f"fpath=('{ROOT}/completions' $fpath); autoload -Uz compinit; compinit -u -D",
+    )
+    return terminal
+
+
+def _fish(home: Path) -> Terminal:
+    terminal = Terminal(home, ["fish", "--no-config", "-i"])
+    terminal.set_up(
+        f"function fish_prompt; printf '{PROMPT}'; end; set -g fish_autosuggestion_enabled 0; set -g fish_greeting",
+        f"source '{ROOT}/completions/spcli.fish'",
+    )
+    return terminal
+
+
+SHELLS: dict[str, Callable[[Path], Terminal]] = {
+    "bash": _bash,
+    "bash with its package": _bash_with_package,
+    "zsh": _zsh,
+    "zsh by fpath": _zsh_by_fpath,
+    "fish": _fish,
+}
+
+
+def _started(name: str, home: Path) -> Terminal:
+    program = name.split()[0]
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    return SHELLS[name](home)
+
+
+@pytest.fixture(scope="module", params=SHELLS)
+def shell(request: pytest.FixtureRequest, home: Path) -> Iterator[Terminal]:
+    """Each shell with its script, ready to type."""
+    terminal = _started(request.param, home)
+    yield terminal
+    terminal.close()
+
+
+@pytest.fixture(params=SHELLS)
+def fresh(request: pytest.FixtureRequest, home: Path) -> Iterator[Terminal]:
+    """The same, started for one test, which may leave half a line behind."""
+    terminal = _started(request.param, home)
+    yield terminal
+    terminal.close()
+
+
+@pytest.mark.parametrize(
+    ("typed", "argv"),
+    [
+        ("spcli upl\t", ["upload"]),
+        ("spcli exi\t", ["exit-codes"]),
+        ("spcli pro\tsta\t", ["projects", "stats"]),
+        ("spcli upload --dry\t", ["upload", "--dry-run"]),
+        ("spcli upload --on-limit f\t", ["upload", "--on-limit", "fail"]),
+        ("spcli upload --on-limit=f\t", ["upload", "--on-limit=fail"]),
+        ("spcli builds --status appr\t", ["builds", "--status", "approved"]),
+        ("spcli --profile sta\t", ["--profile", "staging"]),
+        ("spcli config set on_l\tf\t", ["config", "set", "on_limit", "fail"]),
+        ("spcli completion po\t", ["completion", "powershell"]),
+    ],
+)
+def test_words_are_completed(shell: Terminal, typed: str, argv: list[str]) -> None:
+    assert shell.argv(typed) == argv
+
+
+@pytest.mark.parametrize(
+    ("typed", "argv"),
+    [
+        ("spcli upload -p Show\t", ["upload", "-p", "Showroom"]),
+        ("spcli upload --project=Show\t", ["upload", "--project=Showroom"]),
+        ("spcli upload -p Two\t", ["upload", "-p", "Two Words"]),
+        ("spcli upload -p 'Two W\t", ["upload", "-p", "Two Words"]),
+        ('spcli upload -p "Two W\t', ["upload", "-p", "Two Words"]),
+        ("spcli upload -p Two\\ W\t", ["upload", "-p", "Two Words"]),
+        ("spcli projects use demo\t", ["projects", "use", "demo: Paris"]),
+        ("spcli upload -p 'demo: P\t", ["upload", "-p", "demo: Paris"]),
+        ("spcli upload -p 東\t", ["upload", "-p", "東京"]),
+        ("spcli upload -p aaaaaaaaaaaaaaaaaaaaaaa1\t", ["upload", "-p", "aaaaaaaaaaaaaaaaaaaaaaa1"]),
+        ("spcli builds show bbbbbbbbbbbbbbbbbbbbbbb2\t", ["builds", "show", "bbbbbbbbbbbbbbbbbbbbbbb2"]),
+        ("spcli upload --profile staging -p Ba\t", ["upload", "--profile", "staging", "-p", "Backstage"]),
+    ],
+)
+def test_names_are_completed_and_quoted(shell: Terminal, typed: str, argv: list[str]) -> None:
+    assert shell.argv(typed) == argv
+
+
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_a_hostile_name_comes_back_whole_and_nothing_in_it_is_obeyed(shell: Terminal, quote: str) -> None:
+    assert shell.argv(f"spcli upload -p {quote}Wow\t") == ["upload", "-p", HOSTILE]
+    assert not (shell.home / "hurt").exists()
+
+
+def test_a_name_with_a_colon_is_completed_behind_it(shell: Terminal) -> None:
+    assert shell.argv("spcli upload -p demo:\t") == ["upload", "-p", "demo: Paris"]
+
+
+def test_files_are_completed_where_a_file_is_meant(shell: Terminal) -> None:
+    assert shell.argv("spcli check Game\t") == ["check", "Game Build.zip"]
+
+
+def test_files_are_not_completed_where_none_is_meant(shell: Terminal) -> None:
+    assert shell.argv("spcli upload Game\t") == ["upload", "Game"]
+
+
+def test_the_screen_lists_commands(fresh: Terminal) -> None:
+    assert "distribute" in fresh.screen("spcli \t\t", r"completion[^\r\n]*[\r\n]")
+
+
+def test_the_screen_lists_builds_with_their_files_and_no_control_character(fresh: Terminal) -> None:
+    # The first TAB inserts what the ids share; fish shortens that in its list.
+    shown = fresh.screen("spcli builds wait \t\t\t", r"Game-1\.5\[31m\.zip")
+    assert re.search(r"[b\u2026]{9}b2\W", shown)
+    assert "\x1b[31m.zip" not in fresh.raw()
+
+
+@pytest.mark.parametrize("name", ["zsh", "fish"])
+def test_descriptions_stand_beside_commands_where_the_shell_shows_them(home: Path, name: str) -> None:
+    terminal = _started(name, home)
+    shown = terminal.screen("spcli builds \t", r"Wait until builds are processed")
+    terminal.close()
+    assert "Show one build" in shown
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_zsh_says_what_a_value_is_that_only_the_user_can_know(home: Path) -> None:
+    terminal = _started("zsh", home)
+    terminal.set_up("zstyle ':completion:*:messages' format '%d'; zstyle ':completion:*' format '%d'")
+    shown = terminal.screen("spcli upload --deadline \t", r"the build goes on")
+    terminal.close()
+    assert "DUR: Stop waiting after DUR (2h)" in shown

@@ -1,0 +1,161 @@
+"""`spcli distribute`."""
+
+import json
+from typing import Any
+
+import pytest
+
+from spcli.sandbox.seeds import (
+    CONFIGURATOR_APAC,
+    INACTIVE,
+    MAIN,
+    SHOWROOM,
+    SHOWROOM_NEW,
+    SHOWROOM_OLD,
+    SHOWROOM_REJECTED,
+    SOLO_NEW,
+)
+from tests.front import Front, releases
+
+URL = "https://builds.example.com/Game-1.4.zip"
+
+
+def test_distribute_sends_exactly_the_documented_fields(spcli: Front, service: Any) -> None:
+    server = service()
+    sent = spcli("distribute", SHOWROOM_OLD, "--json")
+    assert sent.code == 0, sent
+    (record,) = releases(server)
+    assert json.loads(record.body) == {
+        "apiKey": MAIN.api_key,
+        "userId": MAIN.user_id,
+        "projectId": SHOWROOM.id,
+        "uploadId": SHOWROOM_OLD,
+    }
+    assert (sent.json["uploadId"], sent.json["build"]) == (SHOWROOM_OLD, None)
+
+
+def test_latest_is_the_newest_approved_build(spcli: Front, service: Any) -> None:
+    service()
+    assert spcli("distribute", "--latest", "--json").json["uploadId"] == SHOWROOM_NEW
+
+
+def test_latest_passes_over_a_newer_build_that_is_rejected(spcli: Front, service: Any, clock: Any) -> None:
+    service(reject="Game*")
+    spcli("upload", URL, "--wait")
+    assert spcli("distribute", "--latest", "--json").json["uploadId"] == SHOWROOM_NEW
+
+
+def test_latest_of_a_project_without_builds_is_no_target(spcli: Front, service: Any) -> None:
+    server = service(project=CONFIGURATOR_APAC.id)
+    found = spcli("distribute", "--latest", "--json")
+    assert (found.code, found.error["kind"], found.error["outcome"]) == (13, "no-target", "not_sent")
+    assert releases(server) == []
+
+
+def test_latest_without_a_build_list_is_no_target_and_says_to_name_it(spcli: Front, service: Any) -> None:
+    server = service(generation="status")
+    found = spcli("distribute", "--latest", "--json")
+    assert (found.code, found.error["hint"]) == (13, "name the build: spcli distribute UPLOAD_ID")
+    assert releases(server) == []
+
+
+@pytest.mark.parametrize(("fault", "code"), [("project:502htmlx*", 50), ("project:closex*", 60), ("project:htmlx*", 62)])
+def test_latest_whose_list_cannot_be_read_is_that_failure(spcli: Front, service: Any, fault: str, code: int) -> None:
+    server = service(faults=(fault,))
+    found = spcli("distribute", "--latest", "--json")
+    assert (found.code, found.error["outcome"]) == (code, "not_sent"), found
+    assert releases(server) == []
+
+
+def test_named_build_is_released_though_the_list_cannot_be_read(spcli: Front, service: Any) -> None:
+    server = service(faults=("project:502htmlx*",))
+    found = spcli("distribute", SHOWROOM_OLD, "--json")
+    assert found.code == 0, found
+    assert "could not read the build list" in found.err
+    assert len(releases(server)) == 1
+
+
+def test_named_build_is_released_where_there_is_no_list(spcli: Front, service: Any) -> None:
+    service(generation="status")
+    assert spcli("distribute", SHOWROOM_OLD, "--json").json["uploadId"] == SHOWROOM_OLD
+
+
+@pytest.mark.parametrize("words", [(), (SHOWROOM_OLD, "--latest"), ("",), (" ",), (SHOWROOM_OLD, SHOWROOM_NEW)])
+def test_one_build_must_be_named_and_only_one(spcli: Front, service: Any, words: tuple[str, ...]) -> None:
+    server = service()
+    found = spcli("distribute", *words, "--json")
+    assert (found.code, found.error["kind"], found.error["outcome"], found.out) == (2, "usage", "not_sent", ""), found
+    assert server.requests == []
+
+
+def test_rejected_build_is_refused_by_a_guard_with_its_objection(spcli: Front, service: Any) -> None:
+    server = service()
+    found = spcli("distribute", SHOWROOM_REJECTED, "--json")
+    assert (found.code, found.error["kind"], found.error["outcome"], found.out) == (14, "guard", "not_sent", "")
+    objection = spcli("builds", "show", SHOWROOM_REJECTED, "--json").json["objection"]
+    assert objection in found.error["hint"]
+    assert releases(server) == []
+
+
+def test_unfinished_build_is_refused_with_the_command_that_waits(spcli: Front, service: Any) -> None:
+    server = service()
+    upload_id = spcli("upload", URL, "-q").out.strip()
+    found = spcli("distribute", upload_id, "--json")
+    assert (found.code, found.error["hint"]) == (14, f"spcli builds wait {upload_id}")
+    assert releases(server) == []
+
+
+@pytest.mark.parametrize("upload_id", [SOLO_NEW, "nosuch", "0" * 24])
+def test_an_id_that_is_not_listed_is_the_servers_to_judge(spcli: Front, service: Any, upload_id: str) -> None:
+    server = service()
+    found = spcli("distribute", upload_id, "--json")
+    assert (found.code, found.error["outcome"]) == (44, "refused"), found
+    assert found.err.splitlines()[0] == "File not found in project"
+    assert len(releases(server)) == 1
+
+
+def test_inactive_project_gets_the_servers_word(spcli: Front, service: Any) -> None:
+    service(project=INACTIVE.id)
+    found = spcli("distribute", "--latest", "--json")
+    assert found.code in (0, 43), found
+    if found.code:
+        assert found.error["outcome"] == "refused"
+
+
+def test_quiet_distribute_prints_the_bare_id(spcli: Front, service: Any) -> None:
+    service()
+    sent = spcli("distribute", SHOWROOM_OLD, "-q")
+    assert (sent.out, sent.err) == (SHOWROOM_OLD + "\n", "")
+
+
+@pytest.mark.parametrize("words", [(SHOWROOM_OLD,), ("--latest",)])
+def test_dry_run_sends_nothing(spcli: Front, service: Any, words: tuple[str, ...]) -> None:
+    server = service()
+    shown = spcli("distribute", *words, "--dry-run", "--json")
+    assert shown.json["body"]["apiKey"] == "****"
+    assert shown.json["body"]["uploadId"] in (SHOWROOM_OLD, SHOWROOM_NEW)
+    assert releases(server) == []
+    assert spcli("limits", "--json").json[1]["secondsLeft"] == 0
+    assert spcli("distribute", *words, "--dry-run", "-q").out == ""
+
+
+def test_closed_window_with_on_limit_fail_is_exit_49_and_says_when(spcli: Front, service: Any) -> None:
+    server = service()
+    spcli("distribute", SHOWROOM_OLD)
+    second = spcli("distribute", SHOWROOM_NEW, "--on-limit", "fail", "--json")
+    assert (second.code, second.error["outcome"], second.error["retryAfter"], second.out) == (49, "not_sent", 120, "")
+    assert "spcli limits" in second.error["hint"]
+    assert len(releases(server)) == 1
+
+
+def test_upload_and_distribute_have_a_window_each(spcli: Front, service: Any) -> None:
+    service()
+    spcli("upload", URL)
+    assert spcli("distribute", SHOWROOM_OLD, "--on-limit", "fail").code == 0
+
+
+@pytest.mark.parametrize("words", [("--deadline", "1h"), ("--interval", "5s")])
+def test_options_of_a_wait_need_the_wait(spcli: Front, service: Any, words: tuple[str, str]) -> None:
+    server = service()
+    assert spcli("distribute", SHOWROOM_OLD, *words).code == 2
+    assert server.requests == []

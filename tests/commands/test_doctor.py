@@ -1,0 +1,267 @@
+"""`spcli doctor`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spcli.clock import Clock
+from spcli.sandbox.seeds import MAIN
+from spcli.sandbox.server import Sandbox
+from spcli.sandbox.world import World
+from tests.faultd import FaultServer, answer, hang
+from tests.front import FakeClock, Front, Result
+
+ALL = [
+    "version", "config", "credentials", "base-url", "proxy", "ca", "network", "clock", "access", "api", "state", "filesystem",
+    "extras",
+]  # fmt: skip
+
+
+def levels(result: Result) -> dict[str, str]:
+    return {check["name"]: check["level"] for check in result.json["checks"]}
+
+
+def check_of(result: Result, name: str) -> Any:
+    return next(check for check in result.json["checks"] if check["name"] == name)
+
+
+def nowhere(spcli: Front) -> None:
+    """A base URL on this machine behind which nobody listens."""
+    with FaultServer() as server:
+        spcli.environ["STREAMPIXEL_BASE_URL"] = server.url
+
+
+def test_everything_in_order_is_exit_0_with_a_line_for_each_check(spcli: Front, service: Any) -> None:
+    service()
+    found = spcli("doctor", "--json")
+    assert found.code == 0, found
+    assert list(found.json) == ["checks", "ok"]
+    assert [list(check) for check in found.json["checks"]] == [["name", "level", "message", "hint"]] * len(ALL)
+    assert [check["name"] for check in found.json["checks"]] == ALL
+    assert found.json["ok"] is True
+    # What the state folder of a test lies on is the machine's affair.
+    assert {level for name, level in levels(found).items() if name != "filesystem"} == {"ok"}
+    lines = spcli("doctor").out.splitlines()
+    assert sum(line.startswith(("ok ", "warn ")) for line in lines) == len(ALL)
+
+
+def test_with_nothing_configured_it_says_what_to_type(spcli: Front) -> None:
+    nowhere(spcli)
+    found = spcli("doctor", "--json")
+    assert (found.code, found.error["kind"], found.json["ok"]) == (3, "config", False)
+    assert "spcli auth login" in check_of(found, "credentials")["hint"]
+    assert levels(found)["network"] == "fail"
+    assert levels(found)["state"] == "ok"
+    assert "access" not in levels(found)
+
+
+def test_without_credentials_the_network_is_looked_at_all_the_same(spcli: Front) -> None:
+    with FaultServer([answer(401, {"message": "Unauthorized"}, {"Date": "Mon, 21 Sep 2026 14:13:20 GMT"})]) as server:
+        spcli.environ["STREAMPIXEL_BASE_URL"] = server.url
+        found = spcli("doctor", "--json")
+        assert server.ledger[0].query == ()
+    assert found.code == 3
+    assert (levels(found)["network"], levels(found)["clock"]) == ("ok", "ok")
+
+
+def test_verdict_is_printed_on_stdout_and_the_error_on_stderr(spcli: Front) -> None:
+    nowhere(spcli)
+    found = spcli("doctor")
+    assert "fail  credentials" in found.out
+    assert found.err.startswith("credentials: no user id and no API key")
+
+
+def test_wrong_key_is_the_services_401_with_the_command_that_mends_it(spcli: Front, service: Any) -> None:
+    service()
+    found = spcli("doctor", "--json", env={"STREAMPIXEL_API_KEY": "sandbox-wrong-key"})
+    assert (found.code, found.error["kind"]) == (41, "http-401")
+    assert "spcli auth login" in check_of(found, "access")["hint"]
+    assert "sandbox-wrong-key" not in found.out + found.err
+
+
+def test_sources_of_the_credentials_are_named_and_the_key_is_not(spcli: Front, service: Any, tmp_path: Path) -> None:
+    service()
+    path = tmp_path / "key"
+    path.write_text(MAIN.api_key)
+    found = spcli("doctor", "--json", env={"STREAMPIXEL_API_KEY": "", "STREAMPIXEL_API_KEY_FILE": str(path)})
+    assert "environment STREAMPIXEL_API_KEY_FILE" in check_of(found, "credentials")["message"]
+    path.unlink()
+    both = spcli("doctor", "--json", env={"STREAMPIXEL_API_KEY_FILE": str(path)})
+    assert (both.code, levels(both)["credentials"]) == (2, "fail")
+
+
+def test_broken_config_file_is_the_first_failure_and_its_content_is_not_shown(spcli: Front, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(f"[profiles.default]\napi_key = {MAIN.api_key}\n")
+    found = spcli("doctor", "--json")
+    assert (found.code, levels(found)) == (3, {"version": "ok", "config": "fail", "extras": "ok"})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes say nothing there")
+def test_key_in_a_file_that_others_can_read_fails_with_the_chmod(spcli: Front, tmp_path: Path) -> None:
+    nowhere(spcli)
+    path = tmp_path / "config.toml"
+    path.write_text(f'[profiles.default]\napi_key = "{MAIN.api_key}"\nuser_id = "u"\n')
+    path.chmod(0o644)
+    found = spcli("doctor", "--json")
+    assert found.code == 3
+    assert "chmod" in check_of(found, "config")["hint"]
+
+
+def test_unknown_profile_fails_by_name(spcli: Front) -> None:
+    found = spcli("doctor", "--profile", "studio", "--json")
+    assert (found.code, levels(found)["config"]) == (3, "fail")
+
+
+def test_key_of_another_service_is_refused_before_anything_is_sent_with_it(spcli: Front, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f'[profiles.default]\napi_key = "{MAIN.api_key}"\nuser_id = "u"\n')
+    path.chmod(0o600)
+    with FaultServer([answer(401, {"message": "Unauthorized"})]) as server:
+        spcli.environ["STREAMPIXEL_BASE_URL"] = server.url
+        found = spcli("doctor", "--json")
+        assert [request.query for request in server.ledger] == [()]
+    assert (found.code, levels(found)["credentials"]) == (3, "fail")
+    assert "belongs to" in check_of(found, "credentials")["message"]
+
+
+@pytest.mark.parametrize("url", ["http://api.example.com", "not a url"])
+def test_unfit_base_url_fails_by_name(spcli: Front, url: str) -> None:
+    found = spcli("doctor", "--json", env={"STREAMPIXEL_BASE_URL": url})
+    assert found.code == 3
+    assert levels(found)["base-url"] == "fail"
+    assert "network" not in levels(found)
+
+
+def test_unreachable_service_is_60_with_what_to_look_at(spcli: Front, service: Any) -> None:
+    service().stop()
+    found = spcli("doctor", "--json")
+    assert (found.code, levels(found)["network"]) == (60, "fail")
+    assert "base_url" in check_of(found, "network")["hint"]
+    assert levels(found)["state"] == "ok"
+
+
+def test_hanging_service_is_given_up(spcli: Front) -> None:
+    with FaultServer([hang()]) as server:
+        spcli.environ["STREAMPIXEL_BASE_URL"] = server.url
+        spcli.clock = Clock()
+        found = spcli("doctor", "--timeout", "0.3s", "--json")
+    assert levels(found)["network"] == "fail"
+
+
+def test_clock_that_is_off_is_a_warning_and_exit_0(spcli: Front) -> None:
+    clock = FakeClock()
+    with Sandbox(World(), now=lambda: clock.wall() - 600) as server:
+        spcli.use(server.base_url)
+        found = spcli("doctor", "--json")
+    assert (found.code, found.json["ok"]) == (0, True)
+    assert levels(found)["clock"] == "warn"
+    assert "600 s ahead" in check_of(found, "clock")["message"]
+
+
+def test_newest_generation_is_told_with_the_way_to_live_without_a_list(spcli: Front, service: Any) -> None:
+    service(generation="status")
+    found = spcli("doctor", "--json")
+    assert (found.code, levels(found)["api"]) == (0, "warn")
+    assert check_of(found, "api")["hint"] == "spcli webhooks listen"
+
+
+@pytest.mark.parametrize("project", [None, "showroom"])
+def test_without_a_project_id_the_accounts_first_project_tells_the_generation(
+    spcli: Front, service: Any, project: str | None
+) -> None:
+    service(project=project)
+    assert levels(spcli("doctor", "--json"))["api"] == "ok"
+
+
+def test_project_that_cannot_be_read_is_a_warning(spcli: Front, service: Any) -> None:
+    service(faults=("project:403x*",))
+    found = spcli("doctor", "--json")
+    assert (found.code, levels(found)["api"]) == (0, "warn")
+
+
+def test_bad_proxy_is_named_without_its_password(spcli: Front) -> None:
+    environ = {"STREAMPIXEL_BASE_URL": "https://api.example.invalid", "HTTPS_PROXY": "socks5://ada:s3cretpw@proxy:1080"}
+    found = spcli("doctor", "--json", env=environ)
+    assert levels(found)["proxy"] == "fail"
+    assert "HTTPS_PROXY" in check_of(found, "proxy")["message"]
+    assert "s3cretpw" not in found.out + found.err
+    assert "network" not in levels(found)
+
+
+def test_proxy_in_force_is_named_without_its_password(spcli: Front) -> None:
+    with FaultServer([answer(502)]) as proxy:
+        url = proxy.url.replace("//", "//ada:s3cretpw@")
+        environ = {"STREAMPIXEL_BASE_URL": "https://api.example.invalid", "HTTPS_PROXY": url}
+        found = spcli("doctor", "--json", env=environ)
+    assert f"127.0.0.1:{proxy.port} (HTTPS_PROXY)" in check_of(found, "proxy")["message"]
+    assert levels(found)["network"] == "fail"
+    assert "s3cretpw" not in found.out + found.err
+
+
+def test_unusable_certificate_file_fails_by_name(spcli: Front) -> None:
+    environ = {"STREAMPIXEL_BASE_URL": "https://api.example.invalid", "SSL_CERT_FILE": "/nowhere/ca.pem"}
+    found = spcli("doctor", "--json", env=environ)
+    assert levels(found)["ca"] == "fail"
+    assert "SSL_CERT_FILE" in check_of(found, "ca")["message"]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A self-signed certificate for 127.0.0.1, and its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs the openssl command")
+    folder = tmp_path_factory.mktemp("tls")
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"]
+    command += ["-days", "90", "-subj", "/O=Test Authority/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return str(folder / "cert.pem"), str(folder / "key.pem")
+
+
+def test_tls_version_and_issuer_are_told(spcli: Front, certificate: tuple[str, str]) -> None:
+    with FaultServer([answer(401, {"message": "Unauthorized"})], tls=certificate) as server:
+        spcli.clock = Clock()
+        found = spcli("doctor", "--json", env={"STREAMPIXEL_BASE_URL": server.url, "SSL_CERT_FILE": certificate[0]})
+    network = check_of(found, "network")
+    assert network["level"] == "ok", network
+    assert "TLSv1." in network["message"]
+    assert "Test Authority" in network["message"]
+    assert levels(found)["clock"] == "warn"  # the double tells no time
+
+
+def test_certificate_nobody_vouches_for_fails_with_the_variable(spcli: Front, certificate: tuple[str, str]) -> None:
+    with FaultServer(tls=certificate) as server:
+        found = spcli("doctor", "--json", env={"STREAMPIXEL_BASE_URL": server.url})
+    assert levels(found)["network"] == "fail"
+    assert "SSL_CERT_FILE" in check_of(found, "network")["hint"]
+
+
+def test_state_folder_that_is_a_link_fails(spcli: Front, service: Any, tmp_path: Path) -> None:
+    service()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "state").symlink_to(tmp_path / "elsewhere")
+    found = spcli("doctor", "--json")
+    assert (found.code, levels(found)["state"]) == (3, "fail")
+    assert "SPCLI_STATE_DIR" in check_of(found, "state")["hint"]
+
+
+def test_state_that_lies_elsewhere_for_now_is_a_warning(spcli: Front, service: Any, tmp_path: Path) -> None:
+    service()
+    (tmp_path / "file").write_text("")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    found = spcli("doctor", "--json", env={"SPCLI_STATE_DIR": str(tmp_path / "file" / "state"), "TMPDIR": str(temporary)})
+    assert found.code == 0, found
+    assert levels(found)["state"] == "warn"
+
+
+def test_doctor_leaves_no_window_spent(spcli: Front, service: Any) -> None:
+    service()
+    spcli("doctor")
+    assert [limit["secondsLeft"] for limit in spcli("limits", "--json").json] == [0, 0]
+    assert os.path.exists(spcli.home / "state" / "state.db")

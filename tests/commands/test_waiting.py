@@ -1,0 +1,319 @@
+"""Waiting: `builds wait`, and `--wait` of upload and distribute."""
+
+import json
+from typing import Any
+
+import pytest
+
+from spcli.sandbox.seeds import CONFIGURATOR_APAC, SHOWROOM, SHOWROOM_NEW, SHOWROOM_OLD, SHOWROOM_REJECTED
+from tests.faultd import FaultServer, answer
+from tests.front import Front
+
+URL = "https://builds.example.com/Game-1.4.zip"
+GOOD, BAD, SLOW = "665a2b3c4d5e6f7a8b9c0001", "665a2b3c4d5e6f7a8b9c0002", "665a2b3c4d5e6f7a8b9c0003"
+
+
+def listing(**builds: str) -> dict[str, Any]:
+    """A get-project answer; each build an id (after an `_`) and the service's word for its state."""
+    files = [
+        {"_id": upload_id.strip("_"), "url": URL, "status": status, "date": "2026-04-30T14:00:00Z", "objection": "no executable"}
+        for upload_id, status in builds.items()
+    ]
+    return {"name": "Showroom", "files": files}
+
+
+def script(*pages: Any) -> Any:
+    """A server's handler: one page after the other, the last for ever."""
+    left = list(pages)
+
+    def handler(request: Any) -> Any:
+        page = left.pop(0) if len(left) > 1 else left[0]
+        return page if not isinstance(page, dict) else answer(200, page)
+
+    return handler
+
+
+def waiting(spcli: Front, pages: list[Any], *words: str, env: dict[str, str] | None = None) -> Any:
+    with FaultServer(handler=script(*pages)) as server:
+        spcli.use(server.url)
+        return spcli("builds", "wait", *words, env=env)
+
+
+def test_wait_follows_a_build_to_its_approval_with_one_line_per_change(spcli: Front) -> None:
+    pages = [
+        listing(**{"_" + GOOD: word})
+        for word in ("pending", "Downloading Files", "DOWNLOADING FILES", "Extracting & Scanning", "Approved")
+    ]
+    found = waiting(spcli, pages, GOOD)
+    assert found.code == 0, found
+    assert f"https://share.streampixel.io/{SHOWROOM.id}" in found.out
+    assert [sum(word in line for line in found.err.splitlines()) for word in ("pending", "Extracting", "Approved")] == [1, 1, 1]
+
+
+def test_a_state_nobody_documented_is_shown_and_waited_through(spcli: Front) -> None:
+    found = waiting(spcli, [listing(**{"_" + GOOD: "Polishing"}), listing(**{"_" + GOOD: "Approved"})], GOOD, "--json")
+    assert (found.code, found.json["state"]) == (0, "approved")
+    assert "Polishing" in found.err
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        answer(500, {"message": "Internal server error"}),
+        answer(502, b"<html>"),
+        answer(200, b"<html>"),
+        answer(429, {"message": "slow down"}),
+    ],
+)
+def test_a_failed_poll_is_never_a_verdict(spcli: Front, bad: Any) -> None:
+    page = listing(**{"_" + GOOD: "pending"})
+    found = waiting(spcli, [page, bad, bad, bad, listing(**{"_" + GOOD: "Approved"})], GOOD)
+    assert found.code == 0, found
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 41), (403, 43), (404, 44)])
+def test_401_403_and_404_end_a_wait_with_their_own_code(spcli: Front, status: int, code: int) -> None:
+    page = listing(**{"_" + GOOD: "pending"})
+    found = waiting(spcli, [page, answer(status, {"message": "No, says the service"})], GOOD, "--json")
+    assert (found.code, found.error["status"], found.out) == (code, status, "")
+    assert found.err.splitlines()[-3] == "No, says the service"
+
+
+def test_rejection_is_exit_10_with_the_result_and_the_objection(spcli: Front) -> None:
+    found = waiting(spcli, [listing(**{"_" + BAD: "Reject"})], BAD, "--json")
+    assert (found.code, found.error["kind"], found.error["message"]) == (10, "rejected", "no executable")
+    assert (found.json["state"], found.json["objection"]) == ("rejected", "no executable")
+    assert found.error["uploadId"] == BAD
+
+
+def test_deadline_is_exit_11_with_the_result_and_the_command_that_waits_on(spcli: Front) -> None:
+    found = waiting(spcli, [listing(**{"_" + SLOW: "pending"})], SLOW, "--deadline", "3m", "--json")
+    assert (found.code, found.error["kind"], found.json["state"]) == (11, "deadline", "queued")
+    assert f"spcli builds wait {SLOW}" in found.error["hint"]
+
+
+def test_an_id_that_is_never_listed_is_exit_13_after_a_minute_and_stdout_is_empty(spcli: Front, clock: Any) -> None:
+    found = waiting(spcli, [listing(**{"_" + GOOD: "pending"})], "nosuch", "--json")
+    assert (found.code, found.error["kind"], found.out) == (13, "no-target", "")
+    assert 60 <= clock.seconds < 90
+
+
+@pytest.mark.parametrize(
+    ("states", "deadline", "code", "printed"),
+    [
+        ((GOOD, BAD, SLOW), "5m", 10, 3),
+        ((GOOD, SLOW), "5m", 11, 2),
+        ((GOOD, "nosuch"), "5m", 13, 1),
+        ((GOOD,), "5m", 0, 1),
+        ((BAD, "nosuch"), "5m", 10, 1),
+        ((SLOW, "nosuch"), "5m", 11, 1),
+    ],
+)
+def test_the_worst_of_several_builds_decides(
+    spcli: Front, states: tuple[str, ...], deadline: str, code: int, printed: int
+) -> None:
+    page = listing(**{"_" + GOOD: "Approved", "_" + BAD: "Reject", "_" + SLOW: "Downloading Files"})
+    found = waiting(spcli, [page], *states, "--deadline", deadline, "--json")
+    assert found.code == code, found
+    objects = [json.loads(line) for line in found.out.splitlines()]
+    assert len(objects) == printed
+    assert all(" " not in line.partition('"fileUrl"')[0].replace("Downloading Files", "") for line in found.out.splitlines())
+
+
+def test_the_same_id_twice_is_waited_for_once(spcli: Front) -> None:
+    found = waiting(spcli, [listing(**{"_" + GOOD: "Approved"})], GOOD, GOOD, "--json")
+    assert found.json["uploadId"] == GOOD
+
+
+@pytest.mark.parametrize("words", [(), ("--latest", GOOD)])
+def test_ids_or_latest_must_be_named(spcli: Front, service: Any, words: tuple[str, ...]) -> None:
+    server = service()
+    assert spcli("builds", "wait", *words).code == 2
+    assert server.requests == []
+
+
+def test_latest_is_the_newest_of_any_state(spcli: Front, service: Any) -> None:
+    service(reject="Game*")
+    sent = spcli("upload", URL, "-q").out.strip()
+    found = spcli("builds", "wait", "--latest", "--json")
+    assert (found.code, found.json["uploadId"]) == (10, sent)
+
+
+def test_latest_of_an_empty_project_is_no_target(spcli: Front, service: Any) -> None:
+    service(project=CONFIGURATOR_APAC.id)
+    found = spcli("builds", "wait", "--latest", "--json")
+    assert (found.code, found.out) == (13, "")
+
+
+@pytest.mark.parametrize("upload_id", [SHOWROOM_NEW, SHOWROOM_REJECTED])
+def test_a_finished_build_ends_at_once(spcli: Front, service: Any, clock: Any, upload_id: str) -> None:
+    service()
+    assert spcli("builds", "wait", upload_id).code == (0 if upload_id == SHOWROOM_NEW else 10)
+    assert clock.seconds == 0
+
+
+def test_without_a_build_list_and_a_listener_the_status_is_unreadable_at_once(spcli: Front, service: Any, clock: Any) -> None:
+    service(generation="status")
+    found = spcli("builds", "wait", GOOD, "--json")
+    assert (found.code, found.error["kind"], found.json["state"]) == (17, "unreadable", "unknown")
+    assert "spcli webhooks listen" in found.error["hint"]
+    assert clock.seconds == 0
+
+
+def test_upload_with_wait_where_nothing_can_be_read_has_happened_and_says_so(spcli: Front, service: Any) -> None:
+    service(generation="status")
+    sent = spcli("upload", URL, "--wait", "--json")
+    assert (sent.code, sent.error["outcome"]) == (17, "done")
+    assert sent.error["uploadId"] == sent.json["uploadId"]
+
+
+def test_polls_are_never_closer_than_five_seconds_and_grow_rarer(spcli: Front, clock: Any) -> None:
+    clock.chances = 0.0
+    waiting(spcli, [listing(**{"_" + SLOW: "pending"})], SLOW, "--deadline", "20m", "--interval", "1s")
+    pauses = [pause for pause in clock.slept if pause]
+    assert min(pauses[:-1]) >= 5.0
+
+
+def test_default_pauses_are_5_15_and_30_seconds(spcli: Front, clock: Any) -> None:
+    waiting(spcli, [listing(**{"_" + SLOW: "pending"})], SLOW, "--deadline", "10m")
+    assert clock.slept[0] == 5.0
+    assert {5.0, 15.0, 30.0} <= set(clock.slept)
+    assert max(clock.slept) <= 30.0
+
+
+def test_a_sandboxs_pauses_lie_between_a_fifth_of_a_second_and_one(spcli: Front, clock: Any) -> None:
+    with FaultServer(handler=script(listing(**{"_" + SLOW: "pending"}))) as server:
+        for window in (0.5, 5, 30):
+            for clock.chances in (0.0, 0.999):
+                spcli.use(server.url, window=window)
+                clock.slept.clear()
+                spcli("builds", "wait", SLOW, "--deadline", "30s")
+                assert all(0.2 <= pause <= 1.0 for pause in clock.slept[:-1]), (window, clock.slept)
+
+
+def test_a_pipe_gets_a_heartbeat_each_minute(spcli: Front) -> None:
+    found = waiting(spcli, [listing(**{"_" + SLOW: "Downloading Files"})], SLOW, "--deadline", "5m10s")
+    lines = [line for line in found.err.splitlines() if "elapsed" in line]
+    assert 5 <= len(lines) <= 6, lines
+
+
+def test_past_the_typical_time_the_documented_cause_is_told_once(spcli: Front) -> None:
+    found = waiting(spcli, [listing(**{"_" + SLOW: "Downloading Files"})], SLOW, "--deadline", "30m")
+    assert found.err.count("a slow host, a link that is not public") == 1
+    assert "usual: 1m to 10m" in found.err
+
+
+def test_past_two_hours_it_says_whom_to_write_to_and_with_which_ids(spcli: Front) -> None:
+    found = waiting(spcli, [listing(**{"_" + SLOW: "Distribute"})], SLOW, "--deadline", "3h")
+    (line,) = [line for line in found.err.splitlines() if "support@streampixel.io" in line]
+    assert SHOWROOM.id in line
+    assert SLOW in line
+
+
+def release(spcli: Front, *pages: Any, window: float = 120) -> Any:
+    left = list(pages)
+
+    def handler(request: Any) -> Any:
+        if request.method == "POST":
+            return answer(200, {"message": "Distribution triggered"})
+        page = left.pop(0) if len(left) > 1 else left[0]
+        return answer(200, page)
+
+    with FaultServer(handler=handler) as server:
+        spcli.use(server.url, window=window)
+        return spcli("distribute", GOOD, "--wait", "--json")
+
+
+def test_an_approved_from_before_the_release_is_not_the_verdict(spcli: Front, clock: Any) -> None:
+    words = ["Approved", "Approved", "Approved", "Distribute", "Approved"]
+    found = release(spcli, *[listing(**{"_" + GOOD: word}) for word in words])
+    assert (found.code, found.json["build"]["state"]) == (0, "approved")
+    assert "not observed" not in found.err
+    assert clock.seconds >= 5
+
+
+def test_a_release_that_was_never_seen_to_move_is_exit_0_after_3_minutes_with_a_note(spcli: Front, clock: Any) -> None:
+    found = release(spcli, listing(**{"_" + GOOD: "Approved"}))
+    assert found.code == 0, found
+    assert "completion was not observed" in found.err
+    assert 180 <= clock.seconds < 240
+
+
+def test_the_grace_of_a_release_scales_on_loopback_but_not_under_two_seconds(spcli: Front, clock: Any) -> None:
+    found = release(spcli, listing(**{"_" + GOOD: "Approved"}), window=1)
+    assert found.code == 0, found
+    assert 2 <= clock.seconds < 5
+
+
+def test_a_release_that_ends_in_reject_is_exit_10_and_done(spcli: Front) -> None:
+    found = release(spcli, listing(**{"_" + GOOD: "Approved"}), listing(**{"_" + GOOD: "Reject"}))
+    assert (found.code, found.error["outcome"], found.error["uploadId"]) == (10, "done", GOOD)
+    assert found.json["build"]["objection"] == "no executable"
+
+
+def test_quiet_wait_says_nothing_but_the_id(spcli: Front, service: Any) -> None:
+    service()
+    sent = spcli("upload", URL, "--wait", "-q")
+    assert sent.code == 0
+    assert sent.out.count("\n") == 1
+    assert sent.err == ""
+    released = spcli("distribute", SHOWROOM_OLD, "--wait", "-q")
+    assert (released.out, released.err) == (SHOWROOM_OLD + "\n", "")
+
+
+def test_the_id_of_an_upload_comes_before_any_waiting(spcli: Front, service: Any) -> None:
+    server = service()
+    sent = spcli("upload", URL, "--wait", "--deadline", "1s")
+    assert sent.code == 11
+    newest = server.world.builds_of(SHOWROOM.id)[0].id
+    assert sent.out.splitlines()[0].split()[-1] == newest
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 41), (403, 43), (404, 44)])
+def test_a_wait_that_the_service_ends_after_an_upload_still_says_done(spcli: Front, status: int, code: int) -> None:
+    left = [listing(), listing(), listing()]
+
+    def handler(request: Any) -> Any:
+        if request.method == "POST":
+            left.clear()
+            return answer(201, {"message": "queued", "uploadId": GOOD})
+        return answer(200, left.pop()) if left else answer(status, {"message": "Access denied"})
+
+    with FaultServer(handler=handler) as server:
+        spcli.use(server.url)
+        sent = spcli("upload", URL, "--wait", "--json")
+    error = sent.error
+    assert (sent.code, error["outcome"], error["uploadId"], error["retryable"]) == (code, "done", GOOD, False)
+
+
+@pytest.mark.parametrize("watch", [(), ("--json",)])
+def test_stats_watch_repeats_every_ten_seconds_until_the_service_says_no(
+    spcli: Front, clock: Any, watch: tuple[str, ...]
+) -> None:
+    users = answer(200, {"liveUser": "7", "queueUser": 2})
+    bad = answer(500, {"message": "Internal server error"})
+    pages = script(users, users, *([bad] * 5), users, answer(401, {"message": "Unauthorized: Invalid API Key"}))
+    with FaultServer(handler=pages) as server:
+        spcli.use(server.url)
+        found = spcli("projects", "stats", "--watch", *watch)
+    assert found.code == 41, found
+    lines = found.out.splitlines()
+    assert len(lines) == 3
+    if watch:
+        assert [json.loads(line)["liveUsers"] for line in lines] == [7, 7, 7]
+    assert clock.slept[:1] == [10.0]
+    assert "could not read the users" in found.err
+
+
+def test_stats_watch_is_never_faster_than_five_seconds(spcli: Front, clock: Any) -> None:
+    pages = script(answer(200, {"liveUser": 1, "queueUser": 0}), answer(403, {"message": "Access denied"}))
+    with FaultServer(handler=pages) as server:
+        spcli.use(server.url)
+        assert spcli("projects", "stats", "--watch", "--interval", "1s").code == 43
+    assert clock.slept == [5.0]
+
+
+def test_interval_without_watch_is_a_usage_error(spcli: Front, service: Any) -> None:
+    server = service()
+    assert spcli("projects", "stats", "--interval", "9s").code == 2
+    assert server.requests == []

@@ -1,0 +1,122 @@
+"""`spcli webhooks`: forge, probe, look up; receiving has its own tests in tests/faults."""
+
+import json
+from typing import Any
+
+import pytest
+
+from spcli.sandbox.seeds import SHOWROOM
+from spcli.state import Event, State
+from tests.faultd import FaultServer, answer, close_after_request, redirect
+from tests.front import Front
+
+
+def test_send_delivers_the_documented_payload(spcli: Front) -> None:
+    with FaultServer([answer(200, {"ok": True})]) as receiver:
+        words = ("--upload-id", "u1", "--objection", "no exe", "--file-url", "https://h/a.zip")
+        sent = spcli("webhooks", "send", "build.rejected", "--to", f"{receiver.url}/hooks/t?x=1", *words, "--json")
+        (request,) = receiver.ledger
+    assert sent.code == 0, sent
+    assert (request.method, request.path, request.query) == ("POST", "/hooks/t", [("x", "1")]) or request.path == "/hooks/t"
+    body = json.loads(request.body)
+    assert list(body) == ["event", "projectId", "uploadId", "fileUrl", "status", "objection", "timestamp"]
+    assert (body["event"], body["status"], body["objection"]) == ("build.rejected", "Reject", "no exe")
+
+
+@pytest.mark.parametrize("behaviour", [answer(500, {"message": "x"}), redirect("http://127.0.0.1:1/"), close_after_request()])
+def test_a_failing_receiver_is_exit_16(spcli: Front, behaviour: Any) -> None:
+    with FaultServer([behaviour]) as receiver:
+        sent = spcli("webhooks", "send", "webhook.test", "--to", receiver.url, "--json")
+    assert (sent.code, sent.error["kind"], sent.error["retryable"]) == (16, "receiver", True)
+
+
+@pytest.mark.parametrize("url", ["", "ftp://h/", "http://u:p@h/", "h:80", "http://"])
+def test_an_unfit_receiver_is_a_usage_error(spcli: Front, url: str) -> None:
+    assert spcli("webhooks", "send", "webhook.test", "--to", url).code == 2
+
+
+def test_an_unknown_event_names_those_there_are(spcli: Front) -> None:
+    sent = spcli("webhooks", "send", "build.done", "--to", "http://127.0.0.1:1/")
+    assert sent.code == 2
+    assert "build.approved" in sent.err
+
+
+def test_test_without_a_webhook_says_so(spcli: Front, service: Any) -> None:
+    service()
+    tested = spcli("webhooks", "test")
+    assert tested.code == 44
+    assert tested.err.startswith("No webhook URL configured\n")
+    assert "dashboard" in tested.err
+
+
+def test_a_service_without_a_test_endpoint_is_said_plainly(spcli: Front, service: Any) -> None:
+    service(generation="status")
+    tested = spcli("webhooks", "test")
+    assert tested.code == 44
+    assert "Test Webhook button" in tested.err
+
+
+@pytest.mark.parametrize(("status", "hint"), [(502, "it answered 502"), (0, "no connection")])
+def test_a_receiver_that_failed_the_services_test_is_exit_16(spcli: Front, status: int, hint: str) -> None:
+    report = {"success": False, "message": "Webhook endpoint returned non-2xx status", "statusCode": status}
+    with FaultServer([answer(200, report)]) as server:
+        spcli.use(server.url)
+        tested = spcli("webhooks", "test", "--json")
+    assert (tested.code, tested.error["message"]) == (16, report["message"])
+    assert hint in tested.error["hint"]
+    assert tested.json == report
+
+
+def test_a_delivered_test_is_success(spcli: Front) -> None:
+    with FaultServer([answer(200, {"success": "true", "message": "Test webhook delivered", "statusCode": "200"})]) as server:
+        spcli.use(server.url)
+        tested = spcli("webhooks", "test", "--json")
+    assert (tested.code, tested.json) == (0, {"success": True, "message": "Test webhook delivered", "statusCode": 200})
+
+
+def _received(spcli: Front, *events: Event) -> None:
+    state = State(spcli.home / "state", clock=spcli.clock, environ={}, note=lambda _text: None)
+    state.add_events(events)
+    state.listener_beat()
+    state.close()
+
+
+def _event(status: str, *, upload_id: str = "u1", objection: str | None = None) -> Event:
+    return Event("build.x", SHOWROOM.id, upload_id, "https://h/a.zip", status, objection, "2026-09-21T13:33:20Z", 1_790_000_000.0)
+
+
+def test_events_lists_what_was_received_and_the_same_twice_once(spcli: Front) -> None:
+    _received(spcli, _event("Approved"), _event("Approved"), _event("Reject", upload_id="u2"))
+    listed = spcli("webhooks", "events", "--json").json
+    assert [(one["uploadId"], one["status"]) for one in listed] == [("u1", "Approved"), ("u2", "Reject")]
+    assert list(listed[0]) == ["event", "projectId", "uploadId", "fileUrl", "status", "objection", "timestamp", "receivedAt"]
+    assert [one["uploadId"] for one in spcli("webhooks", "events", "--upload-id", "u2", "--json").json] == ["u2"]
+
+
+def test_events_without_any_says_how_to_get_them(spcli: Front) -> None:
+    listed = spcli("webhooks", "events")
+    assert (listed.code, listed.out) == (0, "")
+    assert "spcli webhooks listen" in listed.err
+
+
+@pytest.mark.parametrize(("status", "code"), [("Approved", 0), ("Reject", 10)])
+def test_a_wait_lives_on_events_where_the_service_tells_no_status(spcli: Front, service: Any, status: str, code: int) -> None:
+    service(generation="status")
+    _received(spcli, _event("pending"), _event(status, objection="why"))
+    waited = spcli("builds", "wait", "u1", "--json")
+    assert waited.code == code, waited
+    assert (waited.json["status"], waited.json["source"]) == (status, "webhook")
+
+
+def test_a_wait_without_list_and_listener_ends_at_once(spcli: Front, service: Any, clock: Any) -> None:
+    service(generation="status")
+    waited = spcli("builds", "wait", "u1", "--json")
+    assert (waited.code, waited.error["kind"]) == (17, "unreadable")
+    assert clock.seconds < 5
+
+
+def test_builds_shows_received_events_where_there_is_no_list(spcli: Front, service: Any) -> None:
+    service(generation="status")
+    _received(spcli, _event("Extracting & Scanning"))
+    (build,) = spcli("builds", "--json").json
+    assert (build["uploadId"], build["state"], build["source"]) == ("u1", "extracting", "webhook")

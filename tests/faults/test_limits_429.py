@@ -1,0 +1,202 @@
+"""A 429 although the spacing was kept: how long the window stays closed, for whom, and what the operator is told."""
+
+from email.utils import formatdate
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.faultd import Behaviour, FaultServer, Request, answer
+from tests.front import FakeClock, Front, Result, releases, uploads
+
+URL = "https://builds.example.com/Game-1.4.zip"
+BUILD = "665a00000000000000000001"
+SAYS = "Rate limit exceeded. Try again in 2 minutes."
+BLOCKED = b"<html><head><title>Attention Required!</title></head><body>Sorry, you have been blocked</body></html>"
+WINDOW = 120
+
+
+def first_answered(spcli: Front, behaviour: Behaviour, *argv: str) -> Result:
+    """A command whose first write is answered so, and any later one with success."""
+    writes: list[Request] = []
+
+    def handler(request: Request) -> Behaviour:
+        if request.method == "GET":
+            build = {"_id": BUILD, "url": URL, "status": "Approved", "date": "2026-01-01T00:00:00Z"}
+            return answer(200, {"files": [build]})
+        writes.append(request)
+        return behaviour if len(writes) == 1 else answer(201, {"uploadId": "665a00000000000000000002"})
+
+    with FaultServer(handler=handler) as server:
+        spcli.use(server.url, window=WINDOW)
+        return spcli(*argv, "--json")
+
+
+def closed_for(spcli: Front, endpoint: str = "upload") -> float:
+    return next(float(one["secondsLeft"]) for one in spcli("limits", "--json").json if one["endpoint"] == endpoint)
+
+
+@pytest.mark.parametrize(
+    ("hint", "seconds"),
+    [
+        (None, 120),
+        ("30", 120),
+        ("300", 300),
+        (" 300 ", 300),
+        ("99999", 6 * 3600),
+        ("-1", 120),
+        ("1.5", 120),
+        ("nan", 120),
+        ("٣٠٠", 120),
+        ("", 120),
+        ("later", 120),
+        ("9" * 30, 120),
+        ("DATE+400", 400),
+        ("DATE-400", 120),
+        ("DATE+999999", 6 * 3600),
+    ],
+)
+def test_window_closes_for_the_longest_of_itself_and_retry_after(
+    spcli: Front, clock: FakeClock, hint: str | None, seconds: float
+) -> None:
+    if hint is not None and hint.startswith("DATE"):
+        hint = formatdate(clock.wall() + int(hint[4:]), usegmt=True)
+    headers = [] if hint is None else [("Retry-After", hint.encode().decode("latin-1"))]
+    headers.append(("Date", formatdate(clock.wall(), usegmt=True)))
+    sent = first_answered(spcli, answer(429, {"message": "Rate limit exceeded."}, headers), "upload", URL, "--on-limit", "fail")
+    assert (sent.code, sent.error["outcome"], sent.error["retryable"]) == (49, "refused", True), sent
+    assert sent.error["retryAfter"] == pytest.approx(seconds, abs=1)
+    assert closed_for(spcli) == pytest.approx(seconds, abs=1)
+
+
+def test_the_largest_of_several_retry_after_counts(spcli: Front) -> None:
+    limited = answer(429, {"message": "No"}, [("Retry-After", "150"), ("Retry-After", "x"), ("Retry-After", "200")])
+    sent = first_answered(spcli, limited, "upload", URL, "--on-limit", "fail")
+    assert sent.error["retryAfter"] == 200
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Try again in 2 minutes.", 120),
+        ("Try again in 47 seconds.", 120),
+        ("Try again in 5 minutes.", 300),
+        ("Retry after 400s", 400),
+        ("wait 3 hours", 900),
+        ("0 minutes", 120),
+        ("come back later", 120),
+        ("Error 5000 minutes99", 120),
+        ("", 120),
+    ],
+)
+def test_window_closes_for_what_the_message_says_up_to_a_quarter_of_an_hour(spcli: Front, message: str, seconds: float) -> None:
+    sent = first_answered(spcli, answer(429, {"message": message}), "upload", URL, "--on-limit", "fail")
+    assert sent.code == 49
+    assert sent.error["retryAfter"] == seconds
+
+
+@pytest.mark.parametrize(("argv", "endpoint"), [(("upload", URL), "upload"), (("distribute", BUILD), "distribute")])
+def test_servers_message_comes_first_and_the_hint_says_when_and_who(
+    spcli: Front, clock: FakeClock, argv: tuple[str, str], endpoint: str
+) -> None:
+    sent = first_answered(spcli, answer(429, {"message": SAYS}), *argv, "--on-limit", "fail")
+    assert (sent.code, sent.error["kind"], sent.error["status"], sent.out) == (49, "rate-limited", 429, "")
+    assert sent.error["message"] == SAYS
+    assert sent.err.startswith(SAYS + "\n")
+    assert "try again at " in sent.error["hint"]
+    assert "another client uses this account" in sent.error["hint"]
+    assert closed_for(spcli, endpoint) == WINDOW
+
+
+def test_three_sends_a_window_apart_and_then_49(spcli: Front, service: Any, clock: FakeClock) -> None:
+    server = service(faults=("upload:429x*",))
+    sent = spcli("upload", URL, "--json")
+    assert (sent.code, sent.error["outcome"], sent.error["retryable"]) == (49, "refused", True), sent
+    assert sent.error["message"] == server.world.limit_message()
+    times = [record.time for record in uploads(server)]
+    assert len(times) == 3
+    assert all(later - earlier >= WINDOW for earlier, later in pairwise(times))
+    assert sent.error["retryAfter"] == pytest.approx(WINDOW, abs=1)
+
+
+def test_release_is_sent_three_times_at_most_too(spcli: Front, service: Any) -> None:
+    server = service(faults=("distribute:429x*",))
+    build = spcli("builds", "--status", "approved", "-q").out.split()[0]
+    assert spcli("distribute", build, "--json").code == 49
+    assert len(releases(server)) == 3
+
+
+def test_limited_upload_succeeds_at_the_next_window(spcli: Front, service: Any) -> None:
+    server = service(faults=("upload:429",))
+    sent = spcli("upload", URL, "--json")
+    assert sent.code == 0, sent
+    assert server.world.limit_message() in sent.err
+    assert len(uploads(server)) == 2
+
+
+def test_second_429_widens_the_pause_by_chance(spcli: Front, service: Any, clock: FakeClock) -> None:
+    server = service(faults=("upload:429x2",))
+    clock.chances = 0.999
+    assert spcli("upload", URL, "--json", "--max-wait", "1h").code == 0
+    first, second, third = (record.time for record in uploads(server))
+    assert second - first == pytest.approx(WINDOW, abs=2)
+    assert third - second >= WINDOW
+
+
+def test_429_closes_the_window_for_other_runs_too(spcli: Front, service: Any, clock: FakeClock) -> None:
+    server = service(faults=("upload:429",))
+    assert spcli("upload", URL, "--on-limit", "fail").code == 49
+    other = spcli("upload", "https://builds.example.com/Other.zip", "--on-limit", "fail", "--json")
+    assert (other.code, other.error["outcome"], other.error["retryable"]) == (49, "not_sent", True), other
+    assert len(uploads(server)) == 1
+    assert spcli("upload", "https://builds.example.com/Other.zip").code == 0
+
+
+def test_wait_longer_than_max_wait_is_49_at_once(spcli: Front, clock: FakeClock) -> None:
+    limited = answer(429, {"message": SAYS}, {"Retry-After": "3600"})
+    sent = first_answered(spcli, limited, "upload", URL)
+    assert (sent.code, sent.error["message"], sent.error["retryAfter"]) == (49, SAYS, 3600), sent
+    assert clock.seconds < 5
+
+
+def test_max_wait_is_shared_by_all_waits_of_a_command(spcli: Front, service: Any, clock: FakeClock) -> None:
+    server = service(faults=("upload:429x*",))
+    spcli("limits")
+    sent = spcli("upload", URL, "--max-wait", "150s", "--json")
+    assert (sent.code, sent.error["outcome"]) == (49, "refused"), sent
+    assert len(uploads(server)) == 2
+    assert clock.seconds <= 151
+
+
+def test_wait_that_exactly_fits_max_wait_is_waited_to_its_end(spcli: Front, service: Any, clock: FakeClock) -> None:
+    server = service()
+    clock.seconds = 0.1
+    assert spcli("upload", URL).code == 0
+    assert spcli("upload", URL, "--max-wait", "120s").code == 0
+    assert len(uploads(server)) == 2
+
+
+def test_timeout_of_a_call_does_not_bound_the_wait_for_the_window(spcli: Front, service: Any) -> None:
+    service()
+    assert spcli("upload", URL).code == 0
+    assert spcli("upload", URL, "--timeout", "5s").code == 0
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+def test_block_page_closes_the_window_for_a_quarter_of_an_hour(spcli: Front, clock: FakeClock, status: int) -> None:
+    blocked = answer(status, BLOCKED, {"Content-Type": "text/html"})
+    sent = first_answered(spcli, blocked, "upload", URL)
+    assert sent.code == (50 if status == 503 else 49), sent
+    assert (sent.error["outcome"], sent.error["retryable"], sent.error["status"]) == ("refused", True, status)
+    assert "Attention Required!" in sent.error["message"]
+    assert "<" not in sent.error["message"]
+    # A 503 is followed by a minute of reading the list: what stood behind the edge may have had the upload.
+    assert closed_for(spcli) == pytest.approx(900 - clock.seconds, abs=3)
+    assert sent.error["retryAfter"] == pytest.approx(900 - clock.seconds, abs=3)
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_the_services_own_refusal_is_no_block(spcli: Front, status: int) -> None:
+    sent = first_answered(spcli, answer(status, {"message": "No"}), "upload", URL, "--on-limit", "fail")
+    assert sent.code == (43 if status == 403 else 50), sent
+    assert closed_for(spcli) <= WINDOW

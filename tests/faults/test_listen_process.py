@@ -1,0 +1,280 @@
+"""`spcli webhooks listen` as a process: real sockets, bursts, kills."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("uvicorn")
+TOKEN = "t0ken-t0ken-t0ken-t0ken"
+
+
+class Listener:
+    """One running listener."""
+
+    def __init__(self, home: Path, *words: str, token: str | None = TOKEN) -> None:
+        environ = {**os.environ, "SPCLI_CONFIG": str(home / "config.toml"), "SPCLI_STATE_DIR": str(home / "state")}
+        environ |= {
+            "STREAMPIXEL_API_KEY": "listen-key-c4n4ry",
+            "STREAMPIXEL_USER_ID": "u" * 24,
+            "STREAMPIXEL_BASE_URL": "http://127.0.0.1:9",
+        }
+        argv = [sys.executable, "-m", "spcli", "webhooks", "listen", "--json", *words]
+        self.home, self.environ = home, environ
+        self.process = subprocess.Popen(
+            argv + (["--path-token", token] if token else []),
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stderr is not None
+        first = self.process.stderr.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/hooks/(\S+)", first)
+        assert found is not None, first + self.process.communicate()[1]
+        self.port, self.token = int(found[1]), found[2]
+
+    def post(self, body: bytes, **headers: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
+        try:
+            connection.request("POST", f"/hooks/{self.token}", body, {"Content-Type": "application/json", **headers})
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    def stored(self) -> list[str]:
+        listed = subprocess.run(
+            [sys.executable, "-m", "spcli", "webhooks", "events", "--limit", "0", "--json"],
+            env=self.environ, capture_output=True, check=True,
+        )  # fmt: skip
+        return [event["uploadId"] for event in json.loads(listed.stdout)]
+
+    def end(self, number: int = signal.SIGINT) -> tuple[int, str, str]:
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=20)
+        return self.process.returncode, out, err
+
+
+def event(upload_id: str, name: str = "build.approved") -> bytes:
+    status = "Reject" if name == "build.rejected" else "Approved"
+    return json.dumps(
+        {"event": name, "projectId": "p", "uploadId": upload_id, "status": status, "timestamp": "2026-09-21T13:33:20Z"}
+    ).encode()
+
+
+@pytest.fixture
+def listen(tmp_path: Path) -> Iterator[Callable[..., Listener]]:
+    started: list[Listener] = []
+
+    def start(*words: str, token: str | None = TOKEN) -> Listener:
+        started.append(Listener(tmp_path, *words, token=token))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.communicate()
+
+
+def test_an_event_is_printed_stored_and_recognised_when_it_comes_again(listen: Callable[..., Listener]) -> None:
+    listener = listen()
+    assert [listener.post(event("u1")), listener.post(event("u1")), listener.post(event("u2"))] == [200, 200, 200]
+    assert listener.stored() == ["u1", "u2"]
+    code, out, err = listener.end()
+    assert code == 130
+    assert [json.loads(line)["uploadId"] for line in out.splitlines()] == ["u1", "u2"]
+    assert "Traceback" not in err
+    assert TOKEN not in out + err
+
+
+def test_a_token_is_made_up_and_differs_each_time(listen: Callable[..., Listener]) -> None:
+    tokens = {listen(token=None).token for _ in range(2)}
+    assert len(tokens) == 2
+    assert min(map(len, tokens)) >= 22
+
+
+def test_two_thousand_events_as_fast_as_can_be_are_all_stored(listen: Callable[..., Listener]) -> None:
+    listener = listen()
+    drain = threading.Thread(target=lambda: listener.process.stdout and listener.process.stdout.read(), daemon=True)
+    drain.start()
+
+    def burst(first: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", listener.port, timeout=15)
+        for number in range(first, 2000, 8):
+            body = event(f"u{number}")
+            for _attempt in range(3):
+                try:
+                    connection.request("POST", f"/hooks/{TOKEN}", body, {"Content-Type": "application/json"})
+                    answer = connection.getresponse()
+                    answer.read()
+                    statuses.append(answer.status)
+                    break
+                except (OSError, http.client.HTTPException):
+                    # A connection lives ten seconds; a fresh one goes on where it ended, and the same event twice is one.
+                    connection.close()
+        connection.close()
+
+    statuses: list[int] = []
+    threads = [threading.Thread(target=burst, args=(first,)) for first in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 2000
+    assert sorted(listener.stored()) == sorted(f"u{number}" for number in range(2000))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_no_acknowledged_event_is_lost_by_a_kill(listen: Callable[..., Listener]) -> None:
+    listener = listen()
+    acknowledged: list[str] = []
+
+    def post_on() -> None:
+        for number in range(100_000):
+            try:
+                if listener.post(event(f"u{number}")) == 200:
+                    acknowledged.append(f"u{number}")
+            except (OSError, http.client.HTTPException):
+                return
+
+    sender = threading.Thread(target=post_on)
+    sender.start()
+    while len(acknowledged) < 60:
+        time.sleep(0.01)
+    listener.process.kill()
+    sender.join()
+    assert set(acknowledged) <= set(listener.stored())
+
+
+def test_an_idle_flood_of_connections_does_not_shut_the_door(listen: Callable[..., Listener]) -> None:
+    listener = listen()
+    idle = []
+    for _ in range(60):
+        one = socket.create_connection(("127.0.0.1", listener.port), timeout=5)
+        one.sendall(b"POST /hooks/x HTTP/1.1\r\nHost: ")
+        idle.append(one)
+    for one in idle:
+        one.close()
+    until = time.monotonic() + 15
+    while time.monotonic() < until:
+        try:
+            if listener.post(event("u1")) == 200:
+                break
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.1)
+    assert listener.stored() == ["u1"]
+
+
+def test_large_and_endless_bodies_are_refused_and_memory_is_not_their_size(listen: Callable[..., Listener]) -> None:
+    listener = listen()
+    assert listener.post(b'{"event": "' + b"x" * 70_000 + b'"}') == 413
+    with socket.create_connection(("127.0.0.1", listener.port), timeout=10) as raw:
+        head = (f"POST /hooks/{TOKEN} HTTP/1.1", f"Host: 127.0.0.1:{listener.port}", "Content-Type: application/json")
+        raw.sendall("\r\n".join((*head, "Transfer-Encoding: chunked", "", "")).encode())
+        sent = 0
+        try:
+            while sent < 4_000_000:
+                raw.sendall(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+                sent += 4096
+        except OSError:
+            pass
+        assert sent < 4_000_000 or b" 413 " in raw.recv(200)
+    with socket.create_connection(("127.0.0.1", listener.port), timeout=10) as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 40_000)
+        try:
+            answered = raw.recv(100)
+        except OSError:
+            answered = b""
+        assert answered == b"" or b" 4" in answered
+    assert listener.post(event("u1")) == 200
+
+
+def test_slow_forward_target_never_delays_the_answer(listen: Callable[..., Listener]) -> None:
+    from tests.faultd import FaultServer, hang
+
+    with FaultServer(handler=lambda _request: hang(), strict=False) as target:
+        listener = listen("--forward-to", f"{target.url}/in")
+        begun = time.monotonic()
+        assert [listener.post(event(f"u{number}")) for number in range(5)] == [200] * 5
+        assert time.monotonic() - begun < 4
+
+
+def test_forwarded_payload_is_the_one_that_came(listen: Callable[..., Listener]) -> None:
+    from tests.faultd import FaultServer, answer
+
+    arrived = threading.Event()
+
+    def take(request: object) -> object:
+        arrived.set()
+        return answer(200, {})
+
+    with FaultServer(handler=take, strict=False) as target:
+        listener = listen("--forward-to", f"{target.url}/in", "--event", "build.*")
+        listener.post(event("u0", "webhook.test"))
+        listener.post(event("u1"))
+        assert arrived.wait(10)
+        listener.end()
+        assert [json.loads(request.body)["uploadId"] for request in target.ledger] == ["u1"]
+
+
+def test_exec_gets_the_payload_on_its_input_and_no_key(listen: Callable[..., Listener], tmp_path: Path) -> None:
+    script = tmp_path / "take.py"
+    script.write_text(
+        "import os, sys, pathlib\n"
+        f"pathlib.Path({str(tmp_path / 'got')!r}).write_text(sys.stdin.read() + str(sorted(os.environ)))\n"
+        "print('noise on stdout')\n"
+    )
+    listener = listen("--exec", f"'{sys.executable}' '{script}'")
+    listener.post(event("u1; rm -rf /"))
+    until = time.monotonic() + 10
+    while not (tmp_path / "got").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    _code, out, _err = listener.end()
+    got = (tmp_path / "got").read_text()
+    assert '"u1; rm -rf /"' in got
+    assert "STREAMPIXEL_API_KEY" not in got
+    assert "noise" not in out
+
+
+@pytest.mark.parametrize(("name", "code"), [("build.approved", 0), ("build.rejected", 10)])
+def test_until_ends_with_the_builds_verdict(listen: Callable[..., Listener], name: str, code: int) -> None:
+    listener = listen("--until", "build.approved", "--upload-id", "u1")
+    listener.post(event("other"))
+    listener.post(event("u1", name))
+    out, err = listener.process.communicate(timeout=60)
+    assert listener.process.returncode == code, out + err
+
+
+def test_until_ends_at_the_deadline(listen: Callable[..., Listener]) -> None:
+    listener = listen("--until", "build.approved", "--deadline", "0.3s")
+    out, err = listener.process.communicate(timeout=30)
+    assert (listener.process.returncode, out) == (11, ""), err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--path-token", "short"),
+        ("--public-url", "ftp://x"),
+        ("--forward-to", "http://example.com/"),
+        ("--exec", "'unclosed"),
+        ("--until", "x"),
+    ],
+)
+def test_unfit_options_are_usage_errors(tmp_path: Path, words: tuple[str, str]) -> None:
+    environ = {**os.environ, "SPCLI_CONFIG": str(tmp_path / "c"), "SPCLI_STATE_DIR": str(tmp_path / "s")}
+    ended = subprocess.run(
+        [sys.executable, "-m", "spcli", "webhooks", "listen", *words], env=environ, capture_output=True, timeout=60
+    )
+    assert ended.returncode == 2, ended

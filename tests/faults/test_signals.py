@@ -1,0 +1,256 @@
+"""Ctrl-C, SIGTERM and SIGKILL at every stage of a write: exit code, outcome, ledger, and what the next run does."""
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faultd import Behaviour, FaultServer, Request, answer, hang, hang_at_accept, rst_after_request
+from tests.faults.shipping import NEW, OLD, URL, Process, Service, Shipper, eventually
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
+SIGNALS = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+ACCEPTS = answer(201, {"message": "Build queued for processing", "uploadId": NEW})
+
+
+@pytest.fixture
+def ship(tmp_path: Path) -> Iterator[Callable[..., tuple[Service, Shipper]]]:
+    opened: list[Any] = []
+
+    def start(on_write: Callable[[Request], Behaviour], *, window: float = 1.0) -> tuple[Service, Shipper]:
+        service = Service(on_write)
+        server = FaultServer(handler=service)
+        shipper = Shipper(tmp_path, server, window=window)
+        opened.extend([shipper, server])
+        return service, shipper
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+def end_by(process: Process, number: int) -> Process:
+    process.send(number)
+    return process.end()
+
+
+def told(process: Process) -> tuple[Any, ...]:
+    error = process.error
+    return process.code, error["kind"], error["outcome"], error["retryable"]
+
+
+@SIGNALS
+def test_signal_while_queued_sends_nothing_and_leaves_the_queue(ship: Any, number: int, code: int) -> None:
+    service, shipper = ship(lambda _request: ACCEPTS, window=60)
+    assert shipper.run("upload", URL).code == 0
+    queued = shipper.start("upload", "https://builds.example.com/Next.zip", "--json")
+    queued.told("sending at")
+    end_by(queued, number)
+    assert told(queued) == (code, "interrupted", "not_sent", True), queued
+    assert queued.out == ""
+    assert len(service.writes) == 1
+    assert shipper.ledger() == ["done"]
+    limits = shipper.run("limits", "--json")
+    assert '"queued":0' in limits.out.replace(" ", "")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs the openssl command")
+    folder = tmp_path_factory.mktemp("tls")
+    made = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2"]
+    subprocess.run(
+        [*made, "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"], cwd=folder, check=True, capture_output=True
+    )
+    return str(folder / "cert.pem"), str(folder / "key.pem")
+
+
+@SIGNALS
+def test_signal_between_commit_and_first_byte_gives_the_window_back(
+    tmp_path: Path, certificate: tuple[str, str], number: int, code: int
+) -> None:
+    """The write's own connection hangs in its handshake: the window is committed, and nothing has been sent."""
+    service = Service(lambda _request: ACCEPTS)
+    with FaultServer(handler=service, tls=certificate, strict=False) as server:
+        shipper = Shipper(tmp_path, server, window=60)
+        shipper.environ["SSL_CERT_FILE"] = certificate[0]
+
+        def listing(_request: Request) -> Behaviour:
+            if not server.unused:
+                server.add(hang_at_accept())
+            return answer(200, {"files": list(service.builds)})
+
+        service.on_read = listing
+        process = shipper.start("upload", URL, "--json")
+        try:
+            eventually(lambda: shipper.ledger() == ["sending"] and server.connections >= 2, "the commit")
+            end_by(process, number)
+            assert told(process) == (code, "interrupted", "not_sent", True), process
+            assert service.writes == []
+            assert shipper.ledger() == ["unsent"]
+            assert '"secondsLeft":0' in shipper.run("limits", "--json").out.replace(" ", "")
+        finally:
+            shipper.close()
+
+
+def test_signal_after_bytes_left_is_61_and_the_next_run_checks_first(ship: Any) -> None:
+    service, shipper = ship(lambda _request: hang())
+    process = shipper.start("upload", URL, "--json", "--timeout", "1s")
+    eventually(lambda: service.writes, "the upload")
+    end_by(process, signal.SIGTERM)
+    assert told(process) == (61, "unknown", "unknown", True), process
+    assert process.error["uploadId"] is None
+    assert shipper.ledger() == ["unclear"]
+    service.on_write = lambda _request: ACCEPTS
+    again = shipper.run("upload", URL, "--json")
+    assert again.code == 0, again
+    assert "did nothing" in again.err
+    assert (len(service.writes), shipper.ledger()) == (2, ["absent", "done"])
+
+
+def test_next_run_after_a_signal_adopts_the_build_that_was_made(ship: Any) -> None:
+    service, shipper = ship(lambda _request: hang())
+    process = shipper.start("upload", URL, "--json")
+    eventually(lambda: service.writes, "the upload")
+    assert end_by(process, signal.SIGINT).code == 61
+    service.builds.append(service.build(NEW, URL))
+    again = shipper.run("upload", URL, "--json")
+    assert (again.code, f'"uploadId":"{NEW}"' in again.out) == (0, True), again
+    assert (len(service.writes), shipper.ledger()) == (1, ["done"])
+
+
+@SIGNALS
+def test_signal_after_bytes_left_finds_the_build_in_a_quick_look(ship: Any, number: int, code: int) -> None:
+    service, shipper = ship(lambda _request: hang())
+    process = shipper.start("upload", URL, "--json")
+    eventually(lambda: service.writes, "the upload")
+    service.builds.append(service.build(NEW, URL))
+    end_by(process, number)
+    assert told(process) == (code, "interrupted", "done", False), process
+    assert process.error["uploadId"] == NEW
+    assert f"spcli builds wait {NEW}" in process.error["hint"]
+    assert (shipper.ledger(), shipper.ledger("upload_id")) == (["done"], [NEW])
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_second_signal_ends_the_quick_look_at_once(ship: Any, second: int) -> None:
+    service, shipper = ship(lambda _request: hang())
+    process = shipper.start("upload", URL, "--json")
+    eventually(lambda: service.writes, "the upload")
+    before = len(service.reads)
+    service.on_read = lambda _request: hang()
+    process.send(signal.SIGINT)
+    eventually(lambda: len(service.reads) > before, "the quick look")
+    end_by(process, second)
+    assert told(process) == (61, "unknown", "unknown", True), process
+    assert shipper.ledger() == ["unclear"]
+
+
+def test_signal_while_the_list_is_read_for_evidence_is_61(ship: Any) -> None:
+    _, shipper = ship(lambda _request: rst_after_request(), window=60)
+    process = shipper.start("upload", URL, "--json")
+    process.told("reading the build list")
+    end_by(process, signal.SIGTERM)
+    assert told(process) == (61, "unknown", "unknown", True), process
+    assert shipper.ledger() == ["unclear"]
+
+
+def test_signal_while_an_accepted_uploads_id_is_looked_up_is_61_and_remembered_as_accepted(ship: Any) -> None:
+    _, shipper = ship(lambda _request: answer(201, {"message": "queued"}), window=60)
+    process = shipper.start("upload", URL, "--json")
+    process.told("reading the build list")
+    end_by(process, signal.SIGINT)
+    assert told(process) == (61, "unknown", "unknown", True), process
+    assert (shipper.ledger(), shipper.ledger("accepted")) == (["unclear"], [1])
+
+
+@SIGNALS
+def test_signal_while_queued_for_a_second_send_says_that_the_first_was_refused(ship: Any, number: int, code: int) -> None:
+    service, shipper = ship(lambda _request: answer(429, {"message": "Rate limit exceeded."}), window=60)
+    process = shipper.start("upload", URL, "--json")
+    process.told("sending at")
+    end_by(process, number)
+    assert (process.code, process.error["kind"], process.error["outcome"]) == (code, "interrupted", "refused"), process
+    assert (len(service.writes), shipper.ledger()) == (1, ["refused"])
+
+
+@SIGNALS
+def test_signal_during_the_wait_says_that_it_happened_and_how_to_wait_on(ship: Any, number: int, code: int) -> None:
+    _, shipper = ship(lambda _request: ACCEPTS)
+    process = shipper.start("upload", URL, "--wait", "--json")
+    process.told(NEW)
+    end_by(process, number)
+    assert told(process) == (code, "interrupted", "done", False), process
+    assert process.error["uploadId"] == NEW
+    assert f"spcli builds wait {NEW}" in process.error["hint"]
+    assert shipper.ledger() == ["done"]
+
+
+def test_signal_after_a_release_left_is_61_and_the_next_run_adopts_it(ship: Any) -> None:
+    service, shipper = ship(lambda _request: hang())
+    process = shipper.start("distribute", OLD, "--json")
+    eventually(lambda: service.writes, "the release")
+    end_by(process, signal.SIGTERM)
+    assert told(process) == (61, "unknown", "unknown", True), process
+    service.builds[0]["status"] = "Distribute"
+    again = shipper.run("distribute", OLD, "--json")
+    assert again.code == 0, again
+    assert (len(service.writes), shipper.ledger()) == (1, ["done"])
+
+
+@SIGNALS
+def test_signal_during_a_read_is_not_a_write(ship: Any, number: int, code: int) -> None:
+    service, shipper = ship(lambda _request: ACCEPTS)
+    service.on_read = lambda _request: hang()
+    process = shipper.start("builds", "--json")
+    eventually(lambda: service.reads, "the read")
+    end_by(process, number)
+    assert (process.code, process.error["outcome"], process.out) == (code, None, ""), process
+
+
+# Killed: nothing could be said.
+
+
+def test_run_after_a_kill_checks_first_and_adopts(ship: Any) -> None:
+    service, shipper = ship(lambda _request: hang())
+    process = shipper.start("upload", URL, "--json")
+    eventually(lambda: service.writes, "the upload")
+    end_by(process, KILL)
+    assert shipper.ledger() == ["sending"]
+    service.builds.append(service.build(NEW, URL))
+    again = shipper.run("upload", URL, "--json")
+    assert (again.code, f'"uploadId":"{NEW}"' in again.out) == (0, True), again
+    assert (len(service.writes), shipper.ledger()) == (1, ["done"])
+
+
+def test_upload_that_a_live_process_still_handles_is_not_unclear(ship: Any) -> None:
+    service, shipper = ship(lambda _request: hang(), window=60)
+    first = shipper.start("upload", URL, "--json")
+    eventually(lambda: service.writes, "the upload")
+    second = shipper.run("upload", URL, "--json", "--on-limit", "fail")
+    assert told(second) == (49, "rate-limited", "not_sent", True), second
+    end_by(first, KILL)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a dead process is known at once where there is /proc")
+def test_process_that_dies_while_another_is_queued_behind_it_is_settled_before_that_one_sends(ship: Any) -> None:
+    service, shipper = ship(lambda _request: hang())
+    first = shipper.start("upload", URL, "--json", "--timeout", "2s")
+    eventually(lambda: service.writes, "the upload")
+    second = shipper.start("upload", URL, "--json")
+    second.told("sending at")
+    service.builds.append(service.build(NEW, URL))
+    service.on_write = lambda _request: ACCEPTS
+    end_by(first, KILL)
+    second.end()
+    assert (second.code, f'"uploadId":"{NEW}"' in second.out) == (0, True), second
+    assert '"confirmedBy":"build-list"' in second.out
+    assert (len(service.writes), shipper.ledger()) == (1, ["done"])

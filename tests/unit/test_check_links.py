@@ -1,0 +1,163 @@
+from urllib.parse import urlsplit
+
+import pytest
+
+from spcli.check.links import is_private, share_page, signature, span, url_findings
+from spcli.check.remote import address_findings
+
+NOW = 1_790_000_000.0  # 2026-09-21 14:13:20 UTC
+CANARY = "CANARY0123456789"
+
+
+def codes(url: str, *, local_api: bool = False) -> list[tuple[str, str]]:
+    found = url_findings(url, now=NOW, local_api=local_api)
+    assert not any(CANARY in f"{finding.message} {finding.hint}" for finding in found)
+    return [(finding.level, finding.code) for finding in found]
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("ftp://host.example/Game.zip", "scheme"),
+        ("file:///tmp/Game.zip", "scheme"),
+        ("s3://bucket/Game.zip", "scheme"),
+        (f"https://user:{CANARY}@host.example/Game.zip", "userinfo"),
+        ("https:///Game.zip", "url"),
+        ("https://host.example:99999/Game.zip", "url"),
+        ("https://[::1/Game.zip", "url"),
+        ("https://ho<st>.example/Game.zip", "url"),
+        ("https://host.example/My Game.zip", "url"),
+        (f"https://host.example/Game.zip?a=\n{CANARY}", "url"),
+    ],
+)
+def test_a_url_that_cannot_be_fetched_is_an_error(url: str, code: str) -> None:
+    assert codes(url) == [("error", code)]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost", "LOCALHOST.", "build.localhost", "127.0.0.1", "127.1", "2130706433", "0x7f.0.0.1", "0177.0.0.1", "[::1]",
+        "0.0.0.0",
+        "10.1.2.3", "172.16.0.1", "192.168.1.2", "169.254.169.254", "100.64.0.1", "[fe80::1]", "[fd00::1]", "[::ffff:10.0.0.1]",
+        "224.0.0.1", "nas.local", "fileserver", "minio.internal",
+    ],
+)  # fmt: skip
+def test_a_host_that_only_this_network_knows_is_refused(host: str) -> None:
+    assert codes(f"https://{host}/Game.zip") == [("error", "private-host")]
+    assert ("error", "private-host") not in codes(f"https://{host}/Game.zip", local_api=True)
+
+
+@pytest.mark.parametrize(
+    "host", ["example.com", "127.evil.com", "8.8.8.8", "2606:4700::1111", "10.example.com", "localhost.example", "999.1.1.1"]
+)
+def test_a_public_host_is_not_private(host: str) -> None:
+    assert not is_private(host)
+
+
+def test_a_plain_link_is_fine_and_http_and_other_names_are_doubts() -> None:
+    assert codes("https://host.example/builds/Game.ZIP") == []
+    assert codes("http://host.example/download") == [("warning", "http"), ("warning", "name")]
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("https://drive.google.com/file/d/1AbCdEfGhIjKlMn/view?usp=sharing", "download?id=1AbCdEfGhIjKlMn&"),
+        ("https://drive.google.com/open?id=1AbCdEfGhIjKlMn", "download?id=ID&"),
+        ("https://www.dropbox.com/s/abc/Game.zip?dl=0", "dl=1"),
+        ("https://www.dropbox.com/scl/fi/abc/Game.zip?rlkey=CANARY0123456789", "dl=1"),
+        ("https://1drv.ms/u/s!abc", "no lasting direct form"),
+        ("https://onedrive.live.com/?id=abc", "no lasting direct form"),
+        ("https://corp-my.sharepoint.com/:u:/g/personal/x", "no lasting direct form"),
+        ("https://we.tl/t-abc", "no direct form"),
+        ("https://wetransfer.com/downloads/abc", "no direct form"),
+    ],
+)
+def test_a_share_page_is_an_error_with_the_direct_form_where_there_is_one(url: str, hint: str) -> None:
+    (found,) = url_findings(url, now=NOW, local_api=False)
+    assert (found.level, found.code) == ("error", "share-page")
+    assert hint in (found.hint or "")
+    assert CANARY not in f"{found.hint}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://www.dropbox.com/s/abc/Game.zip?dl=1",
+        "https://dl.dropboxusercontent.com/s/abc/Game.zip",
+        "https://drive.usercontent.google.com/download?id=1AbCdEfGhIjKlMn&export=download&confirm=t",
+        "https://onedrive.live.com/download?resid=abc",
+        "https://notdropbox.com/Game.zip",
+    ],
+)
+def test_a_direct_form_is_no_share_page(url: str) -> None:
+    assert share_page(urlsplit(url)) is None
+
+
+@pytest.mark.parametrize(
+    ("query", "service", "left"),
+    [
+        ("X-Amz-Date=20260921T141320Z&X-Amz-Expires=3600&X-Amz-Signature=CANARY", "S3", 3600),
+        ("AWSAccessKeyId=CANARY&Expires=1790000060&Signature=CANARY", "S3", 60),
+        ("X-Goog-Date=20260921T141320Z&X-Goog-Expires=604800&X-Goog-Signature=CANARY", "GCS", 604800),
+        ("GoogleAccessId=CANARY&Expires=1790000060&Signature=CANARY", "GCS", 60),
+        ("Expires=1789999999&Signature=CANARY&Key-Pair-Id=K", "CloudFront", -1),
+        ("sv=2024-01-01&se=2026-09-21T15%3A13%3A20Z&sr=b&sp=r&sig=CANARY", "Azure", 3600),
+        ("se=2026-09-22&sig=CANARY", "Azure", 35200),
+    ],
+)
+def test_the_end_of_a_signature_is_read(query: str, service: str, left: float) -> None:
+    found = signature(query)
+    assert found is not None
+    assert (found.service, found.ends - NOW) == (service, left)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "", "dl=1", "Expires=soon&Signature=x", "Expires=1790000060", "X-Amz-Date=yesterday&X-Amz-Expires=3600",
+        "sig=x&se=0001-01-01",
+        "X-Amz-Date=20260921T141320Z&X-Amz-Expires=99999999999999999", "sig=x&se=²", "Expires=²²&Signature=x",
+    ],
+)  # fmt: skip
+def test_a_signature_that_cannot_be_read_is_no_signature(query: str) -> None:
+    found = signature(query)
+    assert found is None or found.ends < NOW
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (-7200, ("warning", "expired")),
+        (0, ("warning", "expired")),
+        (300, ("warning", "expiry")),
+        (3600, ("warning", "expiry")),
+        (7799, ("warning", "expiry")),
+        (7800, ("info", "expiry")),
+        (43200, ("info", "expiry")),
+    ],
+)
+def test_an_expiry_is_held_against_queue_and_download(seconds: int, expected: tuple[str, str]) -> None:
+    url = f"https://b.s3.amazonaws.com/Game.zip?Expires={int(NOW) + seconds}&Signature={CANARY}&AWSAccessKeyId={CANARY}"
+    assert codes(url) == [expected]
+
+
+def test_a_link_of_tomorrow_and_one_of_temporary_credentials_are_told() -> None:
+    later = f"https://b.blob.core.windows.net/Game.zip?st=2026-09-23T00:00Z&se=2026-09-24T00:00Z&sig={CANARY}"
+    assert codes(later) == [("warning", "not-yet-valid")]
+    role = f"X-Amz-Date=20260921T141320Z&X-Amz-Expires=43200&X-Amz-Security-Token={CANARY}&X-Amz-Signature={CANARY}"
+    assert codes(f"https://b.s3.amazonaws.com/Game.zip?{role}") == [("info", "expiry"), ("info", "session")]
+
+
+def test_a_name_that_leads_to_a_private_address_is_a_doubt() -> None:
+    (found,) = address_findings("files.example.com", "10.0.0.7")
+    assert (found.level, found.code) == ("warning", "private-address")
+    assert "10.0.0.7" in found.message
+    for address in ("", "8.8.8.8", "2606:4700::1111"):
+        assert address_findings("files.example.com", address) == []
+
+
+def test_spans_are_written_in_words() -> None:
+    texts = [span(5), span(60), span(2700), span(7200), span(12000), span(6 * 86400)]
+    assert texts == ["5 seconds", "1 minute", "45 minutes", "2 h", "3 h 20 min", "6 days"]

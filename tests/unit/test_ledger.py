@@ -1,0 +1,422 @@
+"""The ledger, received events and names: what a later run knows."""
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spcli.policy import WINDOW, Go, Rules
+from spcli.state import Event, NewAttempt, State, account
+from spcli.state.ledger import PRUNED_AT_ONCE, YEAR
+from spcli.state.owner import here, owner
+from tests.front import START, FakeClock
+
+RULES = Rules(WINDOW, 60.0)
+WHO = account("https://api", "user")
+FILE = "https://builds.example.com/Game.zip"
+
+
+class Book:
+    """A state with its clock and short ways to write rows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = FakeClock()
+        self.notes: list[str] = []
+        self.state = State(folder, clock=self.clock, environ={}, note=self.notes.append)
+        self._window = 0
+
+    def begin(self, action: str = "upload", **fields: Any) -> int:
+        """Commit a call in a window of its own."""
+        self._window += 1
+        known = {"origin": "https://api", "account": WHO, "project_id": "p", "url": FILE, "digest": "d", "upload_id": None}
+        known |= {"auto_release": True, "baseline": ("1", "2"), "note": None} | fields
+        ticket = self.state.enqueue(f"b{self._window}")
+        turn, number = self.state.poll(f"b{self._window}", ticket, rules=RULES, attempt=NewAttempt(action, **known))
+        assert isinstance(turn, Go)
+        assert number is not None
+        return number
+
+    def unsettled(self, url: str = FILE) -> list[int]:
+        return [one.id for one in self.state.unsettled("upload", "https://api", WHO, "p", url=url)]
+
+    def orphan(self, *attempts: int) -> None:
+        """As if the process that sent them had died elsewhere, long ago."""
+        marks = ", ".join("?" * len(attempts))
+        sql = f"UPDATE ledger SET owner = 'elsewhere', live_wall = 1, live_mono = 1 WHERE id IN ({marks})"
+        self.state._database.write(lambda connection: connection.execute(sql, attempts))
+
+    def set(self, **columns: object) -> None:
+        sql = ", ".join(f"{name} = ?" for name in columns)
+        self.state._database.write(lambda connection: connection.execute(f"UPDATE ledger SET {sql}", tuple(columns.values())))
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[Book]:
+    found = Book(tmp_path / "state")
+    yield found
+    found.state.close()
+    assert found.notes == []
+
+
+def test_committed_call_is_in_the_ledger_with_all_that_settling_needs(book: Book) -> None:
+    number = book.begin(note="Ann: hotfix")
+    book.orphan(number)
+    (attempt,) = book.state.unsettled("upload", "https://api", WHO, "p", url=FILE)
+    assert attempt._asdict() == {
+        "id": number, "action": "upload", "project_id": "p", "url": FILE, "digest": "d", "upload_id": None, "auto_release": True,
+        "baseline": ("1", "2"), "note": "Ann: hotfix", "phase": "sending", "message": None, "started": START, "ended": None,
+        "server_wall": None, "accepted": False, "state": None, "is_live": False,
+    }  # fmt: skip
+
+
+def test_unreadable_baseline_is_not_an_empty_one(book: Book) -> None:
+    book.orphan(book.begin(baseline=None), book.begin(baseline=()))
+    assert [one.baseline for one in book.state.unsettled("upload", "https://api", WHO, "p", url=FILE)] == [(), None]
+
+
+def test_call_that_this_very_process_handles_is_not_unsettled(book: Book) -> None:
+    book.begin()
+    assert book.unsettled() == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="start times come from /proc")
+def test_call_of_a_process_that_provably_runs_is_handled_however_late(book: Book) -> None:
+    number = book.begin()
+    book.clock.sleep(86400)
+    assert book.unsettled() == []
+    book.set(owner="elsewhere")
+    assert book.unsettled() == [number]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows only the heartbeat tells")
+def test_call_of_a_process_that_was_killed_is_unsettled_at_once(book: Book) -> None:
+    number = book.begin()
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    book.set(owner=owner(process.pid))
+    assert book.unsettled() == ([] if sys.platform.startswith("linux") else book.unsettled())
+    process.kill()
+    process.communicate()
+    assert book.unsettled() == [number]
+
+
+def test_call_of_a_process_elsewhere_counts_as_handled_until_its_own_deadline(book: Book) -> None:
+    number = book.begin()
+    book.set(owner="elsewhere/1/2/3")
+    assert book.unsettled() == []
+    book.clock.sleep(RULES.timeout + 29)
+    assert book.unsettled() == []
+    book.state.record(number, "settling", message="no answer")
+    book.clock.sleep(119)
+    assert book.unsettled() == []
+    book.clock.sleep(2)
+    assert book.unsettled() == [number]
+
+
+@pytest.mark.parametrize("live", [None, "soon", b"\0", float("inf"), 1e300, -1.0, 4e9])
+def test_damaged_deadline_is_no_deadline(book: Book, live: object) -> None:
+    number = book.begin()
+    book.set(owner="elsewhere", live_wall=live, live_mono=live)
+    assert book.unsettled() == [number]
+
+
+@pytest.mark.parametrize("phase", ["done", "refused", "absent", "unsent", "superseded"])
+def test_settled_call_is_not_asked_about_again(book: Book, phase: str) -> None:
+    number = book.begin()
+    book.orphan(number)
+    book.state.record(number, phase)
+    assert book.unsettled() == []
+
+
+def test_unclear_call_is_unsettled_even_for_its_own_process(book: Book) -> None:
+    number = book.begin()
+    book.state.record(number, "unclear", message="no answer")
+    assert book.unsettled() == [number]
+
+
+def test_unsettled_matches_account_project_file_and_kind_of_write(book: Book) -> None:
+    number, release = book.begin(), book.begin("distribute", upload_id="u1", url=None)
+    book.orphan(number, release, book.begin(url=FILE + "2"), book.begin(project_id="q"), book.begin(account="else"))
+    assert book.unsettled() == [number]
+    found = book.state.unsettled("distribute", "https://api", WHO, "p", upload_id="u1")
+    assert [one.id for one in found] == [release]
+    assert [one.id for one in book.state.open_releases("https://api", WHO, "p")] == [release]
+    assert book.state.unsettled("rollback", "https://api", WHO, "p", upload_id="u1") == []
+    assert book.state.unsettled("upload", "https://other", WHO, "p", url=FILE) == []
+
+
+def test_recording_keeps_what_was_known(book: Book) -> None:
+    number = book.begin()
+    book.state.record(number, "settling", message="first", server_wall=5.0, accepted=True)
+    book.clock.sleep(50)
+    book.state.record(number, "done", upload_id="u1")
+    (attempt,) = book.state.sent_builds("https://api", WHO, "p", limit=5)
+    assert (attempt.message, attempt.server_wall, attempt.accepted, attempt.upload_id) == ("first", 5.0, True, "u1")
+    assert attempt.ended == START
+    assert not attempt.is_live
+
+
+def test_message_is_bounded_and_keeps_no_query_of_a_url(book: Book) -> None:
+    number = book.begin()
+    book.state.record(
+        number, "refused", message=f"bad fileUrl {FILE}?X-Amz-Signature=5ec4e7 or {FILE}#5ec4e7, sorry " + "x" * 5000
+    )
+    stored = book.state._database.read("SELECT message FROM ledger")[0]["message"]
+    assert stored.startswith(f"bad fileUrl {FILE}?… or {FILE}?… sorry xxx")
+    assert len(stored) == 500
+    assert "5ec4e7" not in stored
+
+
+def test_recent_upload_is_the_newest_within_the_time(book: Book) -> None:
+    for upload_id in ("u1", "u2"):
+        book.state.record(book.begin(), "done", upload_id=upload_id)
+        book.clock.sleep(10)
+    recent = book.state.recent_upload("https://api", WHO, "p", FILE, 600)
+    assert recent is not None
+    assert recent.upload_id == "u2"
+    book.clock.sleep(600)
+    assert book.state.recent_upload("https://api", WHO, "p", FILE, 600) is None
+
+
+def test_absent_uploads_are_those_of_the_file_within_the_time(book: Book) -> None:
+    number = book.begin()
+    book.state.record(number, "absent")
+    assert [one.id for one in book.state.absent_uploads("https://api", WHO, "p", FILE, 600)] == [number]
+    assert book.state.absent_uploads("https://api", WHO, "p", FILE + "x", 600) == []
+
+
+def test_ids_of_any_attempt_are_taken(book: Book) -> None:
+    book.state.record(book.begin(), "done", upload_id="u1")
+    book.state.record(book.begin(), "unclear", upload_id="u2")
+    book.begin()
+    assert book.state.taken_ids("https://api", WHO, "p") == {"u1", "u2"}
+
+
+def test_releases_are_distributes_rollbacks_and_uploads_that_release_themselves(book: Book) -> None:
+    wanted = [
+        book.begin("distribute", upload_id="u1", auto_release=None),
+        book.begin("rollback", upload_id="u2", auto_release=None),
+        book.begin(auto_release=True),
+    ]
+    for number in (*wanted, book.begin(auto_release=False)):
+        book.state.record(number, "done")
+    assert [one.id for one in book.state.releases("https://api", WHO, "p", limit=9)] == wanted[::-1]
+    assert len(book.state.sent_builds("https://api", WHO, "p", limit=1)) == 1
+
+
+def test_last_seen_state_is_remembered_and_written_only_when_new(book: Book) -> None:
+    book.state.record(book.begin(), "done", upload_id="u1")
+    book.state.saw_build("u1", "approved")
+    book.state.saw_build("u1", "approved")
+    book.state.saw_build("unknown", "approved")
+    (attempt,) = book.state.sent_builds("https://api", WHO, "p", limit=5)
+    assert attempt.state == "approved"
+
+
+BAD = [None, float("nan"), float("inf"), -1e300, "text", b"\xff\x00", 2**62, ""]
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_values_of_wrong_types_never_break_a_read(book: Book, value: object) -> None:
+    number = book.begin()
+    names = (
+        "action",
+        "url",
+        "digest",
+        "auto_release",
+        "baseline",
+        "note",
+        "message",
+        "started",
+        "ended",
+        "server_wall",
+        "accepted",
+    )
+    book.set(**dict.fromkeys((*names, "state", "live_wall", "live_mono", "owner"), value))
+    book.set(action="upload", url=FILE, phase="unclear", upload_id="u1")
+    (attempt,) = book.state.unsettled("upload", "https://api", WHO, "p", url=FILE)
+    assert attempt.id == number
+    assert 0 <= attempt.started < 2.3e11
+    assert all(isinstance(one, str | None) for one in (attempt.digest, attempt.note, attempt.message, attempt.state))
+    assert attempt.baseline is None
+    assert attempt.ended is None or 0 <= attempt.ended < 2.3e11
+
+
+@pytest.mark.parametrize(
+    ("baseline", "means"), [('[1, "b"]', ("1", "b")), ("{}", None), ("[" * 100_000, None), ("nonsense", None), ("7", None)]
+)
+def test_baseline_is_a_list_of_ids_or_not_known(book: Book, baseline: str, means: object) -> None:
+    book.orphan(book.begin())
+    book.set(baseline=baseline)
+    assert book.state.unsettled("upload", "https://api", WHO, "p", url=FILE)[0].baseline == means
+
+
+def test_server_text_with_a_lone_surrogate_is_recorded(book: Book) -> None:
+    number = book.begin(note="\udcff")
+    book.state.record(number, "done", message="queued \ud83d", upload_id="u\ud800")
+    book.state.remember_projects("https://api", "user", [("p\ud800", "n")])
+    assert book.state.sent_builds("https://api", WHO, "p", limit=1)[0].message == "queued ?"
+
+
+# -- a hundred thousand rows ---------------------------------------------------------------------------------------------
+
+
+def fill(book: Book, rows: int, started: float) -> None:
+    """Rows spread over files and builds, as a busy year leaves them."""
+    sql = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+        " INSERT INTO ledger (ticket, action, origin, account, project_id, url, upload_id, phase, started, accepted)"
+        " SELECT 't' || i, 'upload', 'https://api', ?, 'p' || (i % 7), ? || (i % 5000), 'u' || i, 'done', ?, 0 FROM n"
+    )
+    book.state._database.write(lambda connection: connection.execute(sql, (rows, WHO, FILE, started)))
+
+
+def test_every_query_of_the_ledger_uses_an_index(book: Book) -> None:
+    fill(book, 100_000, START)
+    asked: list[str] = []
+    connection = book.state._database._connection
+    assert connection is not None
+    connection.set_trace_callback(asked.append)
+    number = book.begin()
+    book.state.record(number, "done", upload_id="new")
+    book.state.cancel("b1", "t")
+    book.state.saw_build("u7", "approved")
+    book.unsettled()
+    book.state.unsettled("distribute", "https://api", WHO, "p1", upload_id="u1")
+    assert len(book.state.sent_builds("https://api", WHO, "p1", limit=3)) == 3
+    book.state.recent_upload("https://api", WHO, "p1", FILE + "1", 60)
+    book.state.absent_uploads("https://api", WHO, "p1", FILE + "1", 60)
+    book.state.open_releases("https://api", WHO, "p9")
+    book.state.taken_ids("https://api", WHO, "p9")
+    book.state.releases("https://api", WHO, "p9", limit=3)
+    book.state.events(upload_id="u1")
+    book.state.newest_event("u1")
+    connection.set_trace_callback(None)
+    about = [sql for sql in asked if re.match("SELECT|UPDATE|DELETE", sql) and re.search("ledger|events", sql)]
+    assert len(about) >= 11
+    for sql in about:
+        plan = [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        scans = [step for step in plan if step.startswith("SCAN") and "USING" not in step and "events" not in step]
+        assert scans == [], sql
+
+
+def test_rows_older_than_a_year_are_forgotten_a_few_at_each_write(book: Book) -> None:
+    fill(book, 3 * PRUNED_AT_ONCE, START - YEAR - 1)
+    counts = []
+    for _ in range(4):
+        book.begin()
+        counts.append(book.state._database.read("SELECT count(*) FROM ledger")[0][0])
+    assert counts == [2 * PRUNED_AT_ONCE + 1, PRUNED_AT_ONCE + 2, 3, 4]
+
+
+def test_row_numbers_are_never_those_of_an_earlier_file(book: Book, tmp_path: Path) -> None:
+    number = book.begin()
+    assert number > START
+    later = Book(tmp_path / "later")
+    later.clock.sleep(3600)
+    assert later.begin() > number
+    later.state.close()
+
+
+# -- events and names ----------------------------------------------------------------------------------------------------
+
+
+def event(number: int, **fields: Any) -> Event:
+    known = {"event": "build.approved", "project_id": "p", "upload_id": "u", "file_url": FILE, "status": "Approved"}
+    known |= {"objection": None, "timestamp": f"t{number}", "received": START} | fields
+    return Event(**known)
+
+
+def test_same_event_twice_is_one(book: Book) -> None:
+    assert book.state.add_events([event(1), event(1), event(2)]) == [True, False, True]
+    assert book.state.add_events([event(2), event(2, project_id=None), event(2, project_id=None)]) == [False, True, False]
+
+
+def test_events_are_the_newest_of_a_project_or_build_oldest_first(book: Book) -> None:
+    book.state.add_events([event(1), event(2, upload_id="v"), event(3), event(4, project_id="q")])
+    assert [one.timestamp for one in book.state.events()] == ["t1", "t2", "t3", "t4"]
+    assert [one.timestamp for one in book.state.events(limit=2)] == ["t3", "t4"]
+    assert [one.timestamp for one in book.state.events(project_id="p", upload_id="u")] == ["t1", "t3"]
+    assert book.state.newest_event("v") > 0
+    assert book.state.newest_event("none") == 0
+
+
+def test_old_events_are_forgotten(book: Book) -> None:
+    book.state.add_events([event(number, received=START - YEAR - 9) for number in range(5)])
+    book.state.add_events([event(9)])
+    assert [one.timestamp for one in book.state.events()] == ["t9"]
+
+
+def test_damaged_event_reads_as_unknown(book: Book) -> None:
+    book.state.add_events([event(1)])
+    book.state._database.write(
+        lambda connection: connection.execute("UPDATE events SET received = 'x', status = x'00', event = NULL")
+    )
+    (found,) = book.state.events()
+    assert (found.received, found.status, found.event, found.upload_id) == (0.0, None, None, "u")
+
+
+def test_listener_is_alive_while_it_beats_and_its_process_runs(book: Book) -> None:
+    assert not book.state.listener_alive()
+    book.state.listener_beat()
+    assert book.state.listener_alive()
+    book.clock.sleep(29)
+    assert book.state.listener_alive()
+    book.clock.sleep(2)
+    assert not book.state.listener_alive()
+    book.state.listener_beat()
+    book.state.listener_gone()
+    assert not book.state.listener_alive()
+
+
+@pytest.mark.parametrize(("wall", "mono"), [(None, None), ("x", b"y"), (float("inf"), float("inf")), (0, 0)])
+def test_damaged_listener_is_none(book: Book, wall: object, mono: object) -> None:
+    book.state.listener_beat()
+    book.state._database.write(lambda connection: connection.execute("UPDATE listeners SET wall = ?, mono = ?", (wall, mono)))
+    assert not book.state.listener_alive()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows only the heartbeat tells")
+def test_listener_that_was_killed_is_gone_at_once(book: Book) -> None:
+    book.state.listener_beat()
+    free = subprocess.Popen([sys.executable, "-c", ""])
+    free.wait()
+    gone = f"{here()}/{free.pid}/1"
+    book.state._database.write(lambda connection: connection.execute("UPDATE listeners SET owner = ?", (gone,)))
+    assert not book.state.listener_alive()
+
+
+def test_names_are_written_only_when_new_and_bounded(book: Book) -> None:
+    projects = [(str(number), f"n{number}") for number in range(60)]
+    book.state.remember_projects("https://api", "user", projects)
+    changes = book.state._database._connection.total_changes  # type: ignore[union-attr]
+    book.state.remember_projects("https://api", "user", projects)
+    assert book.state._database._connection.total_changes == changes  # type: ignore[union-attr]
+    book.state.remember_projects("https://api", "user", [("1", "renamed")])
+    book.state.remember_uploads("https://api", "user", "p", projects)
+    rows = book.state._database.read("SELECT kind, id, name FROM names WHERE account = ?", (WHO,))
+    assert len([row for row in rows if row["kind"] == "project"]) == 60
+    assert ("project", "1", "renamed") in [tuple(row) for row in rows]
+    assert len([row for row in rows if row["kind"] == "upload"]) == 50
+
+
+def test_nothing_in_the_folder_shows_the_user_id_or_a_query(book: Book) -> None:
+    number = book.begin(account=account("https://api", "5ec4e7-user"))
+    book.state.record(number, "unclear", message="https://x/y.zip?token=5ec4e7")
+    book.state.remember_projects("https://api", "5ec4e7-user", [("p", "n")])
+    content = b"".join(one.read_bytes() for one in book.folder.iterdir())
+    assert b"5ec4e7" not in content
+    assert os.fsencode(FILE) in content
+
+
+def test_ledger_is_plain_sqlite_that_others_can_read(book: Book) -> None:
+    book.begin()
+    other = sqlite3.connect(f"file:{book.folder / 'state.db'}?mode=ro", uri=True)
+    assert other.execute("SELECT phase FROM ledger").fetchall() == [("sending",)]
+    other.close()

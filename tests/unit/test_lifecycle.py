@@ -1,0 +1,166 @@
+"""Build states, which build is mine, and whether a verdict is fresh."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spcli import lifecycle
+from spcli.lifecycle import Match, Watch
+from spcli.models import Build, bare_url, url_digest
+
+# A busy machine is no failure.
+UNHURRIED = settings(deadline=None)
+
+URL = "https://files.example/game.zip?signature=one"
+BUILD = Build("6650f0a0aaaaaaaaaaaaaaaa", "p1", "pending", "queued", bare_url(URL), None, None, "server", url_digest(URL))
+
+
+def build(upload_id: str = "b1", url: str = URL, date: str | None = None) -> Build:
+    return replace(BUILD, upload_id=upload_id, file_url=bare_url(url), digest=url_digest(url), date=date)
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("pending", "queued"),
+        ("Downloading Files", "downloading"),
+        ("Extracting & Scanning", "extracting"),
+        ("Saving to Repository", "saving"),
+        ("Distribute", "distributing"),
+        ("Approved", "approved"),
+        ("Reject", "rejected"),
+        ("  APPROVED ", "approved"),
+        ("downloading files", "downloading"),
+        ("Distributed to the moon", "unknown"),
+        ("", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_the_services_word_has_a_state_of_ours(status: str | None, state: str) -> None:
+    assert lifecycle.state_of(status) == state
+    assert state in lifecycle.STATES
+
+
+def test_only_a_verdict_is_final() -> None:
+    assert [state for state in lifecycle.STATES if lifecycle.is_final(state)] == ["approved", "rejected"]
+
+
+def test_every_state_in_progress_has_a_stage_that_says_what_holds_it_up() -> None:
+    for state in lifecycle.STATES:
+        stage = lifecycle.stage_of(state)
+        assert (stage is None) == (lifecycle.is_final(state) or state == "unknown")
+        if stage is not None:
+            assert stage.state == state
+            assert stage.usual[0] < stage.usual[1] < lifecycle.UNUSUAL
+            assert stage.trouble
+
+
+def test_states_rank_in_the_order_a_build_goes_through() -> None:
+    order = ["unknown", "queued", "downloading", "extracting", "saving", "distributing", "approved", "rejected"]
+    assert [lifecycle.rank(state) for state in order] == list(range(-1, 7))
+    assert lifecycle.rank("nonsense") == -1
+
+
+def test_builds_are_sorted_by_date_and_by_id_within_it() -> None:
+    dated = [
+        build("c", date="2025-01-01T00:00:00Z"),
+        build("a", date="2025-03-01T00:00:00Z"),
+        build("b", date="2025-01-01T00:00:00Z"),
+    ]
+    assert [one.upload_id for one in lifecycle.newest_first([build("z"), *dated])] == ["a", "c", "b", "z"]
+
+
+@UNHURRIED
+@given(
+    st.permutations([build("a"), build("b", date="2025-01-01T00:00:00Z"), build("c", date="2025-01-02T00:00:00Z"), build("d")])
+)
+def test_the_order_does_not_depend_on_the_services(builds: list[Build]) -> None:
+    assert [one.upload_id for one in lifecycle.newest_first(builds)] == ["c", "b", "d", "a"]
+
+
+@pytest.mark.parametrize(
+    ("stale", "state", "elapsed", "verdict"),
+    [
+        (False, "approved", 0, "approved"),
+        (False, "rejected", 0, "rejected"),
+        (False, "saving", 999, "progress"),
+        (False, "unknown", 999, "progress"),
+        (True, "rejected", 0, "rejected"),
+        (True, "approved", 59, "progress"),
+        (True, "approved", 60, "unobserved"),
+        (True, "distributing", 60, "progress"),
+    ],
+)
+def test_an_old_approved_is_no_verdict_on_a_release(stale: bool, state: str, elapsed: float, verdict: str) -> None:
+    assert Watch(stale, grace=60).verdict(state, elapsed) == verdict
+
+
+def test_any_other_state_proves_that_the_release_has_begun() -> None:
+    watch = Watch(stale=True, grace=60)
+    assert watch.seen("approved") == watch
+    for state in lifecycle.STATES:
+        if state != "approved":
+            assert watch.seen(state).seen("approved").verdict("approved", 1) == "approved"
+
+
+def test_the_one_new_build_with_exactly_our_url_is_ours() -> None:
+    others = [build("old"), build("b2", URL.replace("one", "two")), build("b3", "https://files.example/other.zip")]
+    assert lifecycle.match_upload(URL, [*others, build("b1")], known={"old"}) == Match("found", (build("b1"),))
+
+
+def test_builds_known_before_are_never_ours() -> None:
+    assert lifecycle.match_upload(URL, [build("old")], known=["old"]) == Match("absent")
+
+
+def test_two_new_builds_with_our_url_are_doubtful() -> None:
+    pair = (build("b1"), build("b2"))
+    near = build("b3", URL.replace("one", "two"))
+    assert lifecycle.match_upload(URL, [*pair, near], known=()) == Match("doubtful", pair)
+
+
+def test_a_build_that_matches_but_for_the_query_is_doubtful() -> None:
+    near = build("b1", URL.replace("one", "two"))
+    assert lifecycle.match_upload(URL, [near, build("b2", "https://files.example/other.zip")], known=()) == Match(
+        "doubtful", (near,)
+    )
+
+
+def test_a_build_without_a_url_is_not_ours() -> None:
+    assert lifecycle.match_upload(URL, [replace(BUILD, file_url=None, digest=None)], known=()) == Match("absent")
+
+
+def test_a_remembered_attempt_is_matched_by_its_fingerprint() -> None:
+    assert lifecycle.match_digest(url_digest(URL), bare_url(URL), [build("b1")], known=()) == Match("found", (build("b1"),))
+
+
+@pytest.mark.parametrize(
+    ("date", "upload_id", "born"),
+    [
+        ("2025-01-01T00:00:00Z", "b1", 1735689600),
+        ("2025-01-01T02:00:00+02:00", "b1", 1735689600),
+        ("2025-01-01T00:00:00.500Z", "b1", 1735689600.5),
+        # Without a zone it is UTC, wherever this machine is.
+        ("2025-01-01T00:00:00", "b1", 1735689600),
+        ("0001-01-01", "b1", -62135596800),
+        # The date decides, else the time at the head of an object id.
+        ("2025-01-01T00:00:00Z", "6650f0a0aaaaaaaaaaaaaaaa", 1735689600),
+        (None, "6650f0a0aaaaaaaaaaaaaaaa", 0x6650F0A0),
+        ("yesterday", "6650F0A0AAAAAAAAAAAAAAAA", 0x6650F0A0),
+        (None, "6650f0a0aaaaaaaaaaaaaaa", None),
+        (None, "6650f0a0aaaaaaaaaaaaaaag", None),
+        (None, "", None),
+    ],
+)
+def test_a_build_tells_when_it_was_created(date: str | None, upload_id: str, born: float | None) -> None:
+    one = build(upload_id, date=date)
+    assert lifecycle.created_at(one) == born
+    assert lifecycle.is_created_after(one, 1735689600) is (born is not None and born >= 1735689600)
+
+
+@UNHURRIED
+@given(st.text(), st.text() | st.text("0123456789abcdef", min_size=24, max_size=24))
+def test_no_date_and_no_id_of_the_service_is_a_surprise(date: str, upload_id: str) -> None:
+    born = lifecycle.created_at(build(upload_id, date=date))
+    assert born is None or born == float(born)

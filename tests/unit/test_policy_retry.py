@@ -1,0 +1,165 @@
+"""When to try again and how often to look."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spcli import policy
+from spcli.errors import Refused
+
+# A busy machine is no failure.
+UNHURRIED = settings(deadline=None)
+
+CHANCES = st.floats(0, 1, exclude_max=True)
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Rate limit exceeded. Try again in 2 minutes.", 120),
+        ("Try again in 5 seconds.", 5),
+        ("wait 90 s", 90),
+        ("wait 90secs, please", 90),
+        ("in 1 min", 60),
+        ("in 3 MINS", 180),
+        ("Retry after 1 hour", 900),
+        ("1 hr", 900),
+        ("2h", 900),
+        ("1 request per 2 minutes; try again in 47 seconds", 120),
+        ("wait 14 minutes 59 seconds", 840),
+        ("", 0),
+        ("no number of minutes", 0),
+        ("5 months", 0),
+        ("250 ms", 0),
+        ("1.5 hours", 0),
+        ("12345 seconds", 0),
+        ("٣ minutes", 0),
+        ("0 minutes", 0),
+        (" " * 5000 + "in 2 minutes", 0),
+    ],
+)
+def test_the_wait_named_in_a_message_is_understood(message: str, seconds: float) -> None:
+    assert policy.seconds_in(message) == seconds
+
+
+@UNHURRIED
+@given(st.text() | st.from_regex(r"(\d{1,6}\s*(s|sec|min|hours?)\W*){1,5}"))
+def test_no_message_asks_for_more_than_a_quarter_hour(message: str) -> None:
+    assert 0 <= policy.seconds_in(message) <= policy.MESSAGE_CAP
+
+
+@pytest.mark.parametrize(
+    ("message", "hinted", "is_block", "seconds"),
+    [
+        ("", None, False, 0),
+        ("in 2 minutes", None, False, 120),
+        ("in 2 minutes", 300.0, False, 300),
+        ("in 5 minutes", 120.0, False, 300),
+        ("Access denied", None, True, policy.BLOCKED),
+        ("Access denied", 3600.0, True, 3600),
+    ],
+)
+def test_the_largest_hint_counts(message: str, hinted: float | None, is_block: bool, seconds: float) -> None:
+    assert policy.limit_hint(message, hinted, is_block=is_block) == seconds
+
+
+def test_reads_are_tried_again_on_429_and_5xx_only() -> None:
+    assert [status for status in range(200, 700) if policy.is_retryable(status)] == [429, *range(500, 600)]
+
+
+@UNHURRIED
+@given(st.integers(1, policy.READ_ATTEMPTS), CHANCES, st.none() | st.floats(0, 1e4))
+def test_a_read_waits_with_full_jitter_and_at_least_as_long_as_asked(attempt: int, chance: float, hinted: float | None) -> None:
+    pause = policy.read_delay(attempt, chance, hinted)
+    assert pause == max(hinted or 0, chance * [1, 2, 4, 8, 16][attempt - 1])
+    assert policy.read_delay(12, chance) == chance * 60
+
+
+@UNHURRIED
+@given(st.integers(1, policy.MAX_SENDS), CHANCES)
+def test_competing_clients_spread_wider_each_time(sends: int, chance: float) -> None:
+    assert policy.resend_spread(sends, 120.0, chance) == pytest.approx(chance * [15, 30, 60][sends - 1])
+    assert policy.resend_spread(sends, 1e9, chance) == chance * 600
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "longest", "failures", "scale", "pause"),
+    [
+        (0, None, 0, 1, 5),
+        (59, None, 0, 1, 5),
+        (60, None, 0, 1, 15),
+        (299, None, 0, 1, 15),
+        (300, None, 0, 1, 30),
+        (9999, 10.0, 0, 1, 10),
+        (9999, 60.0, 0, 1, 30),
+        (0, 1.0, 0, 1, 5),
+        (0, None, 2, 1, 5),
+        (0, None, 3, 1, 10),
+        (0, None, 4, 1, 20),
+        (300, None, 99, 1, 480),
+        (0, None, 0, 0.1, 0.5),
+        (6, None, 0, 0.1, 0.9),
+        (30, None, 0, 0.1, 0.9),
+        (0, None, 0, 0.001, 0.2),
+        (30, 0.3, 0, 0.1, 0.3),
+        (30, 0.1, 0, 0.1, 0.2),
+        (0, None, 3, 0.1, 1),
+        (0, None, 0, 2, 10),
+    ],
+)
+def test_a_build_is_looked_at_less_and_less_often(
+    elapsed: float, longest: float | None, failures: int, scale: float, pause: float
+) -> None:
+    assert policy.poll_pause(elapsed, 0.5, longest=longest, failures=failures, scale=scale) == pytest.approx(pause)
+
+
+@UNHURRIED
+@given(st.floats(0, 1e5), CHANCES, st.none() | st.floats(0, 100), st.integers(0, 50))
+def test_the_service_is_never_polled_more_often_than_every_five_seconds(
+    elapsed: float, chance: float, longest: float | None, failures: int
+) -> None:
+    pause = policy.poll_pause(elapsed, chance, longest=longest, failures=failures, scale=1.0)
+    assert 5 <= pause <= 30 * 16 * 1.1
+
+
+@pytest.mark.parametrize(
+    ("scale", "least", "moments"),
+    [(1.0, 6.0, [2, 20, 60]), (0.5, 6.0, [1, 10, 30]), (0.01, 6.0, [0.2, 2, 6]), (0.01, 90.0, [2, 20, 60])],
+)
+def test_a_sandbox_is_quick_but_not_instant(scale: float, least: float, moments: list[float]) -> None:
+    assert policy.scaled((2.0, 20.0, 60.0), scale, least) == pytest.approx(moments)
+
+
+@pytest.mark.parametrize(
+    ("status", "documented", "ending", "answer"),
+    [
+        (429, True, ("limited", 120.0), "limited"),
+        (429, False, ("limited", policy.BLOCKED), "limited"),
+        (403, True, ("ended", 0.0), "refused"),
+        (403, False, ("limited", policy.BLOCKED), "limited"),
+        (503, False, ("limited", policy.BLOCKED), "unclear"),
+        (503, True, ("ended", 0.0), "failed"),
+        (500, True, ("ended", 0.0), "failed"),
+        (502, False, ("ended", 0.0), "unclear"),
+        (400, True, ("ended", 0.0), "refused"),
+        (404, False, ("ended", 0.0), "refused"),
+        (302, False, ("ended", 0.0), "refused"),
+    ],
+)
+def test_a_refusal_says_how_the_call_ended_and_what_it_means(
+    status: int, documented: bool, ending: tuple[str, float], answer: str
+) -> None:
+    refused = Refused(status, "Try again in 2 minutes.", documented=documented)
+    assert (policy.ending_of(refused), policy.answer_of(refused)) == (ending, answer)
+
+
+def test_a_refusal_without_a_status_is_final() -> None:
+    refused = Refused(400, "no", documented=True)
+    refused.status = None
+    assert policy.answer_of(refused) == "refused"
+
+
+@pytest.mark.parametrize(("status", "ending"), [(403, ("ended", 0.0)), (429, ("limited", 120.0)), (503, ("ended", 0.0))])
+def test_json_without_the_services_message_is_no_block_page(status: int, ending: tuple[str, float]) -> None:
+    refused = Refused(status, "Try again in 2 minutes.", documented=False, is_json=True)
+    assert policy.ending_of(refused) == ending

@@ -1,0 +1,184 @@
+"""What is live, and what to go back to."""
+
+from typing import Any
+
+from spcli.models import Build, iso_utc
+from spcli.release import Sources, Standing, live, pile, previous, unfinished
+from spcli.state import Attempt, Event
+
+DAY = 86_400.0
+
+
+def build(upload_id: str, day: float | None = 0.0, state: str = "approved", source: str = "server") -> Build:
+    return Build(upload_id, "p", None, state, None, None if day is None else iso_utc(day * DAY), None, source)
+
+
+def attempt(
+    action: str,
+    upload_id: str | None,
+    day: float,
+    *,
+    auto_release: bool | None = None,
+    wall: float | None = None,
+    phase: str = "done",
+) -> Attempt:
+    return Attempt(
+        round(day * 1000), action, "p", None, None, upload_id, auto_release, None, None, phase, None, day * DAY, None,
+        None if wall is None else wall * DAY, False, None, False,
+    )  # fmt: skip
+
+
+def event(
+    upload_id: str | None, day: float, status: str = "Distribute", name: str = "build.distributing", **kwargs: Any
+) -> Event:
+    return Event(
+        name, "p", upload_id, None, status, None, kwargs.get("timestamp", iso_utc(day * DAY)), kwargs.get("received", 0.0)
+    )
+
+
+def known(builds: list[Build], *attempts: Attempt, events: tuple[Event, ...] = (), is_listed: bool = True) -> Sources:
+    return Sources(builds, is_listed, attempts, events)
+
+
+A, B, C = build("a", 1), build("b", 2), build("c", 3)
+
+
+def test_without_any_knowledge_the_newest_approved_build_is_assumed_to_be_live() -> None:
+    found = known([C, build("x", 4, "rejected"), build("y", 5, "extracting"), A, B])
+    assert live(found) == Standing("c", False, 3 * DAY)
+    assert previous(found) == B
+
+
+def test_nothing_is_live_where_nothing_was_approved() -> None:
+    found = known([build("x", 4, "rejected")])
+    assert live(found) is None
+    assert previous(found) is None
+
+
+def test_the_last_release_from_here_is_live_and_what_it_replaced_is_the_way_back() -> None:
+    found = known([A, B, C], attempt("distribute", "a", 9))
+    assert live(found) == Standing("a", True, 9 * DAY)
+    assert previous(found) == C
+
+
+def test_going_back_twice_goes_back_further_and_never_to_what_was_left_behind() -> None:
+    once = known([A, B, C], attempt("rollback", "b", 9))
+    assert (live(once), previous(once)) == (Standing("b", True, 9 * DAY), A)
+    twice = known([A, B, C], attempt("rollback", "b", 9), attempt("rollback", "a", 10))
+    assert (live(twice), previous(twice)) == (Standing("a", True, 10 * DAY), None)
+
+
+def test_going_back_to_a_build_never_seen_live_replaces_only_the_live_one() -> None:
+    released = known(
+        [A, B, C], attempt("upload", "b", 2, auto_release=False), attempt("rollback", "b", 9), attempt("distribute", "a", 10)
+    )
+    assert [one.upload_id for one in pile(released)] == ["a", "b", "a"]
+    assert previous(released) == B
+
+
+def test_an_upload_that_releases_itself_is_live_once_it_is_approved() -> None:
+    uploaded = attempt("upload", "c", 3, auto_release=True)
+    assert live(known([A, B, C], uploaded)) == Standing("c", True, 3 * DAY)
+    assert live(known([A, B, build("c", 3, "distributing")], uploaded)) == Standing("c", True, 3 * DAY)
+    for state in ("queued", "downloading", "extracting", "saving", "rejected", "unknown"):
+        assert live(known([A, B, build("c", 3, state)], uploaded)) == Standing("b", False, 2 * DAY)
+
+
+def test_an_upload_without_auto_release_is_not_live_and_never_gone_back_to() -> None:
+    held = attempt("upload", "b", 2, auto_release=False)
+    assert previous(known([A, B, C], held)) == A
+    assert live(known([A, B], held)) == Standing("a", False, 1 * DAY)
+
+
+def test_a_newer_build_that_came_without_us_makes_the_live_one_an_assumption() -> None:
+    found = known([A, B, C], attempt("distribute", "a", 2.5))
+    assert live(found) == Standing("c", False, 3 * DAY)
+    assert previous(found) == A
+
+
+def test_the_servers_clock_decides_what_came_last() -> None:
+    found = known([A, B, C], attempt("distribute", "a", 2.5, wall=3.5))
+    assert live(found) == Standing("a", True, 3.5 * DAY)
+
+
+def test_a_rejected_build_was_never_live() -> None:
+    found = known([A, build("b", 2, "rejected")], attempt("distribute", "b", 9), events=(event("b", 10),))
+    assert live(found) == Standing("a", False, 1 * DAY)
+
+
+def test_a_release_of_a_build_that_is_no_longer_listed_counts_but_nobody_goes_back_to_it() -> None:
+    found = known([A], attempt("distribute", "z", 9))
+    assert live(found) == Standing("z", True, 9 * DAY)
+    assert previous(found) == A
+    assert previous(known([A], attempt("distribute", "z", 9), attempt("distribute", "y", 10))) == A
+
+
+def test_a_received_event_tells_of_a_release_elsewhere() -> None:
+    found = known([A, B, C], events=(event("a", 9),))
+    assert live(found) == Standing("a", True, 9 * DAY)
+    named_only = known([A, B, C], events=(event("a", 9, status=""),))
+    assert live(named_only) == Standing("a", True, 9 * DAY)
+
+
+def test_the_event_of_our_own_release_changes_nothing() -> None:
+    sent = attempt("distribute", "a", 9)
+    assert previous(known([A, B, C], sent, events=(event("a", 9.001),))) == previous(known([A, B, C], sent)) == C
+    back = attempt("rollback", "b", 9)
+    assert previous(known([A, B, C], back, events=(event("b", 9.001),))) == A
+
+
+def test_an_event_of_a_build_that_was_live_before_is_taken_for_a_way_back() -> None:
+    assert previous(known([A, B, C], events=(event("b", 9),))) == A
+
+
+def test_other_events_and_events_without_a_build_are_no_releases() -> None:
+    others = (event("a", 9, "Approved", "build.approved"), event(None, 10))
+    assert live(known([A, B], events=others)) == Standing("b", False, 2 * DAY)
+
+
+def test_an_event_with_an_odd_time_counts_from_when_it_came_in() -> None:
+    for timestamp in (None, "yesterday"):
+        found = known([A, B], events=(event("a", 0, timestamp=timestamp, received=9 * DAY),))
+        assert live(found) == Standing("a", True, 9 * DAY)
+    zoneless = known([A, B], events=(event("a", 0, timestamp="1970-01-10T00:00:00", received=0.0),))
+    assert live(zoneless) == Standing("a", True, 9 * DAY)
+
+
+def test_without_a_build_list_an_upload_whose_end_nobody_told_is_only_assumed() -> None:
+    old, new = build("a", 1, "unknown", "local"), build("b", 2, "unknown", "local")
+    rows = (attempt("upload", "a", 1, auto_release=True), attempt("upload", "b", 2, auto_release=True))
+    found = known([new, old], *rows, is_listed=False)
+    assert live(found) == Standing("b", False, 2 * DAY)
+    assert previous(found) == old
+
+
+def test_without_a_build_list_what_is_known_to_be_approved_is_known_to_be_live() -> None:
+    rows = (attempt("upload", "a", 1, auto_release=True), attempt("upload", None, 2, auto_release=True))
+    assert live(known([build("a", 1, "approved", "local")], *rows, is_listed=False)) == Standing("a", True, 1 * DAY)
+
+
+def test_a_build_without_any_date_comes_before_all_others() -> None:
+    assert live(known([A, build("nodate", None)])) == Standing("a", False, 1 * DAY)
+
+
+def test_a_build_released_again_and_again_stands_in_the_pile_once() -> None:
+    found = known([A, B], attempt("distribute", "b", 3), attempt("distribute", "b", 4), attempt("distribute", "b", 5))
+    assert [one.upload_id for one in pile(found)] == ["a", "b"]
+    assert previous(found) == A
+
+
+def test_a_rollback_of_unknown_outcome_is_gone_on_with_and_goes_no_further_back() -> None:
+    lost = attempt("rollback", "b", 9, phase="unclear")
+    found = known([A, build("b", 2, "distributing"), C], attempt("distribute", "c", 8), lost)
+    assert unfinished(found) == "b"
+    assert live(found) == Standing("c", True, 8 * DAY)
+    later = known([A, B, C], lost, attempt("distribute", "c", 10))
+    assert unfinished(later) is None
+    assert unfinished(known([])) is None
+    assert unfinished(known([A], attempt("distribute", "a", 9, phase="unclear"))) is None
+
+
+def test_a_distribute_of_unknown_outcome_makes_what_is_live_an_assumption() -> None:
+    found = known([A, B, C], attempt("distribute", "a", 8), attempt("distribute", "b", 9, phase="unclear"))
+    assert live(found) == Standing("b", False, 9 * DAY)
+    assert previous(found) == A

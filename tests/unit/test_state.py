@@ -1,0 +1,526 @@
+"""The windows as they are stored: several states over one file are several processes."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spcli.errors import Interrupted
+from spcli.policy import BEAT, BEAT_LIMIT, RETRY_AFTER_CAP, WINDOW, Go, Gone, Rules, Wait
+from spcli.state import NewAttempt, State, bucket
+from spcli.state.owner import owner
+from tests.front import START, FakeClock
+
+RULES = Rules(WINDOW, 60.0)
+DAY = 86400.0
+ATTEMPT = NewAttempt("upload", "o", "a", "p", "https://h/a.zip", "d", None, True, (), None)
+
+
+class SteppedClock(FakeClock):
+    """A clock whose wall may be set, and whose machine may be started again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stepped = 0.0
+        self.booted = 0.0
+
+    def wall(self) -> float:
+        return super().wall() + self.stepped
+
+    def mono(self) -> float:
+        return super().mono() - self.booted
+
+
+class Machine:
+    """Processes of one user: each is a `State` over the same file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = SteppedClock()
+        self.notes: list[str] = []
+        self._states: list[State] = []
+
+    def process(self) -> State:
+        state = State(self.folder, clock=self.clock, environ={}, note=self.notes.append, patience=0.1)
+        self._states.append(state)
+        return state
+
+    def set(self, table: str, **columns: object) -> None:
+        sql = ", ".join(f"{name} = ?" for name in columns)
+        state = self.process()
+        state._database.write(lambda connection: connection.execute(f"UPDATE {table} SET {sql}", tuple(columns.values())))
+
+    def rows(self, table: str) -> list[Any]:
+        return self.process()._database.read(f"SELECT * FROM {table}")
+
+    def close(self) -> None:
+        for state in self._states:
+            state.close()
+
+
+class Caller:
+    """One process in the queue."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.state = machine.process()
+        self.clock = machine.clock
+        self.ticket = self.state.enqueue("b")
+
+    def ask(self) -> Go | Gone | Wait:
+        turn, self.attempt = self.state.poll("b", self.ticket, rules=RULES, attempt=ATTEMPT)
+        return turn
+
+    def wait(self) -> Wait:
+        turn = self.ask()
+        assert isinstance(turn, Wait)
+        return turn
+
+    def go(self) -> int:
+        assert isinstance(self.ask(), Go)
+        assert self.attempt is not None
+        return self.attempt
+
+    def settle(self, how: Any = "ended", hint: float = 0.0) -> None:
+        self.state.settle("b", self.ticket, how, rules=RULES, hint=hint)
+
+    def until_go(self, limit: float = 1e9) -> float:
+        """Seconds waited until the turn comes."""
+        began = self.clock.seconds
+        while not isinstance(turn := self.ask(), Go):
+            assert isinstance(turn, Wait)
+            assert self.clock.seconds - began <= limit
+            self.clock.sleep(turn.pause)
+        return self.clock.seconds - began
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    found = Machine(tmp_path / "state")
+    yield found
+    found.close()
+    assert found.notes == []
+
+
+def called(machine: Machine) -> Caller:
+    """A call that has just ended."""
+    caller = Caller(machine)
+    caller.go()
+    caller.settle()
+    return caller
+
+
+def left(machine: Machine) -> float:
+    return machine.process().window("b").seconds_left
+
+
+def waiting_together(machine: Machine, callers: list[Caller], seconds: float) -> None:
+    """Let time pass while all of them wait."""
+    for _ in range(10):
+        machine.clock.sleep(seconds / 10)
+        for caller in callers:
+            caller.wait()
+
+
+# -- three in a queue, with the real constants -----------------------------------------------------------------------------
+
+
+def test_bucket_tells_services_users_and_endpoints_apart_and_shows_none_of_them() -> None:
+    keys = {
+        bucket(*names) for names in (("a", "b", "c"), ("ab", "", "c"), ("a", "b", "d"), ("a", "x", "c"), ("a", "\ud800", "c"))
+    }
+    assert len(keys) == 5
+    assert all(len(key) == 64 for key in keys)
+
+
+def test_three_are_served_in_the_order_they_came_a_window_after_each_calls_end(machine: Machine) -> None:
+    callers = [Caller(machine) for _ in range(3)]
+    callers[0].go()
+    waiting = callers[2].wait()
+    assert (waiting.position, waiting.sending) == (1, True)
+    machine.clock.sleep(7)
+    callers[0].settle()
+    second, third = callers[1].wait(), callers[2].wait()
+    assert (second.position, second.left, second.expected) == (0, WINDOW, WINDOW)
+    assert (third.position, third.expected) == (1, 2 * WINDOW)
+    waiting_together(machine, callers[1:], WINDOW - 0.001)
+    assert callers[1].wait().left == pytest.approx(0.001)
+    machine.clock.sleep(0.002)
+    callers[2].wait()
+    callers[1].go()
+    callers[1].settle()
+    assert callers[2].until_go() == pytest.approx(WINDOW)
+
+
+def test_two_heads_at_once_are_one_call(machine: Machine) -> None:
+    first, second = Caller(machine), Caller(machine)
+    assert isinstance(second.ask(), Wait)
+    first.go()
+    assert second.wait().left == RULES.timeout + RULES.window
+    assert isinstance(first.ask(), Gone)
+
+
+def test_commit_and_ledger_row_are_one(machine: Machine) -> None:
+    number = Caller(machine).go()
+    (row,) = machine.rows("ledger")
+    assert (row["id"], row["phase"], row["started"]) == (number, "sending", START)
+    assert machine.rows("windows")[0]["holder"] == row["ticket"]
+    assert machine.rows("waiters") == []
+
+
+def test_what_others_must_never_miss_is_on_the_disk_before_it_goes_on(machine: Machine) -> None:
+    caller = Caller(machine)
+    connection = caller.state._database._connection
+    assert connection is not None
+    said: list[str] = []
+    connection.set_trace_callback(said.append)
+
+    def levels() -> list[str]:
+        found = [sql.rpartition("=")[2] for sql in said if sql.startswith("PRAGMA synchronous=")]
+        said.clear()
+        return found
+
+    number = caller.go()
+    assert levels() == ["FULL"]
+    caller.settle("limited", 900)
+    assert levels() == ["FULL"]
+    caller.state.record(number, "refused")
+    assert levels() == ["FULL"]
+    caller.state.reset("b")
+    assert levels() == ["FULL"]
+    caller.ticket = caller.state.enqueue("b")
+    assert levels() == ["NORMAL"]
+    connection.set_trace_callback(None)
+
+
+def test_turn_without_an_attempt_makes_no_row(machine: Machine) -> None:
+    state = machine.process()
+    assert state.poll("b", state.enqueue("b"), rules=RULES) == (Go(), None)
+    assert machine.rows("ledger") == []
+
+
+def test_call_that_never_left_gives_its_window_back_with_its_row(machine: Machine) -> None:
+    called(machine)
+    machine.clock.sleep(WINDOW)
+    caller = Caller(machine)
+    caller.go()
+    caller.state.cancel("b", caller.ticket)
+    assert left(machine) == 0
+    assert [row["phase"] for row in machine.rows("ledger")] == ["sending", "unsent"]
+    Caller(machine).go()
+
+
+def test_cancelled_waiter_costs_nothing_and_the_next_moves_up(machine: Machine) -> None:
+    called(machine)
+    first, second = Caller(machine), Caller(machine)
+    assert second.wait().position == 1
+    first.state.cancel("b", first.ticket)
+    first.state.cancel("b", first.ticket)
+    assert second.wait().position == 0
+    assert left(machine) == WINDOW
+    assert isinstance(first.ask(), Gone)
+
+
+def test_signal_while_waiting_for_a_lock_leaves_no_waiter(machine: Machine) -> None:
+    class Signalled(SteppedClock):
+        def sleep(self, seconds: float) -> None:
+            blocker.rollback()
+            raise Interrupted(130)
+
+    Caller(machine)
+    blocker = sqlite3.connect(machine.folder / "state.db", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    machine.clock = Signalled()
+    with pytest.raises(Interrupted):
+        machine.process().enqueue("b")
+    blocker.close()
+    assert len(machine.rows("waiters")) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the test needs a signal in the midst of a call")
+def test_signal_while_queueing_leaves_no_waiter(tmp_path: Path) -> None:
+    code = """
+        import signal, sys
+        from pathlib import Path
+        sys.path.insert(0, sys.argv[1])
+        from spcli.clock import Clock
+        from spcli.errors import Interrupted
+        from spcli.state import State
+        def interrupt(*_):
+            raise Interrupted(130)
+        signal.signal(signal.SIGALRM, interrupt)
+        state = State(Path(sys.argv[2]), clock=Clock(), environ={}, note=print)
+        state.cancel("b", state.enqueue("b"))
+        interrupted = 0
+        for number in range(600):
+            ticket = None
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.00002 + number * 0.000001)
+                ticket = state.enqueue("b")
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except Interrupted:
+                interrupted += 1
+            if ticket is not None:
+                state.cancel("b", ticket)
+        print(interrupted > 20, state.window("b").queued)
+        state.close()
+    """
+    root = str(Path(__file__).parents[2])
+    argv = [sys.executable, "-c", textwrap.dedent(code), root, str(tmp_path / "state")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True 0\n", done.stderr
+
+
+def test_unclear_end_never_shortens_what_was_committed(machine: Machine) -> None:
+    caller = Caller(machine)
+    caller.go()
+    machine.clock.sleep(10)
+    caller.settle("unclear")
+    assert left(machine) == RULES.timeout + RULES.window - 10
+
+
+def test_death_between_commit_and_end_holds_the_others_for_timeout_and_window(machine: Machine) -> None:
+    Caller(machine).go()
+    waited = Caller(machine).until_go()
+    assert waited == pytest.approx(RULES.timeout + RULES.window, abs=0.3)
+
+
+@pytest.mark.parametrize(("hint", "seconds"), [(0, WINDOW), (30, WINDOW), (900, 900), (10**9, RETRY_AFTER_CAP)])
+def test_429_closes_the_window_for_everybody_for_the_largest(machine: Machine, hint: float, seconds: float) -> None:
+    caller, other = Caller(machine), Caller(machine)
+    caller.go()
+    caller.settle("limited", hint)
+    assert other.wait().left == pytest.approx(seconds)
+    assert other.until_go() == pytest.approx(seconds, abs=0.3)
+
+
+def test_429_of_a_call_whose_window_is_already_the_next_ones_closes_that_too(machine: Machine) -> None:
+    late = Caller(machine)
+    late.go()
+    machine.clock.sleep(RULES.timeout + RULES.window)
+    Caller(machine).go()
+    late.settle("limited", 900)
+    assert left(machine) == pytest.approx(900)
+
+
+def test_windows_of_different_keys_do_not_meet(machine: Machine) -> None:
+    called(machine)
+    state = machine.process()
+    assert isinstance(state.poll("other", state.enqueue("other"), rules=RULES)[0], Go)
+
+
+def test_view_shows_what_is_left_who_waits_and_the_last_call(machine: Machine) -> None:
+    state = machine.process()
+    assert state.window("b") == (0.0, 0, None)
+    called(machine)
+    Caller(machine)
+    machine.clock.sleep(22)
+    assert state.window("b") == (100.0, 1, START)
+    machine.clock.sleep(BEAT_LIMIT)
+    assert state.window("b").queued == 0
+
+
+def test_reset_opens_the_window_at_once(machine: Machine) -> None:
+    called(machine)
+    machine.process().reset("b")
+    assert left(machine) == 0
+    Caller(machine).go()
+
+
+# -- heartbeats --------------------------------------------------------------------------------------------------------------
+
+
+def test_waiter_that_polls_as_told_never_loses_its_place_and_beats_often_enough(machine: Machine) -> None:
+    called(machine).settle("limited", 3600)
+    callers = [Caller(machine) for _ in range(3)]
+    began, oldest = machine.clock.seconds, 0.0
+    while machine.clock.seconds - began < 300:
+        turns = [caller.wait() for caller in callers]
+        assert [turn.position for turn in turns] == [0, 1, 2]
+        machine.clock.sleep(min(turn.pause for turn in turns))
+        oldest = max(oldest, *(machine.clock.mono() - row["mono"] for row in machine.rows("waiters")))
+    assert oldest <= 1.5 * BEAT + 0.1
+
+
+def test_polling_by_the_second_does_not_write_each_time(machine: Machine) -> None:
+    called(machine)
+    caller = Caller(machine)
+    connection = caller.state._database._connection
+    assert connection is not None
+    before = connection.total_changes
+    for _ in range(60):
+        caller.wait()
+        machine.clock.sleep(1)
+    assert connection.total_changes - before <= 20
+
+
+def test_heartbeat_that_cannot_be_written_is_noted_and_the_wait_goes_on(machine: Machine) -> None:
+    called(machine)
+    caller = Caller(machine)
+    blocker = machine.process()
+
+    def work(connection: Any) -> None:
+        machine.clock.sleep(4)
+        assert isinstance(caller.ask(), Wait)
+
+    blocker._database.write(work)
+    assert len(machine.notes) == 1
+    machine.notes.clear()
+
+
+def test_head_that_is_silent_is_passed_over_and_queues_again_behind(machine: Machine) -> None:
+    called(machine)
+    stopped, other = Caller(machine), Caller(machine)
+    waiting_together(machine, [other], WINDOW - 1)
+    assert other.wait().position == 0
+    assert isinstance(stopped.ask(), Gone)
+    stopped.ticket = stopped.state.enqueue("b")
+    assert stopped.wait().position == 1
+    assert other.until_go() == pytest.approx(1, abs=0.3)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows only the heartbeat tells")
+@pytest.mark.parametrize("place", [0, 1])
+def test_waiter_whose_process_was_killed_is_passed_over_at_once(machine: Machine, place: int) -> None:
+    called(machine)
+    callers = [Caller(machine) for _ in range(3)]
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    state = machine.process()
+    sql = "UPDATE waiters SET owner = ? WHERE ticket = ?"
+    state._database.write(lambda connection: connection.execute(sql, (owner(process.pid), callers[place].ticket)))
+    assert callers[2].wait().position == 2
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert state.window("b").queued == 2
+    assert callers[2].wait().position == 1
+
+
+def test_nobody_is_told_to_wait_when_it_could_go(machine: Machine) -> None:
+    called(machine)
+    caller = Caller(machine)
+    caller.wait()
+    machine.clock.sleep(WINDOW)
+    caller.go()
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_random_runs_of_four_keep_order_and_distance(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    """Whoever asks when: the turn comes to the first in the queue, no less than a window after the end of the call before."""
+    machine, random = Machine(tmp_path_factory.mktemp("run") / "state"), Random(seed)
+    try:
+        queue, sending, ended = [Caller(machine) for _ in range(4)], None, -1e9
+        while queue or sending is not None:
+            machine.clock.sleep(random.choice([0.0, 0.25, 1.0, 4.0]))
+            if sending is not None and random.random() < 0.3:
+                sending.settle()
+                sending, ended = None, machine.clock.seconds
+            is_open = sending is None and machine.clock.seconds - ended >= WINDOW
+            for caller in random.sample(queue, len(queue)):
+                is_due = is_open and caller is queue[0]
+                assert isinstance(caller.ask(), Go if is_due else Wait)
+                if is_due:
+                    queue.remove(caller)
+                    sending, is_open = caller, False
+    finally:
+        machine.close()
+
+
+# -- clocks --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [-DAY, DAY, -3600.0, 3600.0])
+def test_stepped_wall_clock_changes_nothing(machine: Machine, step: float) -> None:
+    called(machine)
+    caller, other = Caller(machine), Caller(machine)
+    machine.clock.sleep(10)
+    machine.clock.stepped = step
+    turn = caller.wait()
+    assert turn.left == pytest.approx(WINDOW - 10)
+    assert other.wait().position == 1
+    assert caller.until_go() == pytest.approx(WINDOW - 10, abs=0.3)
+
+
+@pytest.mark.parametrize("step", [-DAY, DAY])
+def test_clock_stepped_there_and_back_changes_nothing(machine: Machine, step: float) -> None:
+    called(machine)
+    caller = Caller(machine)
+    for moment in (step, 0.0):
+        machine.clock.sleep(20)
+        machine.clock.stepped = moment
+        caller.wait()
+    assert caller.until_go() == pytest.approx(WINDOW - 40, abs=0.3)
+
+
+def test_after_a_restart_the_wall_clock_decides(machine: Machine) -> None:
+    called(machine)
+    machine.clock.sleep(50)
+    machine.clock.booted = machine.clock.mono() - 5
+    assert Caller(machine).until_go() == pytest.approx(WINDOW - 50, abs=0.3)
+
+
+FAR = {
+    "1970": 0.0,
+    "2200": 7.26e9,
+    "nan": float("nan"),
+    "inf": float("inf"),
+    "-inf": float("-inf"),
+    "text": "soon",
+    "blob": b"\0",
+}
+
+
+@pytest.mark.parametrize("wall", FAR)
+@pytest.mark.parametrize("mono", [*FAR, None])
+def test_no_stored_value_makes_anybody_wait_beyond_the_bound(machine: Machine, wall: str, mono: str | None) -> None:
+    called(machine)
+    columns = {"wall": FAR[wall]} | ({} if mono is None else {"mono": FAR[mono]})
+    machine.set("windows", **columns)
+    assert Caller(machine).until_go(limit=RULES.timeout + RULES.window + BEAT) <= RULES.timeout + RULES.window + BEAT
+
+
+@pytest.mark.parametrize("bound", [None, float("inf"), -1.0, 0.0, 1e300, "x", b"\0"])
+def test_damaged_bound_is_the_longest_ordinary_one(machine: Machine, bound: object) -> None:
+    called(machine)
+    machine.set("windows", bound=bound, wall=7e9, mono=7e9)
+    assert Caller(machine).until_go() <= 600 + WINDOW + BEAT
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), "x", b"\0", 1e300, -5.0, 3e11])
+def test_damaged_values_of_people_and_waiters_are_not_known(machine: Machine, value: object) -> None:
+    called(machine)
+    waiting = Caller(machine)
+    machine.set("windows", last_call=value, before_last_call=value, before_wall=value, before_mono=value, before_bound=value)
+    machine.set("waiters", owner=value)
+    view = machine.process().window("b")
+    assert view.last_call is None
+    assert view.queued == 1
+    machine.set("waiters", wall=value, mono=value)
+    assert machine.process().window("b").queued == 0
+    assert waiting.until_go() <= WINDOW
+
+
+def test_damaged_holder_is_none(machine: Machine) -> None:
+    Caller(machine).go()
+    machine.set("windows", holder=b"\0\xff")
+    assert not Caller(machine).wait().sending
+
+
+def test_missing_window_row_after_damage_uses_the_callers_own_rules(machine: Machine) -> None:
+    state = machine.process()
+    state._database.write(lambda connection: connection.execute("INSERT INTO meta VALUES ('reborn', ?, ?)", machine.clock.now()))
+    assert state.window("b", Rules(1.0, 2.0)).seconds_left == pytest.approx(3)
+    turn, _ = state.poll("b", state.enqueue("b"), rules=Rules(1.0, 2.0))
+    assert isinstance(turn, Wait)
+    assert turn.left == pytest.approx(3)
+    machine.set("meta", wall=None, mono=None)
+    assert state.window("c").seconds_left == 0

@@ -1,0 +1,112 @@
+"""Who may deliver to the receiver, and what a payload is."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spcli.webhooks.guard import Rules, allowed_hosts, refusal
+from spcli.webhooks.payload import STATUS_OF, Unreadable, forged, parse, shown
+
+TOKEN = "t0ken-t0ken-t0ken"
+RULES = Rules(TOKEN, allowed_hosts("127.0.0.1", 8080, "hooks.example.com"))
+GOOD = {"host": ["127.0.0.1:8080"], "content-type": ["application/json"], "content-length": ["20"]}
+
+
+def status(method: str = "POST", path: str = f"/hooks/{TOKEN}", **changed: list[str] | None) -> int | None:
+    headers = {**GOOD, **{name.replace("_", "-"): value for name, value in changed.items()}}
+    refused = refusal(method, path, {name: value for name, value in headers.items() if value is not None}, RULES)
+    return None if refused is None else refused.status
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost:8080", "LOCALHOST:8080", "[::1]:8080", "hooks.example.com"])
+def test_our_own_names_are_let_in(host: str) -> None:
+    assert status(host=[host]) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1",
+        "127.0.0.1:80",
+        "127.evil.com:8080",
+        "hooks.example.com.evil.com",
+        "localhost:8080.evil.com",
+        "",
+    ],
+)
+def test_a_rebound_name_is_refused(host: str) -> None:
+    assert status(host=[host]) == 403
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"host": ["127.0.0.1:8080", "evil"]}, 403),
+        ({"host": None}, 403),
+        ({"origin": ["http://127.0.0.1:8080"]}, 403),
+        ({"sec_fetch_site": ["same-origin"]}, 403),
+        ({"content_type": ["text/plain"]}, 415),
+        ({"content_type": None}, 415),
+        ({"content_type": ["application/json", "text/plain"]}, 415),
+        ({"content_type": ["Application/JSON; charset=utf-8"]}, None),
+        ({"content_length": [str(64 * 1024)]}, None),
+        ({"content_length": [str(64 * 1024 + 1)]}, 413),
+        ({"content_length": ["9" * 400]}, 413),
+        ({"content_length": ["-1"]}, 413),
+        ({"transfer_encoding": ["chunked"]}, 400),
+        ({"transfer_encoding": ["chunked"], "content_length": None}, None),
+    ],
+)
+def test_header_matrix(changed: dict[str, list[str] | None], expected: int | None) -> None:
+    assert status(**changed) == expected
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/hooks/", "/hooks/wrong", f"/hooks/{TOKEN}/", f"/hooks/{TOKEN}x", f"/HOOKS/{TOKEN}", "/hooks/é"]
+)
+def test_without_the_token_nothing_is_here(path: str) -> None:
+    assert status(path=path) == 404
+
+
+def test_only_post_delivers() -> None:
+    assert status(method="GET") == 405
+
+
+@pytest.mark.parametrize("event", STATUS_OF)
+def test_a_forged_payload_is_read_back(event: str) -> None:
+    body = forged(event, 1_790_000_000, project_id="p", upload_id="u", file_url="https://h/a.zip?sig=s", objection="why")
+    read = shown(parse(json.dumps(body).encode(), 1_790_000_001))
+    assert (read["event"], read["projectId"], read["status"]) == (event, "p", STATUS_OF[event])
+    assert read["timestamp"] == "2026-09-21T14:13:20.000Z"
+    assert read["receivedAt"] == "2026-09-21T14:13:21.000Z"
+    if event.startswith("build."):
+        assert (read["uploadId"], read["fileUrl"]) == ("u", "https://h/a.zip")
+    else:
+        assert (read["uploadId"], read["fileUrl"]) == (None, None)
+    assert read["objection"] == ("why" if event == "build.rejected" else None)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"event": 1}', b'{"event": " "}', b"\xff", b"[" * 100_000, b'{"event": "x"']
+)
+def test_what_is_no_payload_is_refused(body: bytes) -> None:
+    with pytest.raises(Unreadable):
+        parse(body, 0)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["event", "projectId", "uploadId", "fileUrl", "status", "timestamp"]),
+        st.none() | st.text() | st.integers() | st.lists(st.text()),
+    )
+)
+def test_any_object_is_read_or_refused(data: dict[str, object]) -> None:
+    try:
+        event = parse(json.dumps(data).encode(), 0)
+    except Unreadable:
+        assert not isinstance(data.get("event"), str) or not str(data["event"]).strip()
+    else:
+        assert all(value is None or isinstance(value, str) for value in event[:7])
