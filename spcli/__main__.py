@@ -66,7 +66,7 @@ def _leave(code: int) -> "NoReturn":
             if stream is not None:
                 stream.flush()
         except (OSError, ValueError):
-            code = code or 120  # what Python itself leaves with then
+            code = code or 141  # closed-pipe, as every read command that cannot tell its result
     os._exit(code)
 
 

@@ -7,7 +7,9 @@ which an older page forbids and the newest one uses: that is a note, not an erro
 from urllib.parse import urlsplit
 
 from spcli.errors import SpcliError
+from spcli.models import Secret
 
+SIGNATURE_LENGTH = 16
 HOW_TO_GET_ONE = (
     "Streampixel takes a URL: put the zip on S3, GCS, Azure or any web server and pass its direct https link "
     "(for S3: aws s3 presign s3://BUCKET/Game.zip --expires-in 43200)"
@@ -62,3 +64,14 @@ def _doubts(scheme: str, path: str, query: str) -> list[str]:
 
 def _unfit(message: str, hint: str) -> SpcliError:
     return SpcliError("usage", message, hint=hint, outcome="not_sent")
+
+
+def secrets_in(url: str) -> list[Secret]:
+    """What a presigned URL keeps in its query: a server that quotes the URL in a message must not spread it.
+
+    The query as a whole, its pairs, and the values long enough to be a signature or a credential.
+    """
+    query = url.partition("#")[0].partition("?")[2]
+    pairs = [pair for pair in query.split("&") if pair]
+    values = [value for pair in pairs if len(value := pair.partition("=")[2]) >= SIGNATURE_LENGTH]
+    return [Secret(text) for text in (query, *pairs, *values) if text]

@@ -119,7 +119,8 @@ def are_remembered(path: str, base_url: str, user_id: str, projects: "Sequence[O
 
 _PROJECTS = "SELECT id, name FROM names WHERE kind = 'project' AND account = ?"
 _NAMES = "SELECT id, name FROM names WHERE kind = ? AND account = ? ORDER BY seen DESC, rowid LIMIT ?"
-_SENT = "SELECT upload_id, url FROM ledger WHERE account = ? AND upload_id IS NOT NULL ORDER BY id DESC LIMIT ?"
+# By the rows themselves, from the newest: by the index of accounts, all that an account ever sent would be sorted first.
+_SENT = "SELECT upload_id, url FROM ledger NOT INDEXED WHERE account = ? AND upload_id IS NOT NULL ORDER BY id DESC LIMIT ?"
 
 
 def _known(kind: str, environ: "Mapping[str, str]", account: str) -> "list[Offer]":

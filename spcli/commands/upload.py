@@ -48,10 +48,7 @@ def upload(
     runtime.timeout, runtime.project, runtime.on_limit = timeout, project, on_limit
     limits = stages.asked(wait, deadline, interval)
     doubts = file_url.notes_on(url)
-    query = url.partition("?")[2]
-    if query:
-        # A presigned link's secret: a server that quotes the URL in its message must not spread it.
-        runtime.output.secrets += [Secret(query), *(Secret(value) for value in query.split("&"))]
+    runtime.output.secrets += file_url.secrets_in(url)
     for doubt in doubts:
         runtime.output.note(doubt)
     runtime.output.assert_stdout()

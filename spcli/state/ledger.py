@@ -172,7 +172,8 @@ class Ledger:
     def taken_ids(self, origin: str, who: str, project_id: str) -> frozenset[str]:
         """Upload ids that belong to attempts: never another one's build."""
         rows = self._database.read(
-            "SELECT DISTINCT upload_id FROM ledger WHERE account = ? AND project_id = ? AND origin = ? AND upload_id IS NOT NULL",
+            "SELECT DISTINCT upload_id FROM ledger WHERE account = ? AND project_id = ? AND origin = ?"
+            " AND action = 'upload' AND upload_id IS NOT NULL",
             (who, project_id, origin),
         )
         return frozenset(str(row["upload_id"]) for row in rows)

@@ -6,6 +6,7 @@ Source: https://docs.streampixel.io (rate-limits-and-errors), RFC 9110 sections 
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from spcli.models import Secret
 
@@ -115,6 +116,7 @@ def _unescaped(text: str) -> str:
     return unescape(text)
 
 
+@lru_cache(4)
 def http_date(text: str) -> float | None:
     """An HTTP date as Unix time, `None` for anything else."""
     from email.utils import parsedate_tz

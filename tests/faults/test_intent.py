@@ -200,6 +200,7 @@ PLAIN = Story([], [0] * 9, [], 0, [], False, False, 0, [()])
 @example(PLAIN._replace(fates=["lost after"], lags=[90] * 9, runs=[("--on-limit", "fail"), ()], presigned=True, rewrites=True))
 @example(PLAIN._replace(fates=["500 after"], lags=[90] * 9, runs=[("--max-wait", "10s"), (), ()], presigned=True))
 @example(PLAIN._replace(fates=["lost after"], blind=6, skew=86400, runs=[(), ()]))
+@example(PLAIN._replace(fates=["lost after"], blind=6, skew=-86400))
 @example(PLAIN._replace(fates=["lost after"], blind=12, skew=-86400, lags=[40] * 9, runs=[(), ()]))
 @example(PLAIN._replace(fates=["429", "lost after"], others=[(60, True)], presigned=True, runs=[(), (), ()]))
 def test_at_most_one_upload_is_accepted_per_intent_across_reruns(story: Story) -> None:

@@ -2,12 +2,14 @@
 
 from email.utils import formatdate
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spcli.errors import Interrupted
 from tests.faultd import Behaviour, FaultServer, Request, answer
-from tests.front import FakeClock, Front, Result, releases, uploads
+from tests.front import FakeClock, Front, Result, releases, sandbox, uploads
 
 URL = "https://builds.example.com/Game-1.4.zip"
 BUILD = "665a00000000000000000001"
@@ -143,6 +145,28 @@ def test_second_429_widens_the_pause_by_chance(spcli: Front, service: Any, clock
     assert third - second >= WINDOW
 
 
+class Impatient(FakeClock):
+    """Somebody presses Ctrl-C during the sleep of `at` seconds."""
+
+    at = -1.0
+
+    def sleep(self, seconds: float) -> None:
+        if seconds == self.at:
+            raise Interrupted(130)
+        super().sleep(seconds)
+
+
+def test_ctrl_c_in_the_pause_after_a_second_429_leaves_nothing_in_doubt(tmp_path: Path) -> None:
+    clock = Impatient()
+    clock.at = 0.5 * WINDOW * 2 / 8
+    with sandbox(clock, faults=("upload:429x*",)) as server:
+        spcli = Front(tmp_path, clock)
+        spcli.use(server.base_url, window=WINDOW)
+        stopped = spcli("upload", URL, "--json")
+    assert (stopped.code, stopped.error["kind"], stopped.error["outcome"]) == (130, "interrupted", "refused"), stopped
+    assert len(uploads(server)) == 2
+
+
 def test_429_closes_the_window_for_other_runs_too(spcli: Front, service: Any, clock: FakeClock) -> None:
     server = service(faults=("upload:429",))
     assert spcli("upload", URL, "--on-limit", "fail").code == 49
@@ -170,7 +194,8 @@ def test_max_wait_is_shared_by_all_waits_of_a_command(spcli: Front, service: Any
 
 def test_wait_that_exactly_fits_max_wait_is_waited_to_its_end(spcli: Front, service: Any, clock: FakeClock) -> None:
     server = service()
-    clock.seconds = 0.1
+    # From here on the sum of the single waits is rounded upwards.
+    clock.seconds = 11.13
     assert spcli("upload", URL).code == 0
     assert spcli("upload", URL, "--max-wait", "120s").code == 0
     assert len(uploads(server)) == 2

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from spcli.errors import EXIT_CODES, SpcliError
 from spcli.sandbox.seeds import MAIN, SHOWROOM
 from tests.faultd import (
     Behaviour,
@@ -430,13 +431,18 @@ def test_another_jobs_build_does_not_end_an_upload_that_was_only_limited(spcli: 
 
 def test_answer_that_quotes_the_presigned_url_leaves_its_query_nowhere(spcli: Front, double: Any) -> None:
     presigned = URL + "?X-Amz-Signature=5ec4e7f00d&X-Amz-Date=20260101"
-    double(answer(400, {"message": f"cannot fetch {presigned} with key {MAIN.api_key}"}))
+    double(answer(400, {"message": f"cannot fetch {presigned} with key {MAIN.api_key}: bad X-Amz-Signature=5ec4e7f00d"}))
     sent = spcli("upload", presigned, "--json", "-v")
     assert sent.code == 40
     assert URL in sent.error["message"]
     state = b"".join(path.read_bytes() for path in (spcli.home / "state").iterdir())
     assert "5ec4e7f00d" not in sent.out + sent.err
     assert b"5ec4e7f00d" not in state
+
+
+def test_nothing_is_retryable_once_it_has_happened() -> None:
+    kinds = [row.name for row in EXIT_CODES if row.code]
+    assert [kind for kind in kinds if SpcliError(kind, "x", outcome="done", retryable=True).retryable] == []
 
 
 # What is remembered.

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.faultd import Behaviour, FaultServer, answer, close_after_request, rst_after_request
+from tests.faultd import Behaviour, FaultServer, Peer, Request, answer, close_after_request, response, rst_after_request
 from tests.front import FakeClock, Front, Result
 
 PROJECTS = {"projects": [], "page": 1, "totalPages": 1}
@@ -80,6 +80,30 @@ def test_all_attempts_together_take_45_seconds_at_most(spcli: Front, clock: Fake
     assert failed.code == 50
     assert len(server.ledger) == 3
     assert sum(clock.slept) == 40
+
+
+def test_last_attempt_has_only_what_is_left_of_the_45_seconds(spcli: Front, clock: FakeClock) -> None:
+    times: list[float] = []
+    whole = response(200, PROJECTS)
+
+    def in_two_parts(peer: Peer, _request: Request | None) -> bool:
+        clock.seconds += 10
+        peer.send(whole[:-5])
+        peer.stop.wait(0.1)
+        peer.send(whole[-5:])
+        return False
+
+    def handler(_request: Request) -> Behaviour:
+        times.append(clock.seconds)
+        if len(times) == 3:
+            return Behaviour("in two parts", in_two_parts)
+        clock.seconds += 19
+        return close_after_request()
+
+    with FaultServer(handler=handler) as server:
+        spcli.use(server.url)
+        failed = spcli("projects", "list", "--json")
+    assert (failed.code, len(times)) == (60, 3), failed
 
 
 def test_last_message_of_the_service_is_told_when_the_last_attempt_got_no_answer(spcli: Front) -> None:

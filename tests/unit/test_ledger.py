@@ -195,6 +195,8 @@ def test_ids_of_any_attempt_are_taken(book: Book) -> None:
     book.state.record(book.begin(), "done", upload_id="u1")
     book.state.record(book.begin(), "unclear", upload_id="u2")
     book.begin()
+    # The target of a release is a build that was there before: releasing an upload's own build must not hide it.
+    book.state.record(book.begin("distribute", upload_id="u3", auto_release=None), "done")
     assert book.state.taken_ids("https://api", WHO, "p") == {"u1", "u2"}
 
 

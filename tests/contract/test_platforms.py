@@ -1,0 +1,228 @@
+"""Windows and macOS where no such machine is at hand: what branches on the platform is run under the other name.
+
+`tests/test_architecture.py` looks for POSIX-only names outside such branches.
+"""
+
+import errno
+import json
+import os
+import re
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spcli.output.stream import Stream, is_closed_pipe
+from spcli.settings.credentials import find_program
+from spcli.settings.privatefile import replace_patiently
+from spcli.settings.settingspec import parse_command_line
+from spcli.state.owner import is_gone, is_running, owner
+from spcli.transport.proxies import proxy_for
+from spcli.transport.trust import tls_context
+from tests.front import sandbox
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "spcli"
+
+# The standard library and the dependencies are loaded as what they are; from then on this is another machine.
+OTHER_MACHINE = """
+import io, json, os, signal, sys, time
+import email.utils, getpass, hashlib, html, http.client, ipaddress, secrets, shlex, shutil, socket, sqlite3, ssl, subprocess
+import tempfile, tomllib, urllib.parse, urllib.request, uuid, zipfile
+import httpcore, httpx, platformdirs, rich.console, rich.table, tomli_w, typer.core
+lacking = {time: ["CLOCK_BOOTTIME"]}
+if sys.argv[1] == "win32":
+    lacking[os] = ["fork", "getuid", "geteuid", "getgid", "getegid", "killpg", "setsid", "mkfifo", "fchmod", "chown"]
+    lacking[os] += ["O_NOFOLLOW", "O_CLOEXEC"]
+    lacking[signal] = ["SIGKILL", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGHUP", "setitimer", "pthread_sigmask"]
+    lacking[time] += ["clock_gettime"]
+    sys.modules.update(dict.fromkeys(("fcntl", "termios", "pwd", "grp", "resource", "tty", "pty")))
+for module, names in lacking.items():
+    for name in names:
+        if hasattr(module, name):
+            delattr(module, name)
+sys.platform = sys.argv[1]
+import importlib, pkgutil
+import spcli
+for module in pkgutil.walk_packages(spcli.__path__, "spcli."):
+    if not module.name.startswith(("spcli.webhooks.listen", "spcli.__main__")):
+        importlib.import_module(module.name)
+from spcli.cli import main
+from spcli.runtime import Runtime
+codes = {}
+for words in json.loads(sys.argv[2]):
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in "ab")
+    stdin = io.TextIOWrapper(io.BytesIO(b"a-key-of-the-test"), "utf-8")
+    code = main(words, Runtime(dict(os.environ), stdin=stdin, stdout=out, stderr=err))
+    err.flush()
+    codes[" ".join(words)] = [code, err.buffer.getvalue().decode()]
+sys.stdout.write(json.dumps(codes))
+"""
+URL = "https://builds.example.com/Game-1.4.zip"
+COMMANDS = [
+    ["projects", "list"],
+    ["projects", "use", "65f0c0ffee65f0c0ffee65f0"],
+    ["config", "set", "on_limit", "wait"],
+    ["config", "list"],
+    ["auth", "login", "--user-id", "somebody", "--key-stdin", "--no-verify", "--profile", "new"],
+    ["auth", "logout", "--profile", "new"],
+    ["upload", URL, "--json", "--wait", "--output-file", "facts.env"],
+    ["builds", "list"],
+    ["limits"],
+    ["limits", "--reset", "--yes"],
+    ["status"],
+]
+
+
+@pytest.mark.parametrize("platform", ["win32", "darwin"])
+def test_the_commands_work_without_what_only_linux_has(platform: str, tmp_path: Path) -> None:
+    from spcli.clock import Clock
+
+    server = sandbox(Clock(), window=0.2, stage=0.1).start()  # type: ignore[arg-type]
+    account = server.world.accounts[0]
+    environ = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TEMP", "TMP") if name in os.environ}
+    environ |= {
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+        "SPCLI_CONFIG": str(tmp_path / "config.toml"),
+        "SPCLI_STATE_DIR": str(tmp_path / "state"),
+        "SPCLI_WINDOW": "0.2",
+        "STREAMPIXEL_BASE_URL": server.base_url,
+        "STREAMPIXEL_USER_ID": account.user_id,
+        "STREAMPIXEL_API_KEY": account.api_key,
+        "STREAMPIXEL_PROJECT_ID": account.projects[0].id,
+    }
+    try:
+        command = [sys.executable, "-c", OTHER_MACHINE, platform, json.dumps(COMMANDS)]
+        ran = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    finally:
+        server.stop()
+    assert ran.returncode == 0, ran.stderr
+    codes = json.loads(ran.stdout)
+    assert {words: found for words, found in codes.items() if found[0] != 0} == {}
+    assert len(codes) == len(COMMANDS)
+    assert "STREAMPIXEL_UPLOAD_ID=" in (tmp_path / "facts.env").read_text()
+
+
+PLACES = """
+import os, sys
+sys.platform = sys.argv[1]
+if sys.argv[1] == "win32":
+    os.getuid = None
+from spcli.settings.places import config_path, state_dir
+sys.stdout.write(f"{config_path({})}\\n{state_dir({})}")
+"""
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there the real thing is tested")
+def test_on_a_mac_the_files_lie_in_the_library(tmp_path: Path) -> None:
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, "-c", PLACES, "darwin"], env=environ, capture_output=True, text=True, check=True)
+    folder = tmp_path / "Library" / "Application Support" / "spcli"
+    assert ran.stdout.splitlines() == [str(folder / "config.toml"), str(folder)]
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What asks for the platform is told Windows."""
+    monkeypatch.setattr(sys, "platform", "win32")
+
+
+def test_a_backslash_of_a_windows_path_stays(windows: None) -> None:
+    assert parse_command_line(r'C:\Tools\op.exe read "op://vault/my item"') == (r"C:\Tools\op.exe", "read", "op://vault/my item")
+
+
+def test_programs_are_found_by_their_endings_on_windows(tmp_path: Path) -> None:
+    program = tmp_path / "op.EXE"
+    program.write_bytes(b"")
+    program.chmod(0o755)
+    assert find_program("op", {"PATH": str(tmp_path), "PATHEXT": ".BAT;.EXE"}, platform="win32") == str(program)
+
+
+def test_a_reader_that_went_away_says_einval_on_windows(windows: None) -> None:
+    assert is_closed_pipe(OSError(errno.EINVAL, "Invalid argument"))
+    assert not is_closed_pipe(OSError(errno.ENOSPC, "No space left on device"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another platform")
+def test_elsewhere_einval_is_a_failure_of_its_own() -> None:
+    assert not is_closed_pipe(OSError(errno.EINVAL, "Invalid argument"))
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"), [({}, False), ({"WT_SESSION": "1"}, True), ({"TERM": "dumb", "ANSICON": "1"}, False)]
+)
+def test_colours_only_where_a_windows_console_shows_them(windows: None, environ: dict[str, str], expected: bool) -> None:
+    assert Stream(None).paints(environ) is expected
+
+
+def test_nobody_is_provably_dead_or_alive_on_windows(windows: None) -> None:
+    stored = owner()
+    assert not is_gone(stored)
+    assert not is_running(stored)
+    assert not is_gone(f"{stored.rsplit('/', 2)[0]}/999999/1")
+
+
+def test_a_file_that_a_virus_scanner_holds_open_is_replaced_a_moment_later() -> None:
+    tries, pauses = [], []
+
+    def replace(source: str, target: str) -> None:
+        tries.append((source, target))
+        if len(tries) < 4:
+            raise PermissionError(errno.EACCES, "Access is denied")
+
+    replace_patiently("new", "old", replace=replace, sleep=pauses.append)
+    assert tries == [("new", "old")] * 4
+    assert 0 < sum(pauses) < 1
+
+
+def test_a_file_that_stays_open_is_an_error_in_the_end() -> None:
+    def replace(_source: str, _target: str) -> None:
+        raise PermissionError(errno.EACCES, "Access is denied")
+
+    with pytest.raises(PermissionError):
+        replace_patiently("new", "old", replace=replace, sleep=lambda _seconds: None)
+
+
+def test_windows_own_certificates_are_verified_against(windows: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(ssl, "enum_certificates", lambda store: asked.append(store) or [], raising=False)
+    context = tls_context({})
+    assert context.verify_mode == ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert "ROOT" in asked
+
+
+@pytest.mark.parametrize("platform", ["win32", "darwin"])
+def test_variables_go_before_the_proxy_of_the_system(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    proxy = proxy_for("https", "api.example.com", 443, {"HTTPS_PROXY": "http://proxy.example.com:3128"})
+    assert proxy is not None
+    assert (proxy.host, proxy.port, proxy.variable) == ("proxy.example.com", 3128, "HTTPS_PROXY")
+
+
+CTRL_BREAK = """
+import os, signal, sys
+if not hasattr(signal, "SIGBREAK"):
+    signal.SIGBREAK = signal.SIGUSR1
+from spcli.__main__ import _catch_signals
+from spcli.errors import Interrupted
+_catch_signals()
+try:
+    signal.raise_signal(signal.SIGBREAK)
+except Interrupted as interrupted:
+    sys.exit(interrupted.exit_code)
+"""
+
+
+def test_ctrl_break_is_an_interruption_like_ctrl_c() -> None:
+    ran = subprocess.run([sys.executable, "-c", CTRL_BREAK], env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60, check=False)
+    assert ran.returncode == 130
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_line_to_type_in_bash_stands_beside_one_for_powershell(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert len(re.findall(r"in bash: ", text)) <= len(re.findall(r"in PowerShell: ", text))

@@ -1,0 +1,18 @@
+"""What a build's URL keeps secret."""
+
+from spcli.file_url import secrets_in
+
+URL = "https://b.s3.amazonaws.com/Game.zip?X-Amz-Expires=3600&X-Amz-Signature=5ec4e75ec4e75ec4e7#part"
+
+
+def test_the_query_its_pairs_and_its_long_values_are_secret() -> None:
+    assert [secret.reveal() for secret in secrets_in(URL)] == [
+        "X-Amz-Expires=3600&X-Amz-Signature=5ec4e75ec4e75ec4e7",
+        "X-Amz-Expires=3600",
+        "X-Amz-Signature=5ec4e75ec4e75ec4e7",
+        "5ec4e75ec4e75ec4e7",
+    ]
+
+
+def test_a_url_without_a_query_keeps_nothing() -> None:
+    assert secrets_in("https://host/Game.zip") == []
