@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from spcli import models  # noqa: E402
-from spcli.cli import TABLE, Entry, Group  # noqa: E402
+from spcli.commands import TABLE, Entry, Group  # noqa: E402
 from spcli.errors import EXIT_CODES  # noqa: E402
 from spcli.settings import SETTINGS  # noqa: E402
 

@@ -1,99 +1,19 @@
-"""The command table and the one door: `main(argv, runtime)` returns the exit code.
-
-A command's module is imported when the command is invoked; help and suggestions read the table alone.
-"""
+"""Typer over the command table, and the one door: `main(argv, runtime)` returns the exit code."""
 
 import contextlib
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import typer
 import typer.core
 
 from spcli import __version__, failures
+from spcli.commands import TABLE, Entry, Group
 from spcli.errors import Interrupted, SpcliError
 
 if TYPE_CHECKING:
     from spcli.runtime import Runtime
-
-
-class Entry(NamedTuple):
-    """One command: its one-line help, where its function is, and whether it writes to the service."""
-
-    help: str
-    function: str
-    writes: bool = False
-
-
-class Group(NamedTuple):
-    """A word with commands under it; `default` is the one meant when none is named."""
-
-    help: str
-    commands: Mapping[str, Entry]
-    default: str | None = None
-
-
-TABLE: dict[str, Entry | Group] = {
-    "projects": Group(
-        "List the account's projects, show one, choose the default.",
-        {
-            "list": Entry("List every project of the account.", "projects:list_projects"),
-            "show": Entry("Show one project: region, state, users.", "projects:show"),
-            "stats": Entry("Show live and queued users.", "projects:stats"),
-            "use": Entry("Remember a project as this profile's default.", "projects:use"),
-        },
-    ),
-    "check": Entry("Check whether Streampixel would accept a zip.", "check:check"),
-    "upload": Entry("Register a build by URL.", "upload:upload", writes=True),
-    "builds": Group(
-        "List builds, show one, wait until they are processed.",
-        {
-            "list": Entry("List the project's builds, newest first.", "builds:list_builds"),
-            "show": Entry("Show one build.", "builds:show"),
-            "wait": Entry("Wait until builds are processed; the exit code is the verdict.", "builds:wait"),
-        },
-        default="list",
-    ),
-    "distribute": Entry("Release a processed build, or release it again.", "distribute:distribute", writes=True),
-    "rollback": Entry("Release the previous good build again.", "rollback:rollback", writes=True),
-    "status": Entry("Show account, project, windows and builds on one screen.", "status:status"),
-    "limits": Entry("Show when the next upload and distribute are allowed.", "limits:limits"),
-    "webhooks": Group(
-        "Receive, forge, probe and look up build events.",
-        {
-            "listen": Entry("Receive the service's webhooks on this machine.", "webhooks:listen"),
-            "events": Entry("List the events received on this machine.", "webhooks:events"),
-            "send": Entry("Send a documented payload to a receiver of yours.", "webhooks:send"),
-            "test": Entry("Let the service send a test event to the project's webhook.", "webhooks:probe"),
-        },
-    ),
-    "api": Entry("Make one authenticated call.", "api:api"),
-    "auth": Group(
-        "Store, forget and verify credentials.",
-        {
-            "login": Entry("Store the user id and API key of a profile.", "auth:login"),
-            "logout": Entry("Forget the stored key of a profile.", "auth:logout"),
-            "status": Entry("Show which credentials are used, and verify them.", "auth:status"),
-        },
-    ),
-    "config": Group(
-        "Read and write settings.",
-        {
-            "list": Entry("List all settings, each with where it comes from.", "config:list_settings"),
-            "get": Entry("Print one setting.", "config:get"),
-            "set": Entry("Write a setting to the profile.", "config:set_setting"),
-            "unset": Entry("Remove a setting from the profile.", "config:unset"),
-            "path": Entry("Print the config file's path.", "config:path"),
-            "profiles": Entry("List the profiles.", "config:profiles"),
-        },
-    ),
-    "doctor": Entry("Find what is wrong with the set-up, and what to type.", "doctor:doctor"),
-    "sandbox": Entry("Run a local Streampixel on loopback.", "sandbox:sandbox"),
-    "demo": Entry("Show the whole pipeline against a sandbox, in 20 s.", "demo:demo"),
-    "exit-codes": Entry("List the exit codes and what they mean.", "exit_codes:exit_codes"),
-    "completion": Entry("Print the completion script of a shell.", "completion:completion"),
-}
 
 HELP = """Ship Unreal Engine builds to Streampixel.
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from spcli.commands import TABLE, Group
 from spcli.errors import Interrupted, SpcliError
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ def usage_error(usage: "typer.TyperException", words: "Sequence[str]") -> SpcliE
 
 def _path_in(words: "Sequence[str]") -> str:
     """The command as far as its words show: Typer does not say whose option lacks its value."""
-    from spcli.cli import TABLE, Group
-
     found = next((word for word in words if word in TABLE), None)
     if found is None:
         return "spcli"

@@ -290,7 +290,7 @@ def test_a_call_in_a_pipe_loads_no_rich_and_nothing_loads_pydantic_click_or_asyn
 def test_the_table_names_functions_that_exist() -> None:
     import importlib
 
-    from spcli.cli import TABLE, Group
+    from spcli.commands import TABLE, Group
 
     for entry in TABLE.values():
         for one in entry.commands.values() if isinstance(entry, Group) else [entry]:

@@ -42,7 +42,6 @@ def upload(
     # Not for `upload --help`, which takes a third less time without.
     from spcli import check, file_url, handover, pipeline, sending, stages, target
     from spcli.dry_run import print_request
-    from spcli.models import Secret
 
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.project, runtime.on_limit = timeout, project, on_limit

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from spcli import __version__
-from spcli.cli import TABLE, Group
+from spcli.commands import TABLE, Group
 from spcli.sandbox.seeds import MAIN, SHOWROOM
 from tests.faultd import FaultServer, answer
 from tests.front import Front
