@@ -89,9 +89,7 @@ def _sent_build(attempt: "Attempt") -> Build:
 
 def show(
     ctx: typer.Context,
-    upload_id: Annotated[
-        str, typer.Argument(parser=options.upload_id, metavar="UPLOAD_ID", help="The build's upload id.")
-    ],
+    upload_id: Annotated[str, typer.Argument(parser=options.upload_id, metavar="UPLOAD_ID", help="The build's upload id.")],
     project: options.Project = None,
     timeout: options.Timeout = None,
 ) -> None:
