@@ -15,6 +15,10 @@ def print_request(runtime: "Runtime", path: str, body: Mapping[str, object]) -> 
         name: "****" if name == "apiKey" else bare_url(str(value)) if name == "fileUrl" else value for name, value in body.items()
     }
     request = {"method": "POST", "url": f"{runtime.settings.base_url}{path}", "body": shown}
-    lines: list[str | tuple[str, str]] = [f"POST {request['url']}", *((name, str(value)) for name, value in shown.items())]
+    lines: list[str | tuple[str, str]] = [f"POST {request['url']}", *((name, _word(value)) for name, value in shown.items())]
     runtime.output.result(request, lines=lines, bare="")
     runtime.output.note("nothing was sent (--dry-run)")
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -3,6 +3,7 @@
 Later steps get the file of `--output-file` and what the CI system that runs us takes; never a key or a URL's query.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,9 +33,13 @@ def conclude(
         SpcliError: the verdict of the wait, with outcome `done`; `output-lost`.
     """
     upload_id, released = written.upload_id or "", not isinstance(written, UploadResult)
+    facts = ci.facts_of(upload_id, written.project_id, None, "distributing" if released else "queued")
+    if path is not None:
+        # Stdout may be lost, a wait interrupted; a write that fails now is tried again, and told, at the end.
+        with contextlib.suppress(OSError):
+            _write(path, ci.dotenv(facts), "w")
     if limits is None:
         runtime.output.result(written, lines=lines, bare=upload_id)
-        facts = ci.facts_of(upload_id, written.project_id, None, "distributing" if released else "queued")
         hand_over(runtime, facts, path)
         return
     stages.announce(runtime, upload_id)
@@ -47,8 +52,8 @@ def conclude(
         raise failure
 
 
-def prepare(path: str | None) -> None:
-    """Make sure that the file can be written, before anything is sent.
+def prepare(path: str | None, *, anew: bool = False) -> None:
+    """Make sure that the file can be written, before anything is sent; `anew` empties it, so that no earlier build's id stays.
 
     Raises:
         SpcliError: `usage`, when it cannot.
@@ -56,7 +61,7 @@ def prepare(path: str | None) -> None:
     if path is None:
         return
     try:
-        with open(path, "a", encoding="utf-8"):
+        with open(path, "w" if anew else "a", encoding="utf-8"):
             pass
     except OSError as error:
         raise SpcliError(

@@ -34,10 +34,11 @@ class Plan(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """One build and how waiting for it ended."""
+    """One build and how waiting for it ended; `trouble` is why its list could not be read, where it never could."""
 
     build: Build
     verdict: Verdict
+    trouble: str | None = None
 
 
 class Audience(Protocol):
@@ -71,6 +72,7 @@ class _Wait:
         self._scale = runtime.settings.scale
         self._started = runtime.clock.mono()
         self._failures = 0
+        self._trouble: str | None = None
         self._has_list: bool | None = None
         self._had_event = False
         grace = max(STALE_GRACE * self._scale, min(STALE_GRACE, 2.0))
@@ -114,6 +116,7 @@ class _Wait:
             if failure.kind not in ("network", "http-5xx", "rate-limited", "protocol"):
                 raise
             self._failures += 1
+            self._trouble = failure.message
             self._runtime.output.detail(f"could not read the build list: {failure.message}")
             return
         self._failures = 0
@@ -125,10 +128,17 @@ class _Wait:
             self._look_at_list(page.builds)
 
     def _page(self) -> "ProjectPage":
-        """The project; a 404 is only believed to be a missing list if the project list knows the id."""
-        if self._has_list is not True:
-            return self._runtime.api.project(self._plan.project_id)
-        return self._runtime.api.glance(self._plan.project_id, evidence.LOOK * 2)
+        """The project, in one attempt that the deadline bounds; the next poll is the retry.
+
+        A 404 is only believed to be a missing list if the project list knows the id.
+        """
+        left = self._started + self._plan.deadline - self._clock.mono()
+        try:
+            return self._runtime.api.glance(self._plan.project_id, min(evidence.LOOK * 2, max(left, 1.0)))
+        except Refused as refused:
+            if refused.status not in (404, 405) or self._has_list is True:
+                raise
+        return self._runtime.api.project(self._plan.project_id)
 
     def _look_at_list(self, builds: list[Build]) -> None:
         listed = {build.upload_id: build for build in builds}
@@ -172,7 +182,7 @@ class _Wait:
 
     def _end(self, upload_id: str, build: Build, verdict: Verdict) -> None:
         del self._pending[upload_id]
-        ended = Ended(build, verdict)
+        ended = Ended(build, verdict, self._trouble if self._has_list is None else None)
         self._ended.append(ended)
         if is_final(build.state):
             self._runtime.state.saw_build(build.upload_id, build.state)
@@ -213,6 +223,11 @@ def _words(ended: Ended, project_id: str) -> tuple[str, str]:
         return (
             build.objection or "the build was rejected; no reason given",
             f"mend the build and upload it again; its page: {page}",
+        )
+    if ended.trouble is not None:
+        return (
+            f"the deadline passed before the build's status could be read: {ended.trouble}",
+            f"the build goes on; {again} waits on",
         )
     if ended.verdict == "deadline":
         return f"the deadline passed while the build was {build.status or 'not yet listed'}; it goes on", f"{again} waits on"

@@ -161,8 +161,11 @@ def wait(
         lines = [("upload id", build.upload_id), *stages.verdict_lines(ended[0])]
         runtime.output.result(build, lines=lines, bare=build.upload_id)
     failure = waiting.failure_of(ended, project_id, None)
-    deciding = next((one for one in ended if failure is not None and one.verdict == failure.kind), ended[-1]).build
-    handover.hand_over(runtime, ci.facts_of(deciding.upload_id, project_id, deciding, ""), output_file)
+    deciding = next((one for one in ended if failure is not None and one.verdict == failure.kind), ended[-1])
+    # An id that nobody knows is nothing a later step should act on.
+    if deciding.verdict != "no-target":
+        build = deciding.build
+        handover.hand_over(runtime, ci.facts_of(build.upload_id, project_id, build, ""), output_file)
     if failure is not None:
         raise failure
 

@@ -66,17 +66,26 @@ def _listed(runtime: "Runtime", project_id: str, upload_id: str | None) -> Build
     """
     builds = runtime.api.project(project_id).builds if upload_id is None else _builds(runtime, project_id)
     if upload_id is None:
-        approved = next((build for build in builds or () if build.state == "approved"), None)
-        if approved is None:
+        newest = next((build for build in builds or () if build.state == "approved" or _is_ours(runtime, build)), None)
+        if newest is None:
             why = "the service tells no build list" if builds is None else "the project has no approved build"
             raise SpcliError("no-target", why, hint="name the build: spcli distribute UPLOAD_ID")
-        return approved
+        newer = next((one for one in (builds or ())[: (builds or []).index(newest)] if one.state == "distributing"), None)
+        if newer is not None:
+            text = f"build {newer.upload_id} is newer and being distributed; this releases {newest.upload_id} in its place"
+            runtime.output.note(text, name="warning")
+        return newest
     build = next((build for build in builds or () if build.upload_id == upload_id), None)
-    is_ours = build is not None and build.state == "distributing" and pipeline.is_release_open(runtime, project_id, upload_id)
-    if build is not None and build.state not in ("approved", "unknown") and not is_ours:
+    if build is not None and build.state not in ("approved", "unknown") and not _is_ours(runtime, build):
         hint = build.objection if build.state == "rejected" and build.objection else f"spcli builds wait {upload_id}"
         raise SpcliError("guard", f"the build is {build.status}: only an approved build can be released", hint=hint)
     return build
+
+
+def _is_ours(runtime: "Runtime", build: Build) -> bool:
+    """Whether the build is being distributed and an earlier release of it from here is open: that one is settled, so that the
+    same command again, `--latest` included, never releases an older build instead."""
+    return build.state == "distributing" and pipeline.is_release_open(runtime, build.project_id, build.upload_id)
 
 
 def _builds(runtime: "Runtime", project_id: str) -> list[Build] | None:

@@ -47,7 +47,10 @@ class Worker:
     def _run(self) -> None:
         while (body := self._queue.get()) is not None:
             for action in self._actions:
-                problem = action(body)
+                try:
+                    problem = action(body)
+                except Exception as error:  # noqa: BLE001 - the thread must live: later events are handed on too
+                    problem = f"handing on failed: {type(error).__name__}"
                 if problem is not None:
                     self._tell(problem)
 

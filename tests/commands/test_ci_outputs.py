@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from spcli.errors import Interrupted
 from spcli.sandbox.seeds import MAIN, SHOWROOM
-from tests.front import Front, uploads
+from tests.front import FakeClock, Front, uploads
 from tests.unit.test_ci import azure_command, github_command, github_file, teamcity_message
 
 URL = "https://builds.example.com/Game-1.4.zip?X-Amz-Signature=5ec4e7"
@@ -31,6 +32,32 @@ def test_output_file_is_written_after_a_rejection_too(spcli: Front, service: Any
     path = tmp_path / "build.env"
     assert spcli("upload", URL, "--wait", "--output-file", str(path)).code == 10
     assert pairs(path)["STREAMPIXEL_STATE"] == "rejected"
+
+
+class CtrlC(FakeClock):
+    """Ctrl-C at the first pause."""
+
+    def sleep(self, seconds: float) -> None:
+        raise Interrupted(130)
+
+
+def test_output_file_holds_the_id_when_the_wait_is_interrupted(spcli: Front, service: Any, tmp_path: Path) -> None:
+    server = service()
+    spcli.clock = CtrlC()
+    path = tmp_path / "build.env"
+    ended = spcli("upload", URL, "--wait", "--json", "--output-file", str(path))
+    assert (ended.code, ended.error["outcome"], len(uploads(server))) == (130, "done", 1)
+    assert (pairs(path)["STREAMPIXEL_UPLOAD_ID"], pairs(path)["STREAMPIXEL_STATE"]) == (ended.error["uploadId"], "queued")
+
+
+def test_output_file_keeps_no_id_of_an_earlier_run_when_the_upload_fails(spcli: Front, service: Any, tmp_path: Path) -> None:
+    service(faults=("project:401x*",))
+    path = tmp_path / "build.env"
+    path.write_text("STREAMPIXEL_UPLOAD_ID=earlier\n")
+    assert spcli("upload", URL, "--dry-run", "--output-file", str(path)).code == 0
+    assert pairs(path) == {"STREAMPIXEL_UPLOAD_ID": "earlier"}
+    assert spcli("upload", URL, "--output-file", str(path)).code == 41
+    assert path.read_text() == ""
 
 
 def test_output_file_of_distribute_and_of_a_wait(spcli: Front, service: Any, tmp_path: Path) -> None:
@@ -99,3 +126,11 @@ def test_server_text_commands_no_runner(spcli: Front, service: Any) -> None:
         obeyed = [line for line in sent.err.splitlines() if github_command(line) or azure_command(line) or teamcity_message(line)]
         assert len(obeyed) == 1, sent
         assert MAIN.api_key not in sent.err
+
+
+def test_an_id_that_nobody_knows_is_not_handed_on(spcli: Front, service: Any, tmp_path: Path) -> None:
+    service()
+    output = tmp_path / "output"
+    env = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output)}
+    assert spcli("builds", "wait", "nosuch", env=env).code == 13
+    assert not output.exists()

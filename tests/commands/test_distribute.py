@@ -45,6 +45,17 @@ def test_latest_passes_over_a_newer_build_that_is_rejected(spcli: Front, service
     assert spcli("distribute", "--latest", "--json").json["uploadId"] == SHOWROOM_NEW
 
 
+def test_latest_again_after_an_unknown_outcome_releases_no_older_build(spcli: Front, service: Any) -> None:
+    server = service(faults=("distribute:reset-after-store", "project:500x30"), stage=10_000)
+    assert spcli("distribute", SHOWROOM_NEW, "--json").code == 61
+    while server.faults_left:
+        spcli("builds")
+    spcli.clock.sleep(3000)
+    again = spcli("distribute", "--latest", "--json")
+    assert (again.code, again.json["uploadId"]) == (0, SHOWROOM_NEW), again
+    assert len(releases(server)) == 1
+
+
 def test_latest_of_a_project_without_builds_is_no_target(spcli: Front, service: Any) -> None:
     server = service(project=CONFIGURATOR_APAC.id)
     found = spcli("distribute", "--latest", "--json")
@@ -159,3 +170,13 @@ def test_options_of_a_wait_need_the_wait(spcli: Front, service: Any, words: tupl
     server = service()
     assert spcli("distribute", SHOWROOM_OLD, *words).code == 2
     assert server.requests == []
+
+
+def test_latest_warns_when_a_newer_build_is_being_distributed(spcli: Front, service: Any, clock: Any) -> None:
+    service(stage=600)
+    newer = spcli("upload", "https://builds.example.com/Game-2.zip", "--json").json["uploadId"]
+    clock.sleep(600 * 3.5)
+    assert spcli("builds", "show", newer, "--json").json["state"] == "distributing"
+    sent = spcli("distribute", "--latest")
+    assert sent.code == 0, sent
+    assert f"warning: build {newer} is newer and being distributed" in sent.err

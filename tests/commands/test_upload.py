@@ -97,6 +97,7 @@ def test_dry_run_prints_the_request_and_sends_nothing(spcli: Front, service: Any
     shown = spcli("upload", URL + "?sig=5ec4e7", "--dry-run", "--json")
     assert shown.json["body"]["apiKey"] == "****"
     assert shown.json["body"]["fileUrl"] == URL
+    assert "autoRelease:  true\n" in spcli("upload", URL, "--dry-run").out
     assert server.requests == []
 
 

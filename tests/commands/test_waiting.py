@@ -317,3 +317,12 @@ def test_interval_without_watch_is_a_usage_error(spcli: Front, service: Any) -> 
     server = service()
     assert spcli("projects", "stats", "--interval", "9s").code == 2
     assert server.requests == []
+
+
+def test_deadline_holds_while_the_service_fails_and_says_why_nothing_was_read(spcli: Front, service: Any, clock: Any) -> None:
+    service(faults=("project:500x*",))
+    begun = clock.seconds
+    waited = spcli("builds", "wait", "u1", "--deadline", "20s", "--json")
+    assert (waited.code, waited.error["kind"]) == (11, "deadline")
+    assert "Internal server error" in waited.error["message"]
+    assert clock.seconds - begun <= 21

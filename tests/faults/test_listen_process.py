@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,12 +23,12 @@ TOKEN = "t0ken-t0ken-t0ken-t0ken"
 class Listener:
     """One running listener."""
 
-    def __init__(self, home: Path, *words: str, token: str | None = TOKEN) -> None:
+    def __init__(self, home: Path, *words: str, token: str | None = TOKEN, base_url: str = "http://127.0.0.1:9") -> None:
         environ = {**os.environ, "SPCLI_CONFIG": str(home / "config.toml"), "SPCLI_STATE_DIR": str(home / "state")}
         environ |= {
             "STREAMPIXEL_API_KEY": "listen-key-c4n4ry",
             "STREAMPIXEL_USER_ID": "u" * 24,
-            "STREAMPIXEL_BASE_URL": "http://127.0.0.1:9",
+            "STREAMPIXEL_BASE_URL": base_url,
         }
         argv = [sys.executable, "-m", "spcli", "webhooks", "listen", "--json", *words]
         self.home, self.environ = home, environ
@@ -76,8 +77,8 @@ def event(upload_id: str, name: str = "build.approved") -> bytes:
 def listen(tmp_path: Path) -> Iterator[Callable[..., Listener]]:
     started: list[Listener] = []
 
-    def start(*words: str, token: str | None = TOKEN) -> Listener:
-        started.append(Listener(tmp_path, *words, token=token))
+    def start(*words: str, **options: Any) -> Listener:
+        started.append(Listener(tmp_path, *words, **options))
         return started[-1]
 
     yield start
@@ -256,6 +257,49 @@ def test_until_ends_with_the_builds_verdict(listen: Callable[..., Listener], nam
     assert listener.process.returncode == code, out + err
 
 
+def test_until_does_not_believe_an_event_that_the_service_denies(listen: Callable[..., Listener]) -> None:
+    from spcli.sandbox.seeds import MAIN
+    from tests.faultd import FaultServer, answer
+
+    files = [{"_id": "u1", "url": "https://x/G.zip", "status": "Downloading Files", "date": "2026-09-21T13:33:20Z"}]
+    project = {"id": MAIN.projects[0].id, "name": "P", "files": files}
+
+    with FaultServer(handler=lambda _request: answer(200, project), strict=False) as target:
+        listener = listen("--until", "build.approved", "--upload-id", "u1", "--deadline", "6s", base_url=target.url)
+        listener.post(event("u1"))
+        out, err = listener.process.communicate(timeout=60)
+    assert listener.process.returncode == 11, out + err
+    assert "the service says Downloading Files" in err
+
+
+def test_an_action_that_breaks_does_not_end_the_ones_after_it() -> None:
+    from spcli.webhooks.actions import Worker
+
+    done = threading.Event()
+    told: list[str] = []
+
+    def act(body: bytes) -> str | None:
+        if body == b"bad":
+            raise ValueError("secret")
+        done.set()
+        return None
+
+    worker = Worker([act], told.append)
+    worker.put(b"bad")
+    worker.put(b"good")
+    assert done.wait(10)
+    worker.close(5)
+    assert told == ["handing on failed: ValueError"]
+
+
+def test_a_host_that_is_not_ours_is_not_blamed_on_the_port(tmp_path: Path) -> None:
+    environ = {**os.environ, "SPCLI_CONFIG": str(tmp_path / "c"), "SPCLI_STATE_DIR": str(tmp_path / "s")}
+    argv = [sys.executable, "-m", "spcli", "webhooks", "listen", "--host", "192.0.2.1"]
+    ended = subprocess.run(argv, env=environ, capture_output=True, timeout=60, text=True)
+    assert ended.returncode == 2, ended
+    assert "--host" in ended.stderr
+
+
 def test_until_ends_at_the_deadline(listen: Callable[..., Listener]) -> None:
     listener = listen("--until", "build.approved", "--deadline", "0.3s")
     out, err = listener.process.communicate(timeout=30)
@@ -267,7 +311,10 @@ def test_until_ends_at_the_deadline(listen: Callable[..., Listener]) -> None:
     [
         ("--path-token", "short"),
         ("--public-url", "ftp://x"),
+        ("--public-url", "https://hooks.example.com:99999"),
         ("--forward-to", "http://example.com/"),
+        ("--forward-to", "http://127.0.0.1:99999/x"),
+        ("--forward-to", "http://127.0.0.1:9/\u00e9"),
         ("--exec", "'unclosed"),
         ("--until", "x"),
     ],
