@@ -25,7 +25,7 @@ MOUNTS = """\
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 30 22 0:40 / /home/ada rw - nfs4 server:/home rw,vers=4.2
 31 22 0:41 / /mnt/two\\040words rw - fuse.sshfs ada@host:/ rw
-32 22 0:42 / /work rw - fakeowner /run/host_mark/Users rw
+32 22 0:42 / /mnt/host rw - fakeowner /run/host_mark/Users rw
 33 22 0:43 / /mnt/c rw - 9p drvfs rw
 34 22 0:44 / /rootless rw - fuse.fuse-overlayfs fuse-overlayfs rw
 35 22 0:45 / /vm rw master:7 propagate_from:2 - virtiofs share rw
@@ -45,7 +45,7 @@ ISSUER = ((("countryName", "US"),), (("organizationName", "Let's Encrypt"),), ((
         ("/home/ada/.local/state/spcli", "nfs4", "warn"),
         ("/home/adam", "ext4", "ok"),
         ("/mnt/two words/x", "fuse.sshfs", "warn"),
-        ("/work/state", "fakeowner", "warn"),
+        ("/mnt/host/state", "fakeowner", "warn"),
         ("/mnt/c/Users", "9p", "warn"),
         ("/rootless/x", "fuse.fuse-overlayfs", "ok"),
         ("/vm/x", "virtiofs", "warn"),
