@@ -110,7 +110,7 @@ class _Shown:
         self._output.status(f"{line} {self._elapsed()}")
 
     def _elapsed(self) -> str:
-        return f"{duration(self._clock.mono() - self._started)} elapsed"
+        return f"{duration(int(self._clock.mono() - self._started))} elapsed"
 
     def _hints(self, build: Build, in_state: float) -> list[str]:
         """What fits a stage that takes longer than usual, and whom to write to after hours; each is told once."""
