@@ -6,7 +6,7 @@ Sources: https://docs.streampixel.io, build lifecycle and webhook events (spelli
 from collections.abc import Collection, Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from spcli.models import Build, bare_url, url_digest
+from spcli.models import Build
 
 
 class Stage(NamedTuple):
@@ -101,29 +101,18 @@ class Match(NamedTuple):
     builds: tuple[Build, ...] = ()
 
 
-def match_upload(url: str, builds: Sequence[Build], *, known: Collection[str]) -> Match:
-    """The build that our upload of `url` made, among those whose id is not in `known` (the baseline, and ids of other attempts).
-
-    Only a build with exactly our URL is ours. One that matches but for the query is not: presigned URLs change on every run, so
-    it may be another job's upload of the same file.
-    """
-    return match_digest(url_digest(url), bare_url(url), builds, known=known)
-
-
 def match_digest(digest: str, bare: str, builds: Sequence[Build], *, known: Collection[str]) -> Match:
-    """`match_upload` for a URL of which only the fingerprint and the bare form are left (a remembered attempt)."""
+    """The build that an upload made, among those whose id is not in `known` (the baseline, and ids of other attempts).
+
+    Only a build with exactly our URL, by its fingerprint, is ours. One that matches but for the query is not: presigned URLs
+    change on every run, so it may be another job's upload of the same file.
+    """
     new = [build for build in builds if build.upload_id not in known]
     exact = tuple(build for build in new if build.digest == digest)
     if len(exact) == 1:
         return Match("found", exact)
     near = exact or tuple(build for build in new if build.file_url == bare)
     return Match("doubtful", near) if near else Match("absent")
-
-
-def is_created_after(build: Build, moment: float) -> bool:
-    """Whether the build was created at `moment` (Unix seconds, the server's clock) or later; its date decides, else its id."""
-    born = created_at(build)
-    return born is not None and born >= moment
 
 
 def created_at(build: Build) -> float | None:

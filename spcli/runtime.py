@@ -58,7 +58,7 @@ class Runtime:
         """The only writer."""
         from spcli.output import Output
 
-        output = Output(self.stdin, self.stdout, self.stderr, self.environ, self.clock)
+        output = Output(self.stdin, self.stdout, self.stderr, self.environ)
         system = ci.system_of(self.environ)
         if system is not None:
             output.problem_line = partial(ci.problem_line, system)

@@ -10,7 +10,7 @@ from spcli.errors import SpcliError
 from spcli.lifecycle import STAGES, UNUSUAL, is_final, stage_of
 from spcli.limited import duration
 from spcli.models import SUPPORT, Build, share_url
-from spcli.output.progress import stage_bar
+from spcli.output.progress import spinner, stage_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,7 @@ class _Shown:
         """Redraw the moving line; elsewhere show once a minute that we are still here."""
         line = next(reversed(self._where.values()), "waiting for the build list")
         if self._output.live:
-            self._output.progress(line, self._elapsed())
+            self._output.draw(f"{spinner(self._clock.mono())} {line} {self._elapsed()}")
         elif self._clock.mono() - self._told_at >= waiting.HEARTBEAT:
             for one in self._where.values() or [line]:
                 self._tell(one)

@@ -96,8 +96,8 @@ class _Wait:
 
     def _pause(self, seconds: float) -> None:
         """Sleep; in slices where somebody watches the clock, or where a received event may end the wait sooner."""
-        until, known = self._clock.mono() + seconds, self._newest_events()
-        is_heard = self._runtime.state.listener_alive()
+        until, is_heard = self._clock.mono() + seconds, self._runtime.state.listener_alive()
+        known = self._newest_events() if is_heard else []
         is_sliced = is_heard or self._runtime.output.live
         while (left := until - self._clock.mono()) > 0:
             self._audience.ticked()

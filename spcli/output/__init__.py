@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING, Literal, TextIO
 
 from spcli.errors import EXIT_CODES, SpcliError
 from spcli.output.inert import cut, inert_block, redacted, without_commands
-from spcli.output.progress import spinner
 from spcli.output.prompt import Prompt
 from spcli.output.table import SCREENFUL, aligned, cells, drawn, fits, padded, width
 from spcli.output.writer import Writer, painted
 
 if TYPE_CHECKING:
-    from spcli.clock import Clock
     from spcli.models import Secret
 
 Rows = Sequence[Sequence[str]]
 Line = str | tuple[str, str]
 
-_HEARTBEAT = 60.0  # seconds without a change after which a log shows that we are alive
 _RUNNERS = ("GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION")  # those that look for `##` marks, in JSON as well
 _CI = (*_RUNNERS, "CI", "GITLAB_CI")
 _BOLD, _RED = "1", "31"
@@ -37,15 +34,11 @@ class Output(Writer):
         problem_line: makes the line by which the CI system that runs us shows an error or a warning beside the step.
     """
 
-    def __init__(
-        self, stdin: TextIO | None, stdout: TextIO | None, stderr: TextIO | None, environ: Mapping[str, str], clock: Clock
-    ) -> None:
+    def __init__(self, stdin: TextIO | None, stdout: TextIO | None, stderr: TextIO | None, environ: Mapping[str, str]) -> None:
         super().__init__(stdout, stderr, environ)
         self.json_mode = self.verbose = False
         self.problem_line: Callable[[Literal["error", "warning"], str], str] | None = None
-        self._clock = clock
         self._prompt = Prompt(stdin, self._err)
-        self._step = ("", float("-inf"))
 
     @property
     def interactive(self) -> bool:
@@ -128,19 +121,6 @@ class Output(Writer):
         """A line on stderr with `--verbose` only."""
         if self.verbose and not self.quiet:
             self._say(self._block(text))
-
-    def progress(self, text: str, ticking: str = "") -> None:
-        """Where a wait stands; call it as often as you like.
-
-        A terminal shows a spinner, `text` and `ticking` (a countdown, say) on one line. Elsewhere a line appears when `text`
-        changes, and every 60 s.
-        """
-        now, both = self._clock.mono(), f"{text} {ticking}".rstrip()
-        if self.live:
-            self.draw(f"{spinner(now)} {both}")
-        elif text != self._step[0] or now - self._step[1] >= _HEARTBEAT:
-            self._step = (text, now)
-            self.status(both)
 
     def error(self, error: SpcliError) -> None:
         """The message, the hint, and with `--json` the error object as stderr's last line. A gone reader is no news."""

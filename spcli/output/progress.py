@@ -1,7 +1,5 @@
 """The one moving line at the bottom of a terminal, and what stands in it."""
 
-from math import ceil
-
 from spcli.output.inert import inert
 from spcli.output.stream import Stream
 from spcli.output.table import shortened, width
@@ -12,13 +10,6 @@ _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 def spinner(seconds: float) -> str:
     """The spinner's picture `seconds` after its start: ten a second."""
     return _FRAMES[int(seconds * 10) % len(_FRAMES)]
-
-
-def countdown(seconds: float) -> str:
-    """`seconds` still to wait as `1:58` or `1:02:03`, rounded up; 0:00 when there are none."""
-    left = max(0, ceil(seconds))
-    hours, minutes = left // 3600, left // 60 % 60
-    return f"{hours}:{minutes:02}:{left % 60:02}" if hours else f"{minutes}:{left % 60:02}"
 
 
 def stage_bar(done: int, total: int) -> str:

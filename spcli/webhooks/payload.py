@@ -5,10 +5,9 @@ the same one may arrive twice.
 """
 
 import json
-from typing import NamedTuple
 
 from spcli.lifecycle import FINAL, STAGES
-from spcli.models import bare_url, iso_utc
+from spcli.models import bare_url, camel, iso_utc
 from spcli.state.received import Event
 
 STATUS_OF = {
@@ -29,23 +28,10 @@ class Unreadable(Exception):
     """The body is not a documented payload; the text says why and quotes nothing of it."""
 
 
-class EventShown(NamedTuple):
-    """An event as `--json` shows it; a NamedTuple of JSON keys."""
-
-    event: str | None
-    projectId: str | None
-    uploadId: str | None
-    fileUrl: str | None
-    status: str | None
-    objection: str | None
-    timestamp: str | None
-    receivedAt: str
-
-
 def shown(event: Event) -> dict[str, str | None]:
     """The event by the contract's keys."""
-    keys = EventShown(*event[:7], iso_utc(event.received))
-    return keys._asdict()
+    named = {camel(name): value for name, value in event._asdict().items() if name != "received"}
+    return {**named, "receivedAt": iso_utc(event.received)}
 
 
 def parse(body: bytes, now: float) -> Event:

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spcli.clock import Clock
 from spcli.errors import SpcliError
 from spcli.models import DistributeResult, Project, Secret
 from spcli.output import Output
@@ -34,7 +33,7 @@ class Paper:
         self.bytes = io.BytesIO(), io.BytesIO()
         self.streams = [io.TextIOWrapper(raw, encoding=encoding, newline="\n") for raw in self.bytes]
         self.encoding = encoding
-        self.output = Output(io.StringIO(stdin), self.streams[0], self.streams[1], environ or {}, Clock())
+        self.output = Output(io.StringIO(stdin), self.streams[0], self.streams[1], environ or {})
 
     @property
     def out(self) -> str:
@@ -91,7 +90,7 @@ def terminal(environ: Mapping[str, str] | None = None, *, columns: int = 80, enc
         os.fdopen(os.dup(slave), "w", **mode) as stdout,  # type: ignore[call-overload]
         os.fdopen(slave, "w", **mode) as stderr,  # type: ignore[call-overload]
     ):
-        screen = Terminal(Output(stdin, stdout, stderr, environ or {}, Clock()), master)
+        screen = Terminal(Output(stdin, stdout, stderr, environ or {}), master)
         yield screen
     screen.close()
 
@@ -252,7 +251,6 @@ def everything(output: Output, text: str) -> None:
     output.announce(text)
     output.note(text)
     output.status(text)
-    output.progress(text, text)
     output.detail(text)
     output.draw(text)
     output.error(SpcliError("http-400", text, hint=text, upload_id=text, outcome="refused"))
@@ -426,31 +424,6 @@ def test_there_is_no_live_line_where_it_would_be_noise() -> None:
     assert (paper.output.live, paper.err) == (False, "")
 
 
-class FakeClock(Clock):
-    """A clock that stands still until it is moved."""
-
-    at = 0.0
-
-    def mono(self) -> float:
-        return self.at
-
-
-def test_a_log_gets_a_line_for_each_change_and_one_a_minute() -> None:
-    clock, err = FakeClock(), io.StringIO()
-    output = Output(None, None, err, {}, clock)
-    for at, text in ((0.0, "queued"), (5.0, "queued"), (59.0, "queued"), (60.0, "queued"), (61.0, "saving"), (119.0, "saving")):
-        clock.at = at
-        output.progress(text, f"{at:.0f} s")
-    assert err.getvalue() == "queued 0 s\nqueued 60 s\nsaving 61 s\n"
-
-
-def test_a_terminal_shows_progress_on_one_line() -> None:
-    with terminal() as screen:
-        screen.output.progress("queued", "1:58")
-        screen.output.progress("queued", "1:57")
-        assert re.fullmatch(r"\r[⠀-⣿] queued 1:58\r[⠀-⣿] queued 1:57", screen.seen())
-
-
 def test_nobody_is_asked_without_a_terminal() -> None:
     output = Paper(stdin="y\n").output
     assert not output.interactive
@@ -510,11 +483,11 @@ def test_a_secret_is_not_echoed_while_it_is_typed() -> None:
 
 def test_a_secret_on_standard_input_comes_as_its_bytes() -> None:
     raw = io.TextIOWrapper(io.BytesIO(b"\xff key\r\n" + b"x" * 100_000))
-    assert Output(raw, None, None, {}, Clock()).read_secret_stdin() == (b"\xff key\r\n" + b"x" * 100_000)[:65537]
-    assert Output(io.StringIO("key\n"), None, None, {}, Clock()).read_secret_stdin() == b"key\n"
+    assert Output(raw, None, None, {}).read_secret_stdin() == (b"\xff key\r\n" + b"x" * 100_000)[:65537]
+    assert Output(io.StringIO("key\n"), None, None, {}).read_secret_stdin() == b"key\n"
     for closed in (None, closed_stream()):
         with pytest.raises(SpcliError) as error:
-            Output(closed, None, None, {}, Clock()).read_secret_stdin()
+            Output(closed, None, None, {}).read_secret_stdin()
         assert error.value.kind == "usage"
 
 
@@ -543,7 +516,7 @@ def full_disk() -> Iterator[TextIO]:
 def test_a_gone_reader_is_quiet_and_141() -> None:
     err = io.StringIO()
     with broken_pipe() as stdout:
-        output = Output(None, stdout, err, {}, Clock())
+        output = Output(None, stdout, err, {})
         output.json_mode = True
         with pytest.raises(SpcliError) as error:
             show(output, [PROJECT] * 5000)
@@ -555,7 +528,7 @@ def test_a_gone_reader_is_quiet_and_141() -> None:
 def test_a_full_disk_is_told_and_141_after_a_read() -> None:
     err = io.StringIO()
     with full_disk() as stdout:
-        output = Output(None, stdout, err, {}, Clock())
+        output = Output(None, stdout, err, {})
         with pytest.raises(SpcliError) as error:
             show(output, [PROJECT])
         output.error(error.value)
@@ -569,7 +542,7 @@ def test_a_full_disk_is_told_and_141_after_a_read() -> None:
 def test_a_result_lost_after_a_write_is_19_with_the_id_on_stderr(stream: Callable[[], object], way: str) -> None:
     err = io.StringIO()
     with stream() as stdout:  # type: ignore[attr-defined]
-        output = Output(None, stdout, err, {}, Clock())
+        output = Output(None, stdout, err, {})
         output.write_happened = "b1"
         calls = {
             "result": lambda: output.result(PROJECT, lines=["x"]),
@@ -587,7 +560,7 @@ def test_a_result_lost_after_a_write_is_19_with_the_id_on_stderr(stream: Callabl
 
 def test_a_lost_result_without_a_known_id_says_so() -> None:
     with broken_pipe() as stdout:
-        output = Output(None, stdout, None, {}, Clock())
+        output = Output(None, stdout, None, {})
         output.write_happened = ""
         with pytest.raises(SpcliError) as error:
             output.result(None, lines=["x"])
@@ -596,7 +569,7 @@ def test_a_lost_result_without_a_known_id_says_so() -> None:
 
 @pytest.mark.parametrize("stdout", [None, "closed"])
 def test_a_missing_stdout_is_found_before_a_side_effect(stdout: str | None) -> None:
-    output = Output(None, closed_stream() if stdout else None, None, {}, Clock())
+    output = Output(None, closed_stream() if stdout else None, None, {})
     with pytest.raises(SpcliError) as error:
         output.assert_stdout()
     assert (error.value.kind, error.value.outcome) == ("usage", "not_sent")
@@ -614,7 +587,7 @@ def test_a_present_stdout_is_fine_before_a_side_effect() -> None:
 def test_a_failing_stderr_stops_nothing(stream: Callable[[], object]) -> None:
     out = io.StringIO()
     with stream() as stderr:  # type: ignore[attr-defined]
-        output = Output(None, out, stderr, {}, Clock())
+        output = Output(None, out, stderr, {})
         output.json_mode = True
         output.note("x")
         output.error(REFUSED)
@@ -625,10 +598,10 @@ def test_a_failing_stderr_stops_nothing(stream: Callable[[], object]) -> None:
 
 SCRIPT = """
 import sys
-from spcli.clock import Clock
+
 from spcli.errors import SpcliError
 from spcli.output import Output
-output = Output(sys.stdin, sys.stdout, sys.stderr, {}, Clock())
+output = Output(sys.stdin, sys.stdout, sys.stderr, {})
 output.write_happened = {happened!r}
 try:
     output.listing([1], columns=["A"], rows=[["é" * 50]] * 5000, bare=[], empty="")
@@ -702,7 +675,7 @@ def test_a_pipe_left_non_blocking_loses_nothing() -> None:
     thread = threading.Thread(target=read)
     thread.start()
     with os.fdopen(writer, "w", encoding="utf-8") as stdout:
-        show(Output(None, stdout, None, {}, Clock()), [PROJECT] * 20_000)
+        show(Output(None, stdout, None, {}), [PROJECT] * 20_000)
     thread.join()
     assert received[0].count(b"\n") == 20_001
 
@@ -723,7 +696,7 @@ def test_a_time_that_is_none_is_shown_as_it_is(iso: str | None, shown: str) -> N
 
 
 def test_times_are_local() -> None:
-    code = "from spcli.output import Output; from spcli.clock import Clock; o = Output(None, None, None, {}, Clock());"
+    code = "from spcli.output import Output; o = Output(None, None, None, {});"
     code += 'print([o.local_time(t) for t in ("2026-04-30T12:00:59.123Z", "2026-04-30T12:00", "2026-04-30T12:00:00+02:00")],'
     code += "o.clock_time(0.0))"
     environ = {**os.environ, "TZ": "UTC-2", "PYTHONPATH": str(ROOT)}
@@ -733,8 +706,8 @@ def test_times_are_local() -> None:
 
 @pytest.mark.parametrize("json_mode", ["True", "False"])
 def test_rich_is_loaded_to_draw_on_a_terminal_only(json_mode: str) -> None:
-    code = "import sys; from spcli.output import Output; from spcli.clock import Clock; before = {*sys.modules};"
-    code += "o = Output(None, sys.stdout, sys.stderr, {}, Clock());"
+    code = "import sys; from spcli.output import Output; before = {*sys.modules};"
+    code += "o = Output(None, sys.stdout, sys.stderr, {});"
     code += f"o.json_mode = {json_mode}; o.listing([1], columns=['A'], rows=[['展']], bare=[], empty='');"
     code += "o.error(__import__('spcli.errors').errors.SpcliError('usage', 'x')); print({*sys.modules}, before)"
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}

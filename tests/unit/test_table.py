@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spcli.output.progress import countdown, spinner, stage_bar
+from spcli.output.progress import spinner, stage_bar
 from spcli.output.table import aligned, cells, drawn, fits, shortened, width
 
 ID = "65f0c0ffee65f0c0ffee65f0"
@@ -102,11 +102,6 @@ def test_a_shortened_text_fits(text: str, columns: int) -> None:
     short = shortened(text, columns)
     assert width(short) <= max(0, columns)
     assert short == text or short.endswith("…") or columns <= 0
-
-
-@pytest.mark.parametrize(("left", "shown"), [(-1, "0:00"), (0, "0:00"), (0.2, "0:01"), (117.5, "1:58"), (3723, "1:02:03")])
-def test_a_countdown_rounds_up(left: float, shown: str) -> None:
-    assert countdown(left) == shown
 
 
 def test_a_stage_bar_is_filled_as_far_as_the_build_is() -> None:
