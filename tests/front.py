@@ -4,6 +4,7 @@ import io
 import json
 import re
 import threading
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,16 @@ RAW_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069
 
 
 class FakeClock(Clock):
-    """Sleeping moves it, and nothing else does; the server of a test runs on the same one."""
+    """Sleeping moves it, and nothing else does; the server of a test runs on the same one.
+
+    `meanwhile` happens once, during the next sleep.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.slept: list[float] = []
         self.chances = 0.5
+        self.meanwhile: Callable[[], None] | None = None
         self._lock = threading.Lock()
 
     def wall(self) -> float:
@@ -39,6 +44,9 @@ class FakeClock(Clock):
         with self._lock:
             self.slept.append(seconds)
             self.seconds += max(0.0, seconds)
+            happening, self.meanwhile = self.meanwhile, None
+        if happening is not None:
+            happening()
 
     def chance(self) -> float:
         return self.chances

@@ -1,12 +1,15 @@
 """Waiting: `builds wait`, and `--wait` of upload and distribute."""
 
 import json
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spcli.clock import Clock
 from spcli.sandbox.seeds import CONFIGURATOR_APAC, SHOWROOM, SHOWROOM_NEW, SHOWROOM_OLD, SHOWROOM_REJECTED
-from tests.faultd import FaultServer, answer
+from tests.faultd import FaultServer, answer, hang
 from tests.front import Front
 
 URL = "https://builds.example.com/Game-1.4.zip"
@@ -326,3 +329,13 @@ def test_deadline_holds_while_the_service_fails_and_says_why_nothing_was_read(sp
     assert (waited.code, waited.error["kind"]) == (11, "deadline")
     assert "Internal server error" in waited.error["message"]
     assert clock.seconds - begun <= 21
+
+
+def test_a_service_that_never_answers_does_not_hold_a_wait_beyond_its_deadline(tmp_path: Path) -> None:
+    spcli = Front(tmp_path, Clock())
+    with FaultServer(handler=lambda _request: hang(), strict=False) as server:
+        spcli.use(server.url)
+        begun = time.monotonic()
+        waited = spcli("builds", "wait", "u1", "--deadline", "0.5s", "--json")
+        assert time.monotonic() - begun < 10
+    assert (waited.code, waited.error["kind"]) == (11, "deadline")

@@ -120,3 +120,16 @@ def test_builds_shows_received_events_where_there_is_no_list(spcli: Front, servi
     _received(spcli, _event("Extracting & Scanning"))
     (build,) = spcli("builds", "--json").json
     assert (build["uploadId"], build["state"], build["source"]) == ("u1", "extracting", "webhook")
+
+
+def test_a_received_event_brings_the_next_look_forward_and_the_list_has_the_word(spcli: Front, service: Any, clock: Any) -> None:
+    server = service(stage=20)
+    upload_id = spcli("upload", "https://builds.example.com/Game-1.zip", "--json").json["uploadId"]
+    _received(spcli)
+    looks = len(server.requests)
+    clock.meanwhile = lambda: _received(spcli, _event("Approved", upload_id=upload_id))
+    waited = spcli("builds", "wait", upload_id, "--json")
+    assert (waited.code, waited.json["source"]) == (0, "server")
+    first, second, third, *_ = [record.time for record in server.requests[looks:]]
+    assert second - first == pytest.approx(1.0)
+    assert third - second > 4
