@@ -7,7 +7,6 @@ between backticks is bold. A command without a file gets a page all the same.
 """
 
 import re
-from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -180,7 +179,7 @@ def _options(node: Node) -> str:
 
 def _json(shown: str) -> str:
     many, name = shown.startswith("list "), shown.removeprefix("list ")
-    keys = [models.camel(one.name) for one in fields(getattr(models, name)) if one.metadata.get("json", True)]
+    keys = [key for key in models.json_keys(getattr(models, name)) if key is not None]
     start = "An array of objects" if many else "One object"
     return filled(f"{start} with the keys {', '.join(map(bold, keys))}. What is not known is {bold('null')}.") + "\n"
 

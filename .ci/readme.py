@@ -2,7 +2,6 @@
 
 import re
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +58,7 @@ def exit_codes() -> str:
 
 def json_keys() -> str:
     def keys(model: type) -> str:
-        return " ".join(code(models.camel(one.name)) for one in fields(model) if one.metadata.get("json", True))
+        return " ".join(code(key) for key in models.json_keys(model) if key is not None)
 
     return table(["thing", "keys"], [[name, keys(model)] for name, model in THINGS.items()])
 

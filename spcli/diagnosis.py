@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from spcli.errors import SpcliError
+from spcli.models import Inside
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 SKEW = 30.0
@@ -21,19 +21,17 @@ _NEAR_FUSE = frozenset({"fuse.fuse-overlayfs"})
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """One thing looked at. `level` is `ok`, `warn` or `fail`; `hint` is what to type. `kind` names the exit code of a failure."""
 
     name: str
     level: str
     message: str
     hint: str | None = None
-    kind: str = field(default="config", metadata={"json": False})
+    kind: Inside[str] = "config"
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(NamedTuple):
     """All checks, in order. `ok` is false when one failed."""
 
     checks: tuple[Check, ...]

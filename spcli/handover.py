@@ -6,7 +6,6 @@ Later steps get the file of `--output-file` and what the CI system that runs us 
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spcli import ci, stages, waiting
@@ -45,7 +44,7 @@ def conclude(
     stages.announce(runtime, upload_id)
     (ended,) = stages.wait_shown(runtime, written.project_id, (upload_id,), limits, released=released)
     if runtime.output.json_mode or not runtime.output.quiet:
-        runtime.output.result(replace(written, build=ended.build), lines=stages.verdict_lines(ended), bare=upload_id)
+        runtime.output.result(written._replace(build=ended.build), lines=stages.verdict_lines(ended), bare=upload_id)
     hand_over(runtime, ci.facts_of(upload_id, written.project_id, ended.build, ""), path)
     failure = waiting.failure_of([ended], written.project_id, "done")
     if failure is not None:

@@ -1,14 +1,15 @@
 """What a check finds, and what it says in the end: the values behind `spcli check --json`."""
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from spcli.models import Inside
 
 ERROR, WARNING, INFO = "error", "warning", "info"
 _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 _SHOWN = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing found. `level` is `error`, `warning` or `info`; `hint` says what to do.
 
     `certain` tells an error that must be the same for Streampixel from one that may be ours alone (a network, a firewall): only
@@ -19,11 +20,10 @@ class Finding:
     code: str
     message: str
     hint: str | None = None
-    certain: bool = field(default=True, metadata={"json": False})
+    certain: Inside[bool] = True
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """The verdict. `target` is the URL without its query, or the path; `size` counts bytes; `entries` those of the zip."""
 
     target: str

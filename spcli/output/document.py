@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
 from math import ceil, isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from spcli.models import as_json, camel
+from spcli.models import as_json, is_model, json_keys
 from spcli.output.inert import cut, redacted, without_commands
 
 if TYPE_CHECKING:
@@ -24,10 +23,10 @@ def document(value: object, *, indent: int | None = None, forms: Sequence[str] =
     lists and plain data are never cut.
     """
     try:
-        text = _dumps(value, indent)
+        text = _compact(value) if indent is None else _dumps(as_json(value), indent)
     except ValueError:  # NaN
         text = ""
-    if is_dataclass(value) and len(text) > LIMIT:
+    if is_model(value) and len(text) > LIMIT:
         return _dumps(_clean(as_json(value), forms, short=True), indent)
     if not text or _has_lone_surrogate(text) or any(_dumps(form, None)[1:-1] in text for form in forms):
         return _dumps(_clean(as_json(value), forms), indent)
@@ -67,24 +66,28 @@ def plain_body(body: bytes, forms: Sequence[str], *, is_json: bool, is_watched: 
     return (without_marks(text) if is_json else without_commands(text)).encode("utf-8", "surrogateescape")
 
 
-_NAMES: dict[type, tuple[tuple[str, str], ...]] = {}
+def _compact(value: Any) -> str:
+    """Without spaces. In a list of models of one kind the keys are spelt once for all: that takes two thirds of the time."""
+    from json.encoder import encode_basestring_ascii as quoted
 
+    keys = json_keys(value[0].__class__) if isinstance(value, list) and value and is_model(value[0]) else (None,)
+    if None in keys or len(set(map(type, value))) > 1:
+        return _dumps(as_json(value), None)
+    pattern = f"{{{','.join(f'{_dumps(key, None)}:%s' for key in keys)}}}"
 
-def _plain(value: object) -> object:
-    # models.as_json one level at a time: ten thousand projects in 40 ms instead of 140.
-    kind = type(value)
-    if not is_dataclass(kind):
-        return str(value)
-    if kind not in _NAMES:
-        _NAMES[kind] = tuple((camel(f.name), f.name) for f in fields(kind) if f.metadata.get("json", True))
-    return {key: getattr(value, name) for key, name in _NAMES[kind]}
+    def shown(item: object) -> str:
+        if isinstance(item, str):
+            return quoted(item)
+        return "null" if item is None else _dumps(as_json(item), None)
+
+    return f"[{','.join([pattern % tuple(map(shown, model)) for model in value])}]"
 
 
 def _dumps(value: object, indent: int | None) -> str:
     import json
 
     separators = (",", ":") if indent is None else (",", ": ")
-    return json.dumps(value, indent=indent, separators=separators, default=_plain, allow_nan=False)
+    return json.dumps(value, indent=indent, separators=separators, default=str, allow_nan=False)
 
 
 def _has_lone_surrogate(text: str) -> bool:

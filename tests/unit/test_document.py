@@ -29,6 +29,9 @@ TREES = st.recursive(
         DistributeResult("b1", "p1", "ok", "eu"),
         {"builds": (BUILD, None), "left": Limit("upload", None, 1.5, 2, None)},
         [],
+        [Limit("upload", None, 1.5, 2, "%s"), Limit('dist"ribute 😀', "", 0.0, 0, None)],
+        [Limit("upload", None, 1.5, 2, None), BUILD],
+        [UploadResult("b1", "p1", "https://x/a.zip", True, None, "response", BUILD)] * 2,
     ],
 )
 def test_a_document_holds_what_the_models_say(value: object) -> None:

@@ -1,7 +1,6 @@
 """Build states, which build is mine, and whether a verdict is fresh."""
 
 from collections.abc import Collection
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +18,7 @@ BUILD = Build("6650f0a0aaaaaaaaaaaaaaaa", "p1", "pending", "queued", bare_url(UR
 
 
 def build(upload_id: str = "b1", url: str = URL, date: str | None = None) -> Build:
-    return replace(BUILD, upload_id=upload_id, file_url=bare_url(url), digest=url_digest(url), date=date)
+    return BUILD._replace(upload_id=upload_id, file_url=bare_url(url), digest=url_digest(url), date=date)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +131,7 @@ def test_a_build_that_matches_but_for_the_query_is_doubtful() -> None:
 
 
 def test_a_build_without_a_url_is_not_ours() -> None:
-    assert match([replace(BUILD, file_url=None, digest=None)], known=()) == Match("absent")
+    assert match([BUILD._replace(file_url=None, digest=None)], known=()) == Match("absent")
 
 
 def test_a_remembered_attempt_is_matched_by_its_fingerprint() -> None:
