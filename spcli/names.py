@@ -108,16 +108,23 @@ def _hashed(base_url: str, user_id: str) -> str:
     return sha256(f"{base_url}\0{user_id}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def are_remembered(path: str, base_url: str, user_id: str, projects: "Sequence[Offer]") -> bool:
-    """Whether the database at `path` knows all these projects already, so that listing them has nothing to write.
+def digest_of(projects: "Sequence[Offer]") -> str:
+    """A fingerprint of ids and names in their order."""
+    from hashlib import sha256
+
+    return sha256("\n".join(map("\t".join, projects)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def are_remembered(path: str, base_url: str, user_id: str, digest: str) -> bool:
+    """Whether the database at `path` holds the very projects of `digest`, so that listing them has nothing to write.
 
     Asked of `state` itself, a list of projects would take a tenth longer.
     """
-    (rows,) = _answers(path, [(_PROJECTS, (_hashed(base_url, user_id),))])
-    return set(rows) >= set(projects)
+    (rows,) = _answers(path, [(_DIGEST, (_hashed(base_url, user_id),))])
+    return any(name == digest for _, name in rows)
 
 
-_PROJECTS = "SELECT id, name FROM names WHERE kind = 'project' AND account = ?"
+_DIGEST = "SELECT id, name FROM names WHERE kind = 'projects' AND account = ?"
 _NAMES = "SELECT id, name FROM names WHERE kind = ? AND account = ? ORDER BY seen DESC, rowid LIMIT ?"
 # By the rows themselves, from the newest: by the index of accounts, all that an account ever sent would be sorted first.
 _SENT = "SELECT upload_id, url FROM ledger NOT INDEXED WHERE account = ? AND upload_id IS NOT NULL ORDER BY id DESC LIMIT ?"

@@ -7,7 +7,17 @@ from spcli.state.connection import Connection
 from spcli.state.database import Database
 from spcli.state.ledger import account
 
-NAMES_KEPT = 20_000
+PROJECTS_KEPT = 20_000
+UPLOADS_KEPT = 1_000
+"""Those seen last; each list of builds adds its newest."""
+_UPLOADS_ADDED = 50
+
+_PUT = "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?, ?)"
+_CLEAR = "DELETE FROM names WHERE kind = 'project' AND account = ?"
+_PRUNE = (
+    "DELETE FROM names WHERE kind = 'upload' AND account = ?1 AND rowid NOT IN"
+    " (SELECT rowid FROM names WHERE kind = 'upload' AND account = ?1 ORDER BY seen DESC, rowid LIMIT ?2)"
+)
 
 
 class Names:
@@ -16,24 +26,33 @@ class Names:
     _database: Database
     _clock: Clock
 
-    def remember_projects(self, origin: str, user_id: str, projects: Sequence[tuple[str, str]]) -> None:
-        """Keep ids and names of the account's projects for completion; a state that can't be written is noted at most."""
-        self._remember("project", account(origin, user_id), projects)
+    def remember_projects(self, origin: str, user_id: str, projects: Sequence[tuple[str, str]], *, digest: str = "") -> None:
+        """Keep ids and names of all the account's projects for completion, in place of those known before.
+
+        `digest` is kept beside them, so that whoever has the same list again can tell without reading it. A state that can't be
+        written is noted at most.
+        """
+        who, seen = account(origin, user_id), self._clock.wall()
+
+        def work(connection: Connection) -> None:
+            connection.run(_CLEAR, (who,))
+            for id_, name in projects[:PROJECTS_KEPT]:
+                connection.run(_PUT, ("project", who, id_, name, seen))
+            connection.run(_PUT, ("projects", who, "digest", digest, seen))
+
+        self._database.attempt(work)
 
     def remember_uploads(self, origin: str, user_id: str, project_id: str, uploads: Sequence[tuple[str, str]]) -> None:
-        """Keep recent upload ids with their file names for completion."""
-        self._remember("upload", account(origin, user_id), uploads[:50])
-
-    def _remember(self, kind: str, who: str, names: Sequence[tuple[str, str]]) -> None:
-        """Write only what is new: reading a list must not cost a commit each time."""
-        rows = self._database.read("SELECT id, name FROM names WHERE kind = ? AND account = ?", (kind, who))
+        """Keep recent upload ids with their file names for completion; what is known already costs no commit."""
+        who, seen = account(origin, user_id), self._clock.wall()
+        rows = self._database.read("SELECT id, name FROM names WHERE kind = 'upload' AND account = ?", (who,))
         known = {(row["id"], row["name"]) for row in rows}
-        fresh = [pair for pair in names[:NAMES_KEPT] if pair not in known]
-        seen = self._clock.wall()
+        fresh = [pair for pair in uploads[:_UPLOADS_ADDED] if pair not in known]
 
         def work(connection: Connection) -> None:
             for id_, name in fresh:
-                connection.run("INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?, ?)", (kind, who, id_, name, seen))
+                connection.run(_PUT, ("upload", who, id_, name, seen))
+            connection.run(_PRUNE, (who, UPLOADS_KEPT))
 
         if fresh:
             self._database.attempt(work)

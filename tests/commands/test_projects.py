@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from spcli.completion import answer
 from spcli.sandbox.seeds import CONFIGURATOR_EU, INACTIVE, MAIN, OTHER, SHOWROOM, TOKYO
 from tests.front import Front
 
@@ -151,3 +152,31 @@ def test_project_named_twice_differently_is_a_usage_error(spcli: Front, service:
     server = service()
     assert spcli("projects", "show", SHOWROOM.id, "-p", TOKYO.id).code == 2
     assert server.requests == []
+
+
+def offered(spcli: Front) -> list[str]:
+    """The names that TAB offers for a project."""
+    pressed = {"_SPCLI_COMPLETE": "complete_fish", "COMP_WORDS": "spcli\nupload\n-p\n", "COMP_CWORD": "3"}
+    words = (answer({**spcli.environ, **pressed}) or "").splitlines()[1:]
+    return [word.partition("\t")[0] for word in words if len(word.partition("\t")[0]) != 24]
+
+
+def test_tab_offers_the_projects_of_the_last_list_and_no_others(spcli: Front, service: Any) -> None:
+    server = service()
+    spcli("projects", "list")
+    assert offered(spcli) == [project.name for project in MAIN.projects]
+    rest = tuple(project for project in MAIN.projects if project != TOKYO)
+    renamed = tuple(project._replace(name="Showroom 2") if project == SHOWROOM else project for project in rest)
+    for projects in (rest, renamed):
+        server.world.accounts = (MAIN._replace(projects=projects), *server.world.accounts[1:])
+        spcli("projects", "list")
+        assert offered(spcli) == [project.name for project in projects]
+
+
+def test_a_list_that_is_known_already_writes_nothing(spcli: Front, service: Any) -> None:
+    service()
+    database = spcli.home / "state" / "state.db"
+    spcli("projects", "list")
+    written, at = database.read_bytes(), database.stat().st_mtime_ns
+    spcli("projects", "list")
+    assert (database.read_bytes(), database.stat().st_mtime_ns) == (written, at)

@@ -394,18 +394,32 @@ def test_listener_that_was_killed_is_gone_at_once(book: Book) -> None:
     assert not book.state.listener_alive()
 
 
-def test_names_are_written_only_when_new_and_bounded(book: Book) -> None:
-    projects = [(str(number), f"n{number}") for number in range(60)]
-    book.state.remember_projects("https://api", "user", projects)
+def names_of(book: Book, kind: str) -> list[tuple[str, str]]:
+    rows = book.state._database.read("SELECT id, name FROM names WHERE account = ? AND kind = ? ORDER BY rowid", (WHO, kind))
+    return [(row["id"], row["name"]) for row in rows]
+
+
+def test_projects_take_the_place_of_those_known_before(book: Book) -> None:
+    book.state.remember_projects("https://api", "user", [("1", "one"), ("2", "two"), ("3", "three")])
+    book.state.remember_projects("https://api", "other", [("9", "nine")])
+    book.state.remember_projects("https://api", "user", [("3", "third"), ("1", "one")])
+    assert names_of(book, "project") == [("3", "third"), ("1", "one")]
+    assert len(book.state._database.read("SELECT 1 FROM names WHERE id = '9'")) == 1
+
+
+def test_uploads_are_written_only_when_new_and_the_latest_are_kept(book: Book) -> None:
+    uploads = [(str(number), f"n{number}.zip") for number in range(60)]
+    book.state.remember_uploads("https://api", "user", "p", uploads)
+    assert names_of(book, "upload") == uploads[:50]
     changes = book.state._database._connection.total_changes  # type: ignore[union-attr]
-    book.state.remember_projects("https://api", "user", projects)
+    book.state.remember_uploads("https://api", "user", "p", uploads)
     assert book.state._database._connection.total_changes == changes  # type: ignore[union-attr]
-    book.state.remember_projects("https://api", "user", [("1", "renamed")])
-    book.state.remember_uploads("https://api", "user", "p", projects)
-    rows = book.state._database.read("SELECT kind, id, name FROM names WHERE account = ?", (WHO,))
-    assert len([row for row in rows if row["kind"] == "project"]) == 60
-    assert ("project", "1", "renamed") in [tuple(row) for row in rows]
-    assert len([row for row in rows if row["kind"] == "upload"]) == 50
+    for day in range(1, 30):
+        book.clock.sleep(86400)
+        book.state.remember_uploads("https://api", "user", "p", [(f"{day}/{number}", "n.zip") for number in range(50)])
+    kept = names_of(book, "upload")
+    assert len(kept) == 1000
+    assert kept[0] == ("10/0", "n.zip")
 
 
 def test_nothing_in_the_folder_shows_the_user_id_or_a_query(book: Book) -> None:
