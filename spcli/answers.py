@@ -28,15 +28,11 @@ def projects_in(data: object) -> list[Project]:
 
 
 def _project(item: dict[str, Any]) -> Project:
+    value = item.get
     return Project(
-        id=_id(item),
-        name=text_of(item.get("name")),
-        status=_status(item.get("status")),
-        region=text_of(item.get("region")),
-        subscription_status=text_of(item.get("subscriptionStatus")),
-        created_at=iso_text(item.get("createdAt")),
-        updated_at=iso_text(item.get("updatedAt")),
-    )
+        _id(item), text_of(value("name")), _status(value("status")), text_of(value("region")),
+        text_of(value("subscriptionStatus")), created_at=iso_text(value("createdAt")), updated_at=iso_text(value("updatedAt")),
+    )  # fmt: skip
 
 
 def builds_in(data: Mapping[str, Any], project_id: str) -> list[Build] | None:
@@ -139,10 +135,12 @@ def count(value: object) -> int | None:
 
 def iso_text(value: object) -> str | None:
     """A service's date as ISO 8601 UTC; text that is no date as it came."""
-    text = text_of(value)
     # What the service writes is already what comes out, be it a date or not; ten thousand projects have twenty thousand.
-    if text is None or (len(text) == 24 and text[4:20:3] == "--T::." and text[23] == "Z"):
-        return text
+    if isinstance(value, str) and len(value) == 24 and value[4:20:3] == "--T::." and value[23] == "Z":
+        return value
+    text = text_of(value)
+    if text is None:
+        return None
     from datetime import UTC, datetime
 
     try:

@@ -122,12 +122,11 @@ class Api:
     def _paged_projects(self) -> list[Project]:
         found: dict[str, Project] = {}
         for page in range(1, PAGES_AT_MOST + 1):
-            data = self.read("/projects", page=str(page), limit=str(PAGE_SIZE)).data
-            batch = projects_in(data)
-            fresh = {project.id: project for project in batch if project.id not in found}
-            found |= fresh
+            data, known = self.read("/projects", page=str(page), limit=str(PAGE_SIZE)).data, len(found)
+            for project in projects_in(data):
+                found.setdefault(project.id, project)
             # Trust the array over the counters, and never loop on a server that ignores `page`.
-            if not fresh or page >= (count(mapping(data).get("totalPages")) or 1):
+            if len(found) == known or page >= (count(mapping(data).get("totalPages")) or 1):
                 break
         return list(found.values())
 

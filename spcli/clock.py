@@ -6,6 +6,8 @@ Everything else receives a `Clock`, so that tests replace waiting with arithmeti
 import time
 from typing import NamedTuple
 
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
 
 class Instant(NamedTuple):
     """One moment read from two clocks, in seconds.
@@ -30,8 +32,7 @@ class Clock:
 
         It is the same for every process on the machine, so it may be stored and compared until the next reboot.
         """
-        boottime = getattr(time, "CLOCK_BOOTTIME", None)
-        return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+        return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
 
     def now(self) -> Instant:
         """Both readings."""

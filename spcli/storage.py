@@ -14,8 +14,6 @@ from spcli.models import bare_url
 from spcli.transport.request import Origin, parse_origin
 
 if TYPE_CHECKING:
-    import httpx
-
     from spcli.transport.exchange import Answer
     from spcli.transport.network import Wire
 
@@ -67,13 +65,13 @@ class Storage:
         self._environ = environ
         self._deadline = deadline
         self._log = log
-        self._connection: tuple[Wire, httpx.Client] | None = None
+        self._wire: Wire | None = None
         self._is_proxied = False
 
     @property
     def address(self) -> str:
         """The host's address as it was reached; empty before, and behind a proxy."""
-        return "" if self._connection is None or self._is_proxied else self._connection[0].address
+        return "" if self._wire is None or self._is_proxied else self._wire.address
 
     def get(self, first: int, last: int) -> Part:
         """Bytes `first` to `last`, both included.
@@ -82,7 +80,7 @@ class Storage:
             NotSent, Unclear: the host could not be reached, or gave no usable answer in time.
             SpcliError: `config`, for a proxy or CA variable that can't be used.
         """
-        is_reused = self._connection is not None
+        is_reused = self._wire is not None
         answer = self._answer(first, last)
         if isinstance(answer, SpcliError) and is_reused:
             # A kept connection may have been closed while the last answer was judged.
@@ -99,36 +97,34 @@ class Storage:
 
     def close(self) -> None:
         """Close the connection, if any."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection[1].close()
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
 
     def _answer(self, first: int, last: int) -> "Answer | SpcliError":
         from spcli.transport.exchange import Exchange
-        from spcli.transport.network import build_get, fetch
+        from spcli.transport.network import build_get
 
         exchange = Exchange(self._origin.where, clock=self._clock, deadline=self._deadline, gate=None)
-        wire, client = self._connected()
-        wire.begin(exchange)
         request = build_get(self._origin, self._target, _fields(first, last))
-        answer = fetch(client, request, exchange, limit=max(WHOLE_LIMIT, last - first + 1))
+        answer = self._connected().fetch(request, exchange, limit=max(WHOLE_LIMIT, last - first + 1))
         if self._log is not None:
             told = "no answer" if isinstance(answer, SpcliError) else f"{answer.status} {len(answer.body)} bytes"
             self._log(f"> GET {self._shown} bytes {first}-{last} < {told}")
         return answer
 
-    def _connected(self) -> "tuple[Wire, httpx.Client]":
-        if self._connection is None:
-            from spcli.transport.network import Wire, open_client
+    def _connected(self) -> "Wire":
+        if self._wire is None:
+            from spcli.transport.network import Wire
             from spcli.transport.proxies import proxy_for
             from spcli.transport.trust import tls_context
 
             origin = self._origin
             proxy = proxy_for(origin.scheme, origin.host, origin.port, self._environ)
             needs_tls = "https" in (origin.scheme, proxy and proxy.scheme)
-            wire = Wire(tls=tls_context(self._environ) if needs_tls else None, proxy=proxy)
-            self._connection, self._is_proxied = (wire, open_client(wire)), proxy is not None
-        return self._connection
+            self._wire = Wire(tls=tls_context(self._environ) if needs_tls else None, proxy=proxy)
+            self._is_proxied = proxy is not None
+        return self._wire
 
 
 def request_target(url: str) -> bytes:
@@ -140,15 +136,15 @@ def request_target(url: str) -> bytes:
     return quote(path if path.startswith("/") else f"/{path}", safe=_PRINTABLE, errors="replace").encode("ascii")
 
 
-def _fields(first: int, last: int) -> dict[str, str]:
+def _fields(first: int, last: int) -> list[tuple[str, str]]:
     # A compressed answer would have other offsets than the file.
-    return {
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",
-        "Connection": "keep-alive",
-        "Range": f"bytes={first}-{last}",
-        "User-Agent": f"streampixel-cli/{__version__}",
-    }
+    return [
+        ("Accept", "*/*"),
+        ("Accept-Encoding", "identity"),
+        ("Connection", "keep-alive"),
+        ("Range", f"bytes={first}-{last}"),
+        ("User-Agent", f"streampixel-cli/{__version__}"),
+    ]
 
 
 def part_of(answer: "Answer", *, first: int, last: int) -> Part:

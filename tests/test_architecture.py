@@ -35,8 +35,8 @@ GROUND = {"errors", "models", "clock", "policy", "lifecycle", "reading"}
 ROOMS = {"settings", "state", "transport", "output"}
 OUTWARD = {"cli", "commands", "options", "runtime", "pipeline", "sending", "stages", "waiting", "api", "failures"}
 HOMES = {
-    "httpx": {"transport", "storage"},
-    "httpcore": {"transport", "storage"},
+    "httpx": {"webhooks"},
+    "httpcore": {"transport"},
     "sqlite3": {"state", "names"},
     "rich": {"output"},
     "platformdirs": {"settings"},
@@ -284,8 +284,8 @@ def test_a_call_in_a_pipe_loads_no_rich_and_nothing_loads_pydantic_click_or_asyn
     finally:
         server.stop()
     assert code == 0
-    assert "httpx" in modules
-    assert modules & {"rich", "pydantic", "click", "asyncio", "pygments", "tomllib"} == set()
+    assert "httpcore" in modules
+    assert modules & {"httpx", "rich", "pydantic", "click", "asyncio", "pygments", "tomllib"} == set()
 
 
 def test_the_table_names_functions_that_exist() -> None:

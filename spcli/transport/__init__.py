@@ -1,7 +1,7 @@
 """One HTTP call to the service: send, bound, classify, redact.
 
 Every failure comes out as `NotSent`, `Refused` or `Unclear`: whether a write may be repeated hangs on which of them it is.
-httpx itself is loaded by `network`, on the first call.
+httpcore is loaded by `network`, on the first call.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,11 +25,11 @@ from spcli.transport.response import (
 if TYPE_CHECKING:
     import ssl
 
-    import httpx
-
-    from spcli.transport.exchange import Answer, Exchange
+    from spcli.transport.exchange import Answer
     from spcli.transport.network import Wire
     from spcli.transport.proxies import Proxy
+
+Headers = tuple[tuple[str, str], ...]
 
 __all__ = ["Call", "Reached", "Reply", "Transport", "plain_message", "retry_after_hint"]
 
@@ -38,18 +38,22 @@ class Reply(NamedTuple):
     """A 2xx answer.
 
     `data` is the parsed JSON, `None` when the body is empty or not `readable` (cut short, not JSON, too large, compressed).
-    `size` counts body bytes received; `server_wall` is the `Date` header as Unix time; `headers` and `body` are as they came.
-    `cut` tells an unreadable body that the network cut short: a read may be tried again.
+    `size` counts body bytes received; `headers` and `body` are as they came. `cut` tells an unreadable body that the network cut
+    short: a read may be tried again.
     """
 
     status: int
     data: object
     readable: bool
     size: int
-    server_wall: float | None
-    headers: tuple[tuple[str, str], ...]
+    headers: Headers
     body: bytes
     cut: bool = False
+
+    @property
+    def server_wall(self) -> float | None:
+        """The `Date` header as Unix time. Worked out when asked for: what reads dates takes long to import."""
+        return _server_wall(self.headers)
 
 
 class Reached(NamedTuple):
@@ -87,16 +91,16 @@ class Transport:
         self._log = log
         self._secrets = tuple(secrets)
         self._route: tuple[Origin, Proxy | None, ssl.SSLContext | None] | None = None
-        self._kept: tuple[Wire, httpx.Client] | None = None
-        self._server_wall: float | None = None
+        self._kept: Wire | None = None
+        self._headers: Headers = ()
 
     @property
     def reached(self) -> Reached | None:
         """How the kept connection reached the service; `None` before one did."""
-        if self._kept is None or not self._kept[0].address:
+        wire = self._kept
+        if wire is None or not wire.address:
             return None
-        wire = self._kept[0]
-        return Reached(wire.address, *wire.tls, self._server_wall)
+        return Reached(wire.address, *wire.tls, _server_wall(self._headers))
 
     def send(
         self,
@@ -136,7 +140,7 @@ class Transport:
         """Close the kept connection, if any. A later `send` opens another."""
         kept, self._kept = self._kept, None
         if kept is not None:
-            kept[1].close()
+            kept.close()
 
     def _find_route(self) -> "tuple[Origin, Proxy | None, ssl.SSLContext | None]":
         if self._route is None:
@@ -158,34 +162,29 @@ class Transport:
         self, call: Call, origin: Origin, deadline: float, fresh: bool, gate: Callable[[], None] | None
     ) -> "Answer | SpcliError":
         from spcli.transport.exchange import Exchange
-        from spcli.transport.network import build_request, fetch
+        from spcli.transport.network import build_request
 
         exchange = Exchange(origin.where, clock=self._clock, deadline=deadline, gate=gate)
-        _, client = self._connection(fresh, exchange)
+        wire = self._wire(fresh)
         try:
-            return fetch(client, build_request(call, origin, fresh), exchange)
+            return wire.fetch(build_request(call, origin, fresh), exchange)
         finally:
             if fresh:
-                client.close()
+                wire.close()
 
-    def _connection(self, fresh: bool, exchange: "Exchange") -> "tuple[Wire, httpx.Client]":
-        connection = None if fresh else self._kept
-        if connection is None:
-            connection = self._new_connection()
-        if not fresh:
-            self._kept = connection
-        connection[0].begin(exchange)
-        return connection
-
-    def _new_connection(self) -> "tuple[Wire, httpx.Client]":
-        from spcli.transport.network import Wire, open_client
+    def _wire(self, fresh: bool) -> "Wire":
+        if not fresh and self._kept is not None:
+            return self._kept
+        from spcli.transport.network import Wire
 
         _, proxy, tls = self._find_route()
         wire = Wire(tls=tls, proxy=proxy)
-        return wire, open_client(wire)
+        if not fresh:
+            self._kept = wire
+        return wire
 
     def _judge(self, answer: "Answer", *, proxied: bool) -> Reply:
-        self._server_wall = _server_wall(answer)
+        self._headers = answer.headers
         if 200 <= answer.status < 300:
             # What an answer quotes of the key must not come into the state file, where project and file names are kept.
             return _reply(answer._replace(body=masked_body(answer.body, self._secrets)))
@@ -204,7 +203,7 @@ class Transport:
         text = "" if _is_encoded(answer) else answer.body.decode("utf-8", "surrogateescape")
         body = masked(text, self._secrets).encode("utf-8", "surrogateescape")
         message, documented = error_text(answer.status, body, answer.value("content-type"))
-        hinted = retry_after_hint(answer.values("retry-after"), _server_wall(answer), self._clock.wall())
+        hinted = retry_after_hint(answer.values("retry-after"), _server_wall(answer.headers), self._clock.wall())
         shown, is_json = masked(message, self._secrets), is_json_object(body)
         return Refused(answer.status, shown, documented=documented, hinted=hinted, is_json=is_json)
 
@@ -233,16 +232,15 @@ def _reply(answer: "Answer") -> Reply:
             data = parse_json(answer.body)
         except ValueError:
             readable = False
-    size = len(answer.body)
-    return Reply(answer.status, data, readable, size, _server_wall(answer), answer.headers, answer.body, answer.cut)
+    return Reply(answer.status, data, readable, len(answer.body), answer.headers, answer.body, answer.cut)
 
 
 def _is_encoded(answer: "Answer") -> bool:
     return any(value.strip().lower() not in ("", "identity") for value in answer.values("content-encoding"))
 
 
-def _server_wall(answer: "Answer") -> float | None:
-    text = answer.value("date")
+def _server_wall(headers: Headers) -> float | None:
+    text = next((value for name, value in headers if name.lower() == "date"), None)
     return None if text is None else http_date(text)
 
 

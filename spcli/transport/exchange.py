@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
 
 class Exchange:
-    """The state of one call, kept by the trace hook and the connection under httpx.
+    """The state of one call, kept by httpcore's trace hook and the connection under it.
 
     Args:
         where: `host:port` of the service, for messages.

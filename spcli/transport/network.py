@@ -1,19 +1,18 @@
-"""The wire: httpx over a connection pool whose every wait ends with the call's deadline, and which knows whether bytes had left.
+"""The wire: one connection of httpcore's whose every wait ends with the call's deadline, and which knows whether bytes had left.
 
-httpx has no total timeout (a server that drips bytes holds it for ever), and its errors can't tell "never sent" from "maybe
-processed". Both are known here, below it. Nothing here knows a call's path or query, so no text, log or exception of httpx can
-show the key in them.
+httpcore is the engine of httpx. It has no total timeout (a server that drips bytes holds it for ever), and its errors can't tell
+"never sent" from "maybe processed"; its network backend and its trace can, and both are used here. It does nothing of its own
+accord: no cookies, no redirects, no decoding, nothing from the environment.
 """
 
 import ssl
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from spcli.errors import SpcliError
 from spcli.transport.exchange import Answer, Exchange
-from spcli.transport.libraries import httpcore, httpx
+from spcli.transport.libraries import httpcore
 from spcli.transport.proxies import Proxy
 from spcli.transport.request import Call, Origin, content, headers, target
 from spcli.transport.resolve import HANDSHAKE_SECONDS, each_address, tls_refusal, unreachable
@@ -23,15 +22,13 @@ IDLE_SECONDS = 20.0
 _PIECE = 16 * 1024
 # A wait on Windows holds Ctrl-C back until it ends, so long ones are cut into slices.
 _SLICE = 0.5
-_LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy", "httpcore.socks")
+_LOGGERS = ("httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy", "httpcore.socks")
 WIRE_ERRORS = (
     httpcore.TimeoutException,
     httpcore.NetworkError,
     httpcore.ProtocolError,
     httpcore.ProxyError,
     httpcore.UnsupportedProtocol,
-    httpx.HTTPError,
-    httpx.InvalidURL,
     OSError,
 )
 
@@ -127,15 +124,17 @@ class _Backend(httpcore.NetworkBackend):
         raise unreachable(f"{self._role}{host}:{port}", failure and failure.__cause__)
 
 
-class Wire(httpx.BaseTransport):
-    """httpx's transport over httpcore's pool. The request's real target comes in an extension; answers' headers go out in one.
-
-    httpx sees neither: it would log the target, and act on `Location`, `Set-Cookie` and `Content-Encoding`.
-    """
+class Wire:
+    """One connection of httpcore's, kept while it can be used again."""
 
     def __init__(self, *, tls: ssl.SSLContext | None, proxy: Proxy | None) -> None:
+        # They write every target, the key in it, and exist once httpcore is imported; `logging` with them.
+        logging = sys.modules["logging"]
+        for name in _LOGGERS:
+            logging.getLogger(name).disabled = True
         self._backend = _Backend(proxy)
         self._pool = _pool(self._backend, tls, proxy)
+        self._connection: httpcore.ConnectionInterface | None = None
 
     @property
     def address(self) -> str:
@@ -147,36 +146,39 @@ class Wire(httpx.BaseTransport):
         """TLS version of the last handshake and the server's certificate as `ssl.getpeercert` gives it; `None` without TLS."""
         return self._backend.tls_version, self._backend.certificate or {}
 
-    def begin(self, exchange: Exchange) -> None:
-        """Make `exchange` the one under way."""
+    def fetch(self, request: httpcore.Request, exchange: Exchange, *, limit: int = BODY_LIMIT) -> Answer | SpcliError:
+        """Send `request` and read its answer. Failures come back instead of being raised: so no httpcore error is their context.
+
+        A body over `limit` bytes is cut there, and the connection closed. What the gate raises beyond `SpcliError` (an
+        interruption) passes through.
+        """
         self._backend.exchange = exchange
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        target = request.extensions["target"]
-        url = request.url
-        inner = httpcore.Request(
-            request.method,
-            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target),
-            headers=request.headers.raw,
-            content=request.stream,
-            extensions={"trace": self._backend.exchange.trace},
-        )
-        response = self._pool.handle_request(inner)
-        return httpx.Response(response.status, stream=_Body(response), extensions={"raw_headers": response.headers})
+        request.extensions["trace"] = exchange.trace
+        try:
+            response = self._usable(request.url.origin).handle_request(request)
+        except SpcliError as error:
+            return error.with_traceback(None)
+        except WIRE_ERRORS as error:
+            return exchange.verdict(error)
+        try:
+            return _read(response, limit)
+        finally:
+            response.close()
 
     def close(self) -> None:
-        self._pool.close()
+        """Close the connection, if any. A later `fetch` opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
-
-class _Body(httpx.SyncByteStream):
-    def __init__(self, response: httpcore.Response) -> None:
-        self._response = response
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._response.iter_stream()
-
-    def close(self) -> None:
-        self._response.close()
+    def _usable(self, origin: httpcore.Origin) -> httpcore.ConnectionInterface:
+        """The kept connection, or another when it is closed, was left in the middle of something, or has waited too long."""
+        connection = self._connection
+        if connection is None or not connection.is_available() or connection.has_expired():
+            self.close()
+            # httpcore's pool knows the way, straight or by a proxy; what it has for keeping several is half of a call's time.
+            connection = self._connection = self._pool.create_connection(origin)
+        return connection
 
 
 def _pool(backend: _Backend, tls: ssl.SSLContext | None, proxy: Proxy | None) -> httpcore.ConnectionPool:
@@ -195,59 +197,32 @@ def _pool(backend: _Backend, tls: ssl.SSLContext | None, proxy: Proxy | None) ->
     )
 
 
-def open_client(wire: Wire) -> httpx.Client:
-    """An httpx client that sends through `wire` and does nothing of its own accord: no redirects, no environment, no logs."""
-    # httpx logs every URL; both loggers exist once it is imported, and `logging` with them.
-    logging = sys.modules["logging"]
-    for name in _LOGGERS:
-        logging.getLogger(name).disabled = True
-    return httpx.Client(transport=wire, trust_env=False, follow_redirects=False, timeout=None)
+def build_request(call: Call, origin: Origin, fresh: bool) -> httpcore.Request:
+    """`call` as it goes out."""
+    body = content(call)
+    return _request(call.method, origin, target(call, origin.prefix), headers(origin, body, fresh), body)
 
 
-def build_request(call: Call, origin: Origin, fresh: bool) -> httpx.Request:
-    """`call` as httpx gets it: its URL is the origin alone, so nothing httpx logs or raises can show the query with the key."""
-    extensions = {"target": target(call, origin.prefix)}
-    return httpx.Request(call.method, _root(origin), headers=headers(call, fresh), content=content(call), extensions=extensions)
-
-
-def build_get(origin: Origin, target: bytes, fields: dict[str, str]) -> httpx.Request:
+def build_get(origin: Origin, target: bytes, fields: Sequence[tuple[str, str]]) -> httpcore.Request:
     """A GET of `target`, byte for byte: a signature covers the query as it was written."""
-    return httpx.Request("GET", _root(origin), headers=fields, extensions={"target": target})
+    return _request("GET", origin, target, [("Host", origin.authority), *fields], None)
 
 
-@lru_cache(4)
-def _root(origin: Origin) -> httpx.URL:
-    """The origin as a URL, taken apart once: a long list has hundreds of pages."""
-    return httpx.URL(f"{origin.scheme}://{origin.where}/")
+def _request(
+    method: str, origin: Origin, target: bytes, fields: Sequence[tuple[str, str]], body: bytes | None
+) -> httpcore.Request:
+    url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.stated_port, target=target)
+    return httpcore.Request(method, url, headers=fields, content=body, extensions={})
 
 
-def fetch(client: httpx.Client, request: httpx.Request, exchange: Exchange, *, limit: int = BODY_LIMIT) -> Answer | SpcliError:
-    """Send `request` and read its answer. Failures come back instead of being raised: so no httpx error is their context.
-
-    A body over `limit` bytes is cut there, and the connection closed. What the gate raises beyond `SpcliError` (an interruption)
-    passes through.
-    """
-    try:
-        response = client.send(request, stream=True)
-    except SpcliError as error:
-        return error.with_traceback(None)
-    except WIRE_ERRORS as error:
-        return exchange.verdict(error)
-    try:
-        return _read(response, limit)
-    finally:
-        response.close()
-
-
-def _read(response: httpx.Response, limit: int) -> Answer:
-    raw: list[tuple[bytes, bytes]] = response.extensions["raw_headers"]
-    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
+def _read(response: httpcore.Response, limit: int) -> Answer:
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers)
     body = bytearray()
     try:
-        for chunk in response.iter_raw():
+        for chunk in response.iter_stream():
             body += chunk
             if len(body) > limit:
-                return Answer(response.status_code, headers, bytes(body[:limit]), oversized=True)
+                return Answer(response.status, headers, bytes(body[:limit]), oversized=True)
     except WIRE_ERRORS:
-        return Answer(response.status_code, headers, bytes(body), cut=True)
-    return Answer(response.status_code, headers, bytes(body))
+        return Answer(response.status, headers, bytes(body), cut=True)
+    return Answer(response.status, headers, bytes(body))
