@@ -3,7 +3,6 @@
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from urllib.parse import urlsplit
 
 QUEUED_AT_MOST = 256
 FORWARD_SECONDS = 5.0
@@ -55,24 +54,27 @@ class Worker:
                     self._tell(problem)
 
 
-def forward(url: str) -> Action:
-    """POST the payload as it came to `url`: no redirects, 5 s, the answer's body ignored."""
-    import http.client
+def forward(url: str, environ: Mapping[str, str]) -> Action:
+    """POST the payload as it came to `url`, without a proxy: no redirects, 5 s, the answer's body ignored.
 
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    Raises:
+        SpcliError: `config`, for a CA variable in `environ` that can't be used.
+    """
+    import httpx
+
+    from spcli.transport.trust import tls_context
+
+    trusted = tls_context(environ)
 
     def post(body: bytes) -> str | None:
-        connection = kind(parts.hostname or "", parts.port, timeout=FORWARD_SECONDS)
+        plain = {"Content-Type": "application/json", "Connection": "close"}
         try:
-            connection.request("POST", path, body, {"Content-Type": "application/json"})
-            status = connection.getresponse().status
-        except (OSError, http.client.HTTPException) as error:
+            with httpx.stream(
+                "POST", url, content=body, headers=plain, verify=trusted, trust_env=False, timeout=FORWARD_SECONDS
+            ) as answer:
+                return None if answer.is_success else f"forwarding: the target answered {answer.status_code}"
+        except httpx.HTTPError as error:
             return f"forwarding failed: {type(error).__name__}"
-        finally:
-            connection.close()
-        return None if 200 <= status < 300 else f"forwarding: the target answered {status}"
 
     return post
 

@@ -44,7 +44,7 @@ def listen(runtime: "Runtime", asked: Asked) -> None:
     Raises:
         SpcliError: `usage` for unfit addresses; `config` when events can't be stored; with `until`, the verdict of the build.
     """
-    public_host = _public_host(asked.public_url)
+    public_host = None if asked.public_url is None else _host_of(asked.public_url, "--public-url", can_have_query=False)
     handed_on = _actions(runtime, asked)
     token = asked.path_token or secrets.token_urlsafe(24)
     if len(token) < 16 or not all(letter.isalnum() or letter in "-_" for letter in token):
@@ -65,28 +65,28 @@ def listen(runtime: "Runtime", asked: Asked) -> None:
         _Listening(runtime, asked, handed_on).run(listening, rules)
 
 
-def _public_host(url: str | None) -> str | None:
-    if url is None:
-        return None
+def _host_of(url: str, option: str, *, can_have_query: bool) -> str:
+    """Host and port of a URL that was given with `option`. Raises `SpcliError` (usage) for one that can't be used."""
     try:
         parts = urlsplit(url)
         is_sendable = url.isascii() and url.isprintable() and " " not in url and parts.port != 0
-        if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and not parts.query and is_sendable:
+        is_plain = "@" not in parts.netloc and (can_have_query or not parts.query)
+        if parts.scheme in ("http", "https") and parts.hostname and is_plain and is_sendable:
             return parts.netloc
     except ValueError:
         pass
-    raise SpcliError(
-        "usage", "--public-url must be an http(s) URL without a user and a query", hint="--public-url https://hooks.example.com"
-    )
+    what = "without a user" if can_have_query else "without a user and a query"
+    raise SpcliError("usage", f"{option} must be an http(s) URL {what}", hint=f"{option} https://hooks.example.com")
 
 
 def _actions(runtime: "Runtime", asked: Asked) -> list[actions.Action]:
     found: list[actions.Action] = []
     if asked.forward_to is not None:
-        host = _public_host(asked.forward_to) and urlsplit(asked.forward_to).hostname
-        if urlsplit(asked.forward_to).scheme == "http" and host not in LOOPBACK:
+        _host_of(asked.forward_to, "--forward-to", can_have_query=True)
+        target = urlsplit(asked.forward_to)
+        if target.scheme == "http" and target.hostname not in LOOPBACK:
             raise SpcliError("usage", "--forward-to takes http on this machine only, and https elsewhere")
-        found.append(actions.forward(asked.forward_to))
+        found.append(actions.forward(asked.forward_to, runtime.environ))
     if asked.command is not None:
         from spcli.settings.settingspec import parse_command_line
 

@@ -229,6 +229,30 @@ def test_forwarded_payload_is_the_one_that_came(listen: Callable[..., Listener])
         assert [json.loads(request.body)["uploadId"] for request in target.ledger] == ["u1"]
 
 
+def test_a_target_that_refuses_redirects_or_is_gone_is_told_and_its_redirect_not_followed(
+    listen: Callable[..., Listener],
+) -> None:
+    from tests.faultd import FaultServer, answer, close_after_request, redirect
+
+    with FaultServer() as elsewhere:
+        script = [answer(500, {}), redirect(f"{elsewhere.url}/login", 307), close_after_request(), answer(204, b"")]
+        with FaultServer(script) as target:
+            listener = listen("--forward-to", f"{target.url}/in?token=5ec4e7")
+            for number in range(4):
+                listener.post(event(f"u{number}"))
+            until = time.monotonic() + 10
+            while len(target.ledger) < 4 and time.monotonic() < until:
+                time.sleep(0.02)
+            _code, _out, err = listener.end()
+        assert elsewhere.connections == 0
+    assert re.findall("forwarding.*", err) == [
+        "forwarding: the target answered 500",
+        "forwarding: the target answered 307",
+        "forwarding failed: RemoteProtocolError",
+    ]
+    assert "5ec4e7" not in err
+
+
 def test_exec_gets_the_payload_on_its_input_and_no_key(listen: Callable[..., Listener], tmp_path: Path) -> None:
     script = tmp_path / "take.py"
     script.write_text(
@@ -325,3 +349,4 @@ def test_unfit_options_are_usage_errors(tmp_path: Path, words: tuple[str, str]) 
         [sys.executable, "-m", "spcli", "webhooks", "listen", *words], env=environ, capture_output=True, timeout=60
     )
     assert ended.returncode == 2, ended
+    assert words[0].encode() in ended.stderr.splitlines()[0]
