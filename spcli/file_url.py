@@ -7,7 +7,7 @@ which an older page forbids and the newest one uses: that is a note, not an erro
 from urllib.parse import urlsplit
 
 from spcli.errors import SpcliError
-from spcli.models import Secret
+from spcli.models import Secret, bare_url
 
 SIGNATURE_LENGTH = 16
 HOW_TO_GET_ONE = (
@@ -24,6 +24,8 @@ def notes_on(url: str) -> list[str]:
     """
     _check_characters(url)
     if "://" not in url:
+        if is_host(url.partition("/")[0]) and "/" in url:
+            raise _unfit("that is no URL: https:// is missing in front of it", f"did you mean https://{bare_url(url)}?")
         raise _unfit("that is no http(s) URL" if _is_bare_word(url) else "that is a local file, not a URL", HOW_TO_GET_ONE)
     try:
         parts = urlsplit(url)
@@ -45,6 +47,13 @@ def _check_characters(url: str) -> None:
             raise _unfit(f"the URL has a space or control character at position {position}", "write a space in a URL as %20")
     if not url:
         raise _unfit("the URL is empty", HOW_TO_GET_ONE)
+
+
+def is_host(text: str) -> bool:
+    """Whether `text` reads as the name of a host: labels with dots between, the last of them letters, and no zip."""
+    labels = text.lower().partition(":")[0].split(".")
+    plain = all(label and label.replace("-", "").isalnum() and label.isascii() for label in labels)
+    return plain and len(labels) > 1 and labels[-1].isalpha() and labels[-1] != "zip"
 
 
 def _is_bare_word(text: str) -> bool:

@@ -54,6 +54,9 @@ def bare_url(url: str) -> str:
     if not mark:
         return head
     host, slash, path = rest.partition("/")
+    if not host.startswith("[") and not host.rpartition(":")[2].isdigit() and ":" in host.rpartition("@")[2]:
+        # No port: a password with a slash in it, which no parser takes for one.
+        host, slash, path = rest.rpartition("@")[2].partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 

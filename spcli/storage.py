@@ -27,7 +27,8 @@ class Part(NamedTuple):
     """An answer to a ranged GET.
 
     `status` is 206 only when the part is the one asked for; a 206 that is something else has `is_other`. `size` is the whole
-    file's, `None` when it is not told. `is_whole`: `body` is all of it.
+    file's, `None` when it is not told. `is_whole`: `body` is all of it; `is_cut`: it broke off, or took too long. `encoding` is
+    how the host packed the answer, "" for not at all.
     """
 
     status: int
@@ -38,6 +39,8 @@ class Part(NamedTuple):
     etag: str | None
     is_whole: bool
     is_other: bool
+    is_cut: bool
+    encoding: str
 
 
 class Storage:
@@ -157,7 +160,8 @@ def part_of(answer: "Answer", *, first: int, last: int) -> Part:
         begins, ends, size = (int(number) for number in found.groups())
         is_other = begins != first or ends != min(last, size - 1) or len(answer.body) != ends - begins + 1
     is_whole = answer.status == 200 and not (answer.cut or answer.oversized) and size in (None, len(answer.body))
+    encoding = (answer.value("content-encoding") or "").strip().lower()
     return Part(
         answer.status, answer.body, size, answer.value("content-type") or "", answer.value("location"), answer.value("etag"),
-        is_whole, is_other,
+        is_whole, is_other, answer.cut, "" if encoding == "identity" else encoding,
     )  # fmt: skip

@@ -63,14 +63,18 @@ def _seen_at(runtime: "Runtime", url: str, *, deadline: float, most: int | None)
 def check_file(path: str, *, strict: bool = False) -> "Report":
     """Look at a local zip as at one behind a URL."""
     from spcli.check.finding import error
+    from spcli.file_url import is_host
+    from spcli.models import bare_url
 
     try:
         found, size, entries = _seen_on_disk(path)
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or "not a usable path"
-        return _report(
-            path, [error("no-file", f"the file cannot be read: {reason}", "check the path")], None, None, strict=strict
-        )
+        # A link without its scheme may hold a signature.
+        shown, hint = bare_url(path), "check the path"
+        if is_host(path.partition("/")[0]):
+            hint = f"check the path; a link begins with https://, as in https://{shown}"
+        return _report(shown, [error("no-file", f"the file cannot be read: {reason}", hint)], None, None, strict=strict)
     return _report(path, found, size, entries, strict=strict)
 
 

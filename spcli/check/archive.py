@@ -24,7 +24,11 @@ _AGAIN = "make the zip again and upload it whole; `unzip -t` or 7-Zip test it"
 
 
 class Damaged(Exception):
-    """The archive can't be read, or contradicts itself."""
+    """The archive can't be read, or contradicts itself; `certain`: for every reader, and not only for this one."""
+
+    def __init__(self, problem: str, *, certain: bool = True) -> None:
+        super().__init__(problem)
+        self.certain = certain
 
 
 class TooLarge(Exception):
@@ -59,7 +63,8 @@ def archive_findings(size: int, fetch: Fetch, *, most: int = ENTRY_LIMIT) -> tup
     try:
         contents = read_contents(size, fetch, most=most)
     except Damaged as problem:
-        return [error("damaged", f"the zip is damaged: {problem}", _AGAIN)], None
+        text = f"the zip is damaged: {problem}" if problem.certain else f"the zip could not be looked into: {problem}"
+        return [error("damaged", text, _AGAIN, certain=problem.certain)], None
     except TooLarge as problem:
         text = f"the zip lists {problem}, more than are looked at"
         return [error("too-many-entries", text, "package with .pak files: a build then has some hundred", certain=False)], None
@@ -96,6 +101,9 @@ def find_end(tail: bytes, size: int) -> End:
     at = _end_position(tail)
     disk, first_disk, _, entries, length, start = struct.unpack_from("<4H2L", tail, at + 4)
     ends_at, is_zip64 = at, _has_zip64(tail, at)
+    if not is_zip64 and at >= _LOCATOR_SIZE and tail.startswith(_LOCATOR, at - _LOCATOR_SIZE):
+        # The format allows a longer end record, which the standard library does not read.
+        raise Damaged("its zip64 end record is not where tools put it", certain=False)
     if is_zip64:
         ends_at = at - _LOCATOR_SIZE - _END64_SIZE
         disk, first_disk, _, entries, length, start = struct.unpack_from("<2L4Q", tail, ends_at + 16)
@@ -170,7 +178,7 @@ def _parse(file: RangedFile) -> "list[ZipInfo]":
             return archive.infolist()
     except (BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError, struct.error, TooMuch) as failure:
         problem = failure
-    raise Damaged(_reason(problem))
+    raise Damaged(_reason(problem), certain=not isinstance(problem, UnicodeError))
 
 
 def _reason(problem: Exception) -> str:

@@ -115,7 +115,9 @@ def share_page(parts: SplitResult) -> Finding | None:
         return _share(
             "Dropbox", "the same link on the host dl.dropboxusercontent.com, with dl=1 in its query, is the direct form"
         )
-    is_direct = parts.path.lower().startswith("/download") or query.get("download") == "1"
+    # The last is what SharePoint's own pages sign for a download.
+    path = parts.path.lower()
+    is_direct = path.startswith("/download") or path.endswith("/download.aspx") or query.get("download") == "1"
     if host == "1drv.ms" or (not is_direct and any(_is_at(host, site) for site in ("onedrive.live.com", "sharepoint.com"))):
         return _share("OneDrive", f"it has no lasting direct form: {_BUCKET}")
     if _is_at(host, "wetransfer.com") or host == "we.tl":

@@ -98,7 +98,10 @@ def _no_executable(listing: _Listing, deeper: Sequence[str]) -> Finding:
     text = f"there is no .exe in the zip at depth {DEEPEST} or less"
     if deeper:
         nearest = min(deeper, key=lambda path: path.count("/"))
-        return error("no-exe", f"{text}; the nearest is {name(nearest)}", "zip the Windows folder itself, not one around it")
+        is_inner = "/binaries/" in f"/{nearest.lower()}"
+        hint = f"zip the Windows folder itself, {'with all that it holds' if is_inner else 'not one around it'}"
+        # How the folders must lie is not documented.
+        return error("no-exe", f"{text}; the nearest is {name(nearest)}", hint, certain=False)
     return error("no-exe", text, _PACKAGE)
 
 

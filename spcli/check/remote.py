@@ -12,6 +12,7 @@ from spcli.storage import Part, Storage
 
 SOFT_LIMIT = 24_000_000_000
 _PIECE = 8 * 1024 * 1024
+_MAGIC = b"PK\x03\x04"
 # Answers that may be different in a minute, or for another client: they say nothing certain.
 _PASSING = (408, 425, 429)
 _CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
@@ -97,10 +98,15 @@ def answer_findings(first: Part) -> list[Finding]:
         return [_http_error(first)]
     if first.status not in (200, 206):
         return [error("http-error", f"the storage host answered {first.status}, without a file", certain=False)]
+    if first.is_cut and (first.is_other or len(first.body) < len(_MAGIC)):
+        text = "the storage host answered, but did not send the file's beginning in time"
+        return [error("unreachable", text, "try again in a minute", certain=False)]
     # Bytes from the middle of the file, or none, tell nothing about its beginning.
     if first.is_other:
-        return [_no_ranges()] if len(first.body) >= 4 and first.body.startswith(b"PK\x03\x04") else [_odd_part()]
-    return beginning_findings(first.body, content_type=first.content_type, size=first.size)
+        return [_no_ranges()] if first.body.startswith(_MAGIC) else [_odd_part()]
+    found = beginning_findings(first.body, content_type=first.content_type, size=first.size)
+    # What the host packed once more, Streampixel may unpack again.
+    return [finding._replace(certain=False) for finding in found] if first.encoding else found
 
 
 def _http_error(first: Part) -> Finding:
@@ -122,7 +128,7 @@ def _host(location: str | None) -> str:
 
 def beginning_findings(body: bytes, *, content_type: str, size: int | None) -> list[Finding]:
     """Why a file that begins with `body` is no zip that Streampixel can use."""
-    if body.startswith(b"PK\x03\x04"):
+    if body.startswith(_MAGIC):
         return []
     if not body and size in (None, 0):
         return [error("empty", "the file is empty", "upload the zip again", certain=size == 0)]

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""What size costs: 10,000 projects in 200 pages, a ledger of 100,000 builds. As multiples of the bare interpreter, and MiB.
+"""What size costs: 10,000 projects in 200 pages, a ledger of 100,000 builds, a zip of 30 GB and one of 200,000 files.
+
+As multiples of the bare interpreter, and MiB.
 
 `python tests/benchmarks/scale.py [--rounds 5] [--readme]`; ends with 1 when something is over its budget.
 """
@@ -11,9 +13,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from measure import Case, Installed, measure, report, temporary
+from measure import ROOT, Case, Installed, measure, report, temporary
 from stand_in import StandIn
 from startup import PROJECT, always, home, tab
+
+sys.path.insert(0, str(ROOT))
+
+from tests.faults.rangeserver import RangeServer
+from tests.faults.zips import crowded, sparse
 
 PROJECTS = 10_000
 BUILDS = 100_000
@@ -61,6 +68,14 @@ def cases(user: dict[str, str]) -> list[Case]:
     ]
 
 
+def checks(user: dict[str, str], big: RangeServer, full: RangeServer) -> list[Case]:
+    """What a look into a zip on a storage host costs; the budgets are about 2 and 5 seconds."""
+    return [
+        Case("`check` of 30 GB", always("check", big.url("Game.zip")), user, wall=140, mebibytes=100),
+        Case("`check` of 200,000 files", always("check", full.url("Game.zip")), user, wall=350),
+    ]
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -71,8 +86,12 @@ def main() -> int:
         folder = Path(name)
         installed = Installed(folder)
         server = StandIn(PROJECTS)
-        measured = cases(fill(installed, folder, server.url))
-        figures = measure(installed, measured, rounds=asked.rounds, counting=False)
+        user = fill(installed, folder, server.url)
+        sparse(folder / "big.zip", 30_000_000_000)
+        crowded(folder / "full.zip", 200_000)
+        with RangeServer(folder / "big.zip") as big, RangeServer(folder / "full.zip") as full:
+            measured = [*cases(user), *checks(user, big, full)]
+            figures = measure(installed, measured, rounds=asked.rounds, counting=False)
         server.stop()
     return report("scale", measured, figures, readme=asked.readme)
 

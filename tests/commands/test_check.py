@@ -305,50 +305,46 @@ def test_a_size_over_the_soft_limit_is_a_doubt(spcli: Front) -> None:
 
 
 MEASURE = """
-import resource, sys, time
+import resource, sys
 from spcli.cli import main
 from spcli.runtime import Runtime
-began = time.perf_counter()
 code = main(sys.argv[1:], Runtime.of_process())
 if sys.platform == "linux":  # where ru_maxrss begins with that of the process which started this one
     peak = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
 else:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(code, time.perf_counter() - began, peak, file=sys.stderr)
+print(code, peak, file=sys.stderr)
 """
 
 
-def measured(tmp_path: Path, url: str) -> tuple[int, float, float]:
+def measured(tmp_path: Path, url: str) -> tuple[int, float]:
     environ = {**os.environ, **LOCAL_API, "SPCLI_CONFIG": str(tmp_path / "c"), "SPCLI_STATE_DIR": str(tmp_path / "s")}
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, "check", url, "--json"], env=environ, capture_output=True, text=True, check=True
     )
-    code, seconds, peak = done.stderr.split()[-3:]
-    return int(code), float(seconds), float(peak)
+    code, peak = done.stderr.split()[-2:]
+    return int(code), float(peak)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="measured with resource, on a file with holes")
-def test_thirty_gigabytes_are_judged_in_two_seconds_and_a_hundred_mebibytes(tmp_path: Path) -> None:
+def test_thirty_gigabytes_are_judged_by_a_few_kilobytes_and_in_a_hundred_mebibytes(tmp_path: Path) -> None:
     path = tmp_path / "Game.zip"
     sparse(path, 30_000_000_000)
     if path.stat().st_blocks * 512 > 1_000_000:
         pytest.skip("this file system keeps no holes")
     with RangeServer(path) as host:
-        code, seconds, peak = measured(tmp_path, host.url("Game.zip"))
+        code, peak = measured(tmp_path, host.url("Game.zip"))
         assert host.sent < 200_000
     assert code == 0
-    assert seconds < 2
     assert peak < 100 * 1024 * 1024
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="measured with resource")
-def test_two_hundred_thousand_entries_are_judged_in_five_seconds(tmp_path: Path) -> None:
+def test_two_hundred_thousand_entries_are_judged(spcli: Front, tmp_path: Path) -> None:
     path = tmp_path / "Game.zip"
     crowded(path, 200_000)
     with RangeServer(path) as host:
-        code, seconds, _ = measured(tmp_path, host.url("Game.zip"))
-    assert code == 0
-    assert seconds < 5
+        result = spcli("check", host.url("Game.zip"), "--json", env=LOCAL_API)
+    assert (result.code, result.json["entries"]) == (0, 200_000 + len(GOOD)), result
 
 
 # The look before an upload.
@@ -386,6 +382,50 @@ def test_upload_only_notes_what_is_not_certain(spcli: Front, service: Any, fault
     assert result.code == 0
     assert "note: check: the storage host answered" in result.err
     assert len(uploads(server)) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda asked, number: Reply(200, {"Content-Length": "900"}, b"PK", drop=True),
+        always(200, b"\x1f\x8b12", Content_Encoding="gzip"),
+    ],
+    ids=["broke off", "packed once more"],
+)
+def test_an_answer_that_shows_nothing_of_the_file_stops_no_upload(spcli: Front, service: Any, fault: Any) -> None:
+    server = service()
+    with RangeServer(b"", fault=fault) as host:
+        result = spcli("upload", host.url("Game.zip"))
+    assert result.code == 0, result
+    assert "note: check:" in result.err
+    assert len(uploads(server)) == 1
+
+
+def test_an_executable_that_lies_deep_is_an_error_and_stops_no_upload(spcli: Front, service: Any) -> None:
+    server = service()
+    with RangeServer(zipped({"builds/Game-1.4/Windows/Game.exe": b"MZ"})) as host:
+        assert codes(checked(spcli, host)) == ["no-exe"]
+        result = spcli("upload", host.url("Game.zip"))
+    assert (result.code, "not one around it" in result.err) == (0, True)
+    assert len(uploads(server)) == 1
+
+
+@pytest.mark.parametrize(
+    "target", [f"bucket.example.com/Game.zip?X-Amz-Signature={CANARY}", f"https://user:pa/{CANARY}@host.example.com/Game.zip"]
+)
+def test_no_signature_or_password_shows_where_the_link_is_malformed(spcli: Front, target: str) -> None:
+    result = spcli("check", target, "--json")
+    assert result.code == 12
+    assert CANARY not in result.out + result.err
+
+
+def test_a_link_without_its_scheme_is_recognised(spcli: Front) -> None:
+    link = "builds.example.com/Game.zip"
+    assert f"https://{link}" in spcli("check", link, "--json").json["findings"][0]["hint"]
+    refused = spcli("upload", link, "--json")
+    assert (refused.code, refused.error["hint"]) == (2, f"did you mean https://{link}?")
+    assert "local file" in spcli("upload", "Game-1.4.zip").err
+    assert "local file" in spcli("upload", "builds/Game.zip").err
 
 
 def test_upload_from_an_unreachable_host_goes_on_with_a_note(spcli: Front, service: Any) -> None:

@@ -62,6 +62,20 @@ def test_a_false_end_record_in_the_comment_is_not_believed() -> None:
     assert judged(zipped(comment=b"see " + fake + b" here, and PK\5\6"))[1] == len(GOOD)
 
 
+def test_what_only_this_reader_cannot_read_is_not_certain(tmp_path: Path) -> None:
+    """A zip64 end record with more in it than tools write, and a name that is flagged as UTF-8 and is none."""
+    sparse(tmp_path / "a.zip", 5_000)
+    data = (tmp_path / "a.zip").read_bytes()
+    at = data.rindex(b"PK\6\7")
+    longer = data[:at] + b"more" + data[at:]
+    odd = zipped({"Windows/G\u00e4me.exe": b"MZ"}).replace("\u00e4".encode(), b"\xff\xfe")
+    for archive in (longer, odd):
+        (only,), _ = archive_findings(len(archive), lambda first, last, archive=archive: archive[first : last + 1])
+        assert (only.level, only.code, only.certain) == ("error", "damaged", False)
+    (cut,), _ = archive_findings(500, lambda first, last: data[:500][first : last + 1])
+    assert cut.certain
+
+
 def test_bytes_after_the_archive_do_not_hide_it() -> None:
     assert judged(zipped() + b"\r\n")[1] == len(GOOD)
 

@@ -35,6 +35,8 @@ def test_an_executable_under_at_most_two_folders_is_found(path: str) -> None:
 
 def test_no_executable_is_an_error_that_names_the_nearest() -> None:
     assert "at depth 2 or less" in found("readme.txt")["no-exe"].message
+    inner = found("Game/Binaries/Win64/Game-Win64-Shipping.exe")["no-exe"]
+    assert (inner.hint, inner.certain) == ("zip the Windows folder itself, with all that it holds", False)
     deep = found("a/b/c/d/Other.exe", "a/b/c/Game.exe")["no-exe"]
     assert deep.level == "error"
     assert deep.message.endswith("the nearest is a/b/c/Game.exe")

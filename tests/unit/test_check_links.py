@@ -88,6 +88,7 @@ def test_a_share_page_is_an_error_with_the_direct_form_where_there_is_one(url: s
         "https://dl.dropboxusercontent.com/s/abc/Game.zip",
         "https://drive.usercontent.google.com/download?id=1AbCdEfGhIjKlMn&export=download&confirm=t",
         "https://onedrive.live.com/download?resid=abc",
+        "https://corp-my.sharepoint.com/personal/x/_layouts/15/download.aspx?UniqueId=1&tempauth=abc",
         "https://notdropbox.com/Game.zip",
     ],
 )
