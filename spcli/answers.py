@@ -5,11 +5,14 @@ Pages: list-projects, get-project, project-user-stats, upload-file, distribute-f
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spcli.errors import SpcliError
 from spcli.lifecycle import newest_first, state_of
 from spcli.models import Build, Project, ProjectDetail, bare_url, dashboard_url, iso_utc, share_url, url_digest
+
+if TYPE_CHECKING:
+    from spcli.transport import Reply
 
 
 def mapping(data: object) -> dict[str, Any]:
@@ -25,6 +28,12 @@ def projects_in(data: object) -> list[Project]:
     if not isinstance(items, list):
         raise SpcliError("protocol", "the service's answer holds no list of projects")
     return [project for item in items if isinstance(item, dict) and (project := _project(item)).id]
+
+
+def pages_in(data: object, page: int, *, more: bool) -> int:
+    """How many pages a project list has, as page `page` of it tells; without a counter, `more` says that this one was full."""
+    pages = count(data.get("totalPages")) if isinstance(data, dict) else None
+    return pages if pages is not None else page + more
 
 
 def _project(item: dict[str, Any]) -> Project:
@@ -82,7 +91,33 @@ def _id(item: dict[str, Any]) -> str:
     return text_of(item.get("_id")) or text_of(item.get("id")) or ""
 
 
-def upload_id_in(data: Mapping[str, Any]) -> str | None:
+class Accepted(NamedTuple):
+    """A write's 2xx. `upload_id` is `None` where it does not say which build, `server_wall` its `Date`; `reply` is as it came."""
+
+    upload_id: str | None
+    message: str | None
+    region: str | None
+    server_wall: float | None
+    reply: "Reply"
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the 2xx came whole and is not JSON, as a login page in between gives."""
+        return not (self.reply.readable or self.reply.cut)
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether it says of itself that it is no success: `success` is a documented field of a release."""
+        return isinstance(self.reply.data, dict) and str(self.reply.data.get("success")).strip().lower() == "false"
+
+
+def accepted(reply: "Reply") -> Accepted:
+    """What the 2xx of `upload-file` or `distribute-file` says."""
+    data = reply.data if isinstance(reply.data, dict) else {}
+    return Accepted(_upload_id(data), text_of(data.get("message")), text_of(data.get("region")), reply.server_wall, reply)
+
+
+def _upload_id(data: Mapping[str, Any]) -> str | None:
     """The build's id, wherever a generation may have put it."""
     for holder in (data, data.get("data"), data.get("file"), data.get("build")):
         if isinstance(holder, dict):

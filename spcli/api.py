@@ -9,16 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from spcli.answers import (
+    Accepted,
+    accepted,
     builds_in,
     count,
     detail,
     listed_detail,
     live_users,
     mapping,
+    pages_in,
     projects_in,
     queued_users,
     text_of,
-    upload_id_in,
 )
 from spcli.clock import Clock
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
@@ -39,21 +41,6 @@ class ProjectPage(NamedTuple):
     detail: ProjectDetail
     builds: list[Build] | None
     server_wall: float | None
-
-
-class Accepted(NamedTuple):
-    """A write the service took. `upload_id` is `None` when it answered 2xx without saying which build; `reply` is as it came."""
-
-    upload_id: str | None
-    message: str | None
-    region: str | None
-    server_wall: float | None
-    reply: Reply | None = None
-
-    @property
-    def is_foreign(self) -> bool:
-        """Whether the 2xx came whole and is not JSON, as a login page in between gives."""
-        return self.reply is not None and not (self.reply.readable or self.reply.cut)
 
 
 class Api:
@@ -123,10 +110,11 @@ class Api:
         found: dict[str, Project] = {}
         for page in range(1, PAGES_AT_MOST + 1):
             data, known = self.read("/projects", page=str(page), limit=str(PAGE_SIZE)).data, len(found)
-            for project in projects_in(data):
+            batch = projects_in(data)
+            for project in batch:
                 found.setdefault(project.id, project)
             # Trust the array over the counters, and never loop on a server that ignores `page`.
-            if len(found) == known or page >= (count(mapping(data).get("totalPages")) or 1):
+            if len(found) == known or page >= pages_in(data, page, more=len(batch) >= PAGE_SIZE):
                 break
         return list(found.values())
 
@@ -168,16 +156,21 @@ class Api:
 
     def stats(self, project_id: str) -> UserStats:
         """Live and queued users; the counts of the project itself where the service has no `userStats`."""
+        found = self.user_stats(project_id)
+        if found is not None:
+            return found
+        detail = self.project(project_id).detail
+        return UserStats(project_id, detail.live_users, detail.queued_users, iso_utc(self._clock.wall()))
+
+    def user_stats(self, project_id: str) -> UserStats | None:
+        """Live and queued users by the endpoint that is there for them; `None` where the service has none."""
         try:
             data = mapping(self.read(f"/projects/userStats/{_segment(project_id)}").data)
         except Refused as refused:
             if refused.status not in _GONE:
                 raise
-            detail = self.project(project_id).detail
-            live, queued = detail.live_users, detail.queued_users
-        else:
-            live, queued = live_users(data), queued_users(data)
-        return UserStats(project_id, live, queued, iso_utc(self._clock.wall()))
+            return None
+        return UserStats(project_id, live_users(data), queued_users(data), iso_utc(self._clock.wall()))
 
     def read(self, path: str, **query: str) -> Reply:
         """One read, retried on 429, 5xx and connection loss: at most 5 attempts and 45 s.
@@ -244,9 +237,9 @@ class Api:
         Raises:
             NotSent, Refused, Unclear: as `transport.Transport.send`.
         """
-        reply = self.transport.send(Call("POST", path, body=body), deadline=deadline, fresh=True, on_first_byte=on_first_byte)
-        data = reply.data if isinstance(reply.data, dict) else {}
-        return Accepted(upload_id_in(data), text_of(data.get("message")), text_of(data.get("region")), reply.server_wall, reply)
+        return accepted(
+            self.transport.send(Call("POST", path, body=body), deadline=deadline, fresh=True, on_first_byte=on_first_byte)
+        )
 
     # -- calls as somebody typed them ----------------------------------------------------------------------------------
 
@@ -265,16 +258,16 @@ class Api:
         """`fields` with the credentials that every write bears."""
         return {**self._credentials(), **fields}
 
-    def raw_write(self, method: str, path: str, fields: Mapping[str, object] | Sequence[tuple[str, str]]) -> Reply:
-        """Any other call, sent once: `fields` with credentials as its JSON body, or as its query where they are pairs of text.
+    def raw_write(self, method: str, path: str, query: Sequence[tuple[str, str]], body: Mapping[str, object] | None) -> Reply:
+        """Any other call, sent once: credentials go into its JSON body, where it has one, else into its query.
 
         Raises:
             NotSent, Refused, Unclear: as `transport.Transport.send`.
         """
-        if isinstance(fields, Mapping):
-            call = Call(method, path, body=self.raw_body(fields))
+        if body is not None:
+            call = Call(method, path, tuple(query), self.raw_body(body))
         else:
-            call = Call(method, path, query=(*fields, *self._call(path).query))
+            call = Call(method, path, (*query, *self._call(path).query))
         return self.transport.send(call, deadline=self._clock.mono() + self.write_timeout, fresh=True)
 
 

@@ -89,7 +89,9 @@ def variable_lines(system: System, facts: Facts) -> list[str]:
     if system == "azure":
         return [f"##vso[task.setvariable variable={name};isOutput=true]{plain(value)}" for name, value in facts.named().items()]
     if system == "teamcity":
-        return [f"##teamcity[setParameter name='env.{name}' value='{_teamcity(value)}']" for name, value in facts.named().items()]
+        # A percent sign begins a reference to another parameter there, and the README's steps put the value into a command line.
+        values = {name: plain(value).replace("%", "%%") for name, value in facts.named().items()}
+        return [f"##teamcity[setParameter name='env.{name}' value='{_teamcity(value)}']" for name, value in values.items()]
     return []
 
 
@@ -99,9 +101,8 @@ def problem_line(system: System, level: Level, message: str) -> str:
         return f"::{level} title=spcli::{_github(message)}"
     if system == "azure":
         return f"##vso[task.logissue type={level}]{_azure(message)}"
-    if level == "error":
-        return f"##teamcity[buildProblem description='{_teamcity(message)}']"
-    return f"##teamcity[message text='{_teamcity(message)}' status='WARNING']"
+    # Not as a build problem, which would fail the build whatever the script makes of the exit code.
+    return f"##teamcity[message text='{_teamcity(message)}' status='{level.upper()}']"
 
 
 def _visible(text: str) -> str:
@@ -110,8 +111,10 @@ def _visible(text: str) -> str:
 
 def _github(message: str) -> str:
     escaped = _visible(message).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    # The runner looks for the older form of its commands anywhere in a line.
-    return escaped.replace("##", "# #")
+    # The runner looks for the older form of its commands, `##[`, anywhere in a line.
+    while "##" in escaped:
+        escaped = escaped.replace("##", "# #")
+    return escaped
 
 
 def _azure(message: str) -> str:

@@ -71,7 +71,7 @@ def _adopted(write: "UploadWrite", attempt: "Attempt", build: Build) -> Build:
 def _refuse_or_force(write: "UploadWrite", attempt: "Attempt", found: evidence.Finding) -> None:
     when, may = _when(write.runtime, attempt), "was accepted, its id unknown" if attempt.accepted else "may have been accepted"
     if not write.request.force:
-        raise outcomes.unknown(write.endpoint, f"an earlier upload of this file, {when}, {may}", found)
+        raise outcomes.unknown(write.endpoint, f"an earlier upload of this file, {when}, {may}", found, write.project_id)
     # Whoever forces it has decided: the runs after this one need not ask again.
     write.state.record(attempt.id, "superseded")
     _say(write.runtime, attempt, f"{may}; sending all the same (--force)")

@@ -137,23 +137,27 @@ class Refused(SpcliError):
         documented: the body was the JSON object with a string `message` that every error of the service has; a proxy's or
             gateway's own page is not.
         hinted: seconds from `Retry-After`, `None` without a usable one (RFC 9110 section 10.2.3).
-        is_json: the body was a JSON object at least: no page that blocks us at the edge.
+        is_page: the body was anything else than a JSON object: what gateways send, and the edge when it blocks a client.
     """
 
     def __init__(
-        self, status: int, message: str, *, documented: bool, hinted: float | None = None, is_json: bool = False
+        self, status: int, message: str, *, documented: bool, hinted: float | None = None, is_page: bool = False
     ) -> None:
         super().__init__(http_kind(status), message, status=status)
         self.documented = documented
         self.hinted = hinted
-        self.is_json = is_json or documented
+        self.is_page = is_page
 
 
 class Unclear(SpcliError):
-    """Bytes had left, and no usable answer came: a read failed, a write may or may not have been processed."""
+    """Bytes had left, and no usable answer came: a read failed, a write may or may not have been processed.
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    `is_over` says that the other side ended the connection: nothing of the call is on its way any more.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, is_over: bool = False) -> None:
         super().__init__("network", message, hint=hint)
+        self.is_over = is_over
 
 
 class Interrupted(BaseException):

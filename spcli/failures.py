@@ -87,11 +87,12 @@ def report(error: SpcliError, runtime: "Runtime", *, writes: bool) -> int:
     happened = runtime.output.write_happened
     if happened is not None:
         error.outcome, error.upload_id = "done", error.upload_id or happened or None
-        if error.kind == "interrupted" and happened:
-            error.hint = error.hint or f"it goes on: spcli builds wait {happened}"
     if error.outcome is None and error.kind != "internal" and writes:
         error.outcome = "not_sent"
     error.hint = error.hint or _HINTS.get(error.kind)
+    if happened and happened not in (error.hint or ""):
+        goes_on = f"it goes on: spcli builds wait {happened}"
+        error.hint = f"{error.hint}; {goes_on}" if error.hint else goes_on
     # A second Ctrl-C while the first is being told: what the code says still holds.
     with contextlib.suppress(Interrupted):
         runtime.output.error(error)

@@ -5,11 +5,11 @@ Later steps get the file of `--output-file` and what the CI system that runs us 
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from spcli import ci, stages, waiting
-from spcli.errors import SpcliError
+from spcli.errors import Interrupted, SpcliError
 from spcli.models import DistributeResult, RollbackResult, UploadResult
 
 if TYPE_CHECKING:
@@ -42,13 +42,34 @@ def conclude(
         hand_over(runtime, facts, path)
         return
     stages.announce(runtime, upload_id)
-    (ended,) = stages.wait_shown(runtime, written.project_id, (upload_id,), limits, released=released)
+    try:
+        (ended,) = stages.wait_shown(runtime, written.project_id, (upload_id,), limits, released=released)
+    except (SpcliError, Interrupted):
+        _hand_over_all_the_same(runtime, facts, path)
+        raise
     if runtime.output.json_mode or not runtime.output.quiet:
         runtime.output.result(written._replace(build=ended.build), lines=stages.verdict_lines(ended), bare=upload_id)
     hand_over(runtime, ci.facts_of(upload_id, written.project_id, ended.build, ""), path)
     failure = waiting.failure_of([ended], written.project_id, "done")
     if failure is not None:
         raise failure
+
+
+@contextlib.contextmanager
+def of_what_happened(runtime: "Runtime", project_id: str, state: str, path: str | None) -> Iterator[None]:
+    """Around a write: one that ends badly though the service has it is handed over all the same."""
+    try:
+        yield
+    except SpcliError as failure:
+        if failure.outcome == "done" and failure.upload_id:
+            _hand_over_all_the_same(runtime, ci.facts_of(failure.upload_id, project_id, None, state), path)
+        raise
+
+
+def _hand_over_all_the_same(runtime: "Runtime", facts: ci.Facts, path: str | None) -> None:
+    """For a run that ends for another reason, which is the one to tell."""
+    with contextlib.suppress(SpcliError):
+        hand_over(runtime, facts, path)
 
 
 def prepare(path: str | None, *, anew: bool = False) -> None:
@@ -108,4 +129,6 @@ def _write(path: str, text: str, mode: str) -> None:
     with open(path, mode, encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
+        # A pipe, such as bash's >(…), has no disk behind it.
+        with contextlib.suppress(OSError):
+            os.fsync(file.fileno())

@@ -59,8 +59,8 @@ def stage_of(state: str) -> Stage | None:
 
 
 def newest_first(builds: Iterable[Build]) -> list[Build]:
-    """By date, then by id: the service promises no order, and an id begins with its creation time."""
-    return sorted(builds, key=lambda build: (build.date or "", build.upload_id), reverse=True)
+    """By the time of their creation, then by id: the service promises no order. What tells no time comes last."""
+    return sorted(builds, key=lambda build: (created_at(build) or 0.0, build.upload_id), reverse=True)
 
 
 Freshness = Literal["progress", "approved", "rejected", "unobserved"]

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from spcli import policy
-from spcli.errors import NotSent, Refused, SpcliError
+from spcli.errors import NotSent, Refused, SpcliError, Unclear
 
 if TYPE_CHECKING:
-    from spcli.api import Accepted
+    from spcli.answers import Accepted
     from spcli.clock import Clock
     from spcli.output import Output
     from spcli.runtime import Runtime
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Before each send the build list is read again, so close to it that nothing else can have happened. The least is for a quick
 # sandbox: a reading takes its time there, too.
+MAX_WAIT = 600.0
+LEAST_HIDDEN = 4
 LOOK_AHEAD = 5.0
 LEAST_AHEAD = 0.25
 NEAR = 0.9
@@ -34,6 +36,17 @@ class Patience(NamedTuple):
 
     on_limit: str
     max_wait: float
+
+
+def patience(runtime: "Runtime", max_wait: float | None) -> Patience:
+    """How long the command may wait for windows, from its options and settings."""
+    return Patience(runtime.settings.on_limit, MAX_WAIT if max_wait is None else max_wait)
+
+
+def keepable(runtime: "Runtime", text: str) -> str:
+    """What a server said, as the ledger may keep it: no key, no query of a presigned URL, no user id."""
+    words = runtime.output.without_secrets(text)
+    return words.replace(runtime.api.user_id, "****") if len(runtime.api.user_id) >= LEAST_HIDDEN else words
 
 
 class Request(NamedTuple):
@@ -100,7 +113,8 @@ class LimitedCalls:
             how, hint = policy.ending_of(failure)
             self._state.settle(self.bucket, ticket, how, rules=self.rules, hint=hint)
         else:
-            self._state.settle(self.bucket, ticket, "unclear", rules=self.rules)
+            is_over = isinstance(failure, Unclear) and failure.is_over
+            self._state.settle(self.bucket, ticket, "ended" if is_over else "unclear", rules=self.rules)
 
     # -- waiting -------------------------------------------------------------------------------------------------------
 

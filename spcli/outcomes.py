@@ -3,15 +3,19 @@
 from spcli.errors import Interrupted, Outcome, Refused, SpcliError
 from spcli.evidence import Finding
 from spcli.limited import COMPETITION, duration
+from spcli.models import dashboard_url
 
+BLOCKED = "the answer is a page and not the service's own: what stands before the service may be blocking this account or network"
 CHECKS_FIRST = "run the same command again with the same state folder: it checks the build list before it sends anything"
 
 
-def unknown(endpoint: str, message: str, found: Finding, status: int | None = None) -> SpcliError:
+def unknown(endpoint: str, message: str, found: Finding, project_id: str, status: int | None = None) -> SpcliError:
     """The error for a write that may have happened; `found` is what the build list says."""
     ids = ", ".join(build.upload_id for build in found.builds)
     candidates = f"the build list shows what may be it: {ids}; " if ids else ""
     hint = f"the {endpoint} may have been processed; {candidates}{CHECKS_FIRST}"
+    if endpoint == "upload":
+        hint += f"; where {dashboard_url(project_id)} shows no such build, --force sends it all the same"
     return SpcliError("unknown", message, status=status, outcome="unknown", hint=hint)
 
 
@@ -24,10 +28,10 @@ def interrupted(signal: Interrupted, outcome: Outcome, upload_id: str | None) ->
 
 
 def limit(refused: Refused, seconds: float, at: str) -> None:
-    """Make `refused` the error for a 429 (or a block page) although the spacing was kept: what probably competes, and that the
-    window opens in `seconds`, at the time of day `at`."""
-    refused.kind, refused.retry_after = "rate-limited", max(1.0, seconds)
-    refused.hint = f"try again at {at}, in {duration(seconds)}; {COMPETITION}"
+    """Complete the error for a 429 or a page that blocks us, although the spacing was kept: what it probably comes from, and that
+    the window opens in `seconds`, at the time of day `at`."""
+    refused.retry_after = max(1.0, seconds)
+    refused.hint = f"try again at {at}, in {duration(seconds)}; {BLOCKED if refused.is_page else COMPETITION}"
 
 
 def nothing_done(failure: SpcliError, seconds: float) -> None:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from spcli import earlier, evidence, outcomes
 from spcli.errors import Refused, SpcliError
+from spcli.lifecycle import is_final
 from spcli.limited import Patience
 from spcli.models import Build, DistributeResult, UploadResult, bare_url, iso_utc, url_digest
 from spcli.sending import Write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from spcli.api import Accepted, ProjectPage
+    from spcli.answers import Accepted
+    from spcli.api import ProjectPage
     from spcli.runtime import Runtime
     from spcli.state import NewAttempt
 
@@ -36,13 +38,18 @@ class UploadRequest(NamedTuple):
 
 
 class ReleaseRequest(NamedTuple):
-    """One processed build to put live. `action` is the ledger's word: `distribute` or `rollback`; `note` says who and why."""
+    """One processed build to put live.
+
+    `action` is the ledger's word: `distribute` or `rollback`; `note` says who and why; `in_progress` are the builds still being
+    processed, `None` where nobody knows: they may release themselves later.
+    """
 
     project_id: str
     upload_id: str
     patience: Patience
     action: str = "distribute"
     note: str | None = None
+    in_progress: tuple[str, ...] | None = None
 
 
 def upload(runtime: "Runtime", request: UploadRequest, check: "Callable[[], None] | None" = None) -> UploadResult:
@@ -62,6 +69,11 @@ def distribute(runtime: "Runtime", request: ReleaseRequest, before: Build | None
     """Release one processed build, `before` being what the list said of it. Raises as `upload`."""
     write = ReleaseWrite(runtime, request, before)
     return write.guarded(write.run)
+
+
+def in_progress(builds: "Sequence[Build] | None") -> tuple[str, ...] | None:
+    """Which of the listed builds are still being processed."""
+    return None if builds is None else tuple(build.upload_id for build in builds if not is_final(build.state))
 
 
 def is_release_open(runtime: "Runtime", project_id: str, upload_id: str) -> bool:
@@ -123,7 +135,7 @@ class UploadWrite(Write):
         if match.kind == "doubtful" and not self.is_limited:
             self.record("unclear")
             message = "a build that may be ours appeared before the second send"
-            raise outcomes.unknown(self.endpoint, message, evidence.Finding("doubtful", match.builds))
+            raise outcomes.unknown(self.endpoint, message, evidence.Finding("doubtful", match.builds), self.project_id)
         if self.baseline is not None:
             self.baseline |= ids
         return None
@@ -161,9 +173,11 @@ class UploadWrite(Write):
         found = self.weigh(None, accepted=True)
         if found.kind == "found":
             return found.builds[0]
-        message = "the service accepted the upload but did not say its id, and the build list does not show it"
+        shows = "could not be read" if found.kind == "unreadable" else "does not show it"
+        message = f"the service accepted the upload but did not say its id, and the build list {shows}"
         self.record("unclear", accepted.message or message, accepted=True)
-        raise outcomes.unknown(self.endpoint, message, found)
+        said = f"{accepted.message}\n" if accepted.message else ""
+        raise outcomes.unknown(self.endpoint, said + message, found, self.project_id)
 
     def _result(self, upload_id: str, message: str | None, confirmed_by: str) -> UploadResult:
         return UploadResult(upload_id, self.project_id, self.bare, self.request.auto_release, message, confirmed_by)
@@ -202,6 +216,7 @@ class ReleaseWrite(Write):
         super().__init__(runtime, request.project_id, request.patience)
         self.request = request
         self.before = before
+        self.in_progress = request.in_progress
         self.had_list = before is not None
         self.looked_at = runtime.clock.mono()
 
@@ -215,7 +230,7 @@ class ReleaseWrite(Write):
 
         return NewAttempt(
             self.request.action, self.origin, self.account, self.project_id, url=self._file(), digest=None,
-            upload_id=self.request.upload_id, auto_release=None, baseline=None, note=self.request.note,
+            upload_id=self.request.upload_id, auto_release=None, baseline=self.in_progress, note=self.request.note,
         )  # fmt: skip
 
     def _file(self) -> str | None:
@@ -235,6 +250,7 @@ class ReleaseWrite(Write):
             match = self.judge()(page)
             return match.builds[0] if match.kind == "found" else None
         self.before = next((build for build in page.builds or () if build.upload_id == self.request.upload_id), self.before)
+        self.in_progress = in_progress(page.builds)
         return None
 
     def run(self) -> DistributeResult:
@@ -245,6 +261,13 @@ class ReleaseWrite(Write):
         message = region = None
         if not isinstance(sent, Build):
             message, region = sent.message, sent.region
+            if sent.is_denied:
+                # Answered like a success, and none: the service's words count as those of any refusal.
+                denied = SpcliError(
+                    "protocol", message or "the service answered that it did not succeed", status=sent.reply.status
+                )
+                self._settled("refused", denied)
+                raise denied
             if sent.is_foreign:
                 self._confirm()
         self.happened(self.request.upload_id, "confirmed by the build list" if isinstance(sent, Build) else message)
@@ -256,7 +279,7 @@ class ReleaseWrite(Write):
         if found.kind != "found":
             message = "the answer to the release is not the documented JSON, and the build's state does not show that it began"
             self.record("unclear", message, accepted=True)
-            raise outcomes.unknown(self.endpoint, message, found)
+            raise outcomes.unknown(self.endpoint, message, found, self.project_id)
 
     def has_earlier(self) -> bool:
         """Whether an earlier release of this build is open."""

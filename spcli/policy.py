@@ -272,10 +272,10 @@ def scaled(moments: Sequence[float], scale: float, least: float) -> list[float]:
 def ending_of(refused: Refused) -> tuple[Ending, float]:
     """How a refused write ended, for its window, and the seconds it must stay closed.
 
-    An HTML page instead of the service's JSON on a 403, 429 or 503 comes from the edge in front of it, which blocks clients
-    that hammer.
+    A page instead of the service's JSON on a 403, 429 or 503 comes from the edge in front of it, which blocks clients that
+    hammer; one that says with `Retry-After` for how long is taken at its word.
     """
-    is_block = not refused.is_json and refused.status in (403, 429, 503)
+    is_block = refused.is_page and refused.hinted is None and refused.status in (403, 429, 503)
     if refused.status != 429 and not is_block:
         return "ended", 0.0
     return "limited", limit_hint(refused.message, refused.hinted, is_block=is_block)
@@ -290,4 +290,4 @@ def answer_of(refused: Refused) -> Answer:
     status = refused.status or 0
     if status >= 500:
         return "failed" if refused.documented else "unclear"
-    return "limited" if ending_of(refused)[0] == "limited" else "refused"
+    return "limited" if status == 429 else "refused"

@@ -22,10 +22,11 @@ Pair = tuple[str, str]
 
 
 class RawCall(NamedTuple):
-    """`path` begins with a slash and has no query; `fields` are what was typed there and with -f, in order."""
+    """`path` begins with a slash and has no query; `query` is what was typed there, `fields` what was given with -f, in order."""
 
     method: str
     path: str
+    query: tuple[Pair, ...]
     fields: tuple[Pair, ...]
 
     @property
@@ -54,14 +55,17 @@ def raw_call(method: str, target: str, fields: Sequence[str], *, base_url: str) 
     if verb not in METHODS:
         raise SpcliError("usage", "no such method", hint=f"one of {', '.join(METHODS)}")
     path, query = _split(target, base_url)
-    typed_fields = [*query, *map(_field, fields)]
-    if any(name.lower().replace("_", "") in _CREDENTIALS for name, _ in typed_fields):
+    given = [_field(field) for field in fields]
+    if any(name.lower().replace("_", "") in _CREDENTIALS for name, _ in (*query, *given)):
         raise SpcliError(
             "usage", "apiKey and userId are added by spcli", hint="leave them out; --profile NAME uses another account"
         )
-    if verb in WITH_BODY and len({name for name, _ in typed_fields}) < len(typed_fields):
+    if verb in WITH_BODY and len({name for name, _ in given}) < len(given):
         raise SpcliError("usage", "a field of the JSON body is given twice", hint="give each field once")
-    return RawCall(verb, path, tuple(typed_fields))
+    call = RawCall(verb, path, tuple(query), tuple(given))
+    if call.endpoint is not None and query:
+        raise SpcliError("usage", "a limited endpoint takes no query", hint="give its fields with -f")
+    return call
 
 
 def _split(target: str, base_url: str) -> tuple[str, list[Pair]]:

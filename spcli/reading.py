@@ -35,7 +35,7 @@ def until_read(
             return failure
         delay = _delay(failure, attempt, clock)
         if delay is None or attempt == policy.READ_ATTEMPTS or clock.mono() + delay >= give_up:
-            raise _with_last_message(failure, told)
+            raise _completed(failure, told)
         told = failure.message if isinstance(failure, Refused) else told
         log(f"{call.method} {call.path}: {failure.message}; again in {delay:.1f} s")
         clock.sleep(delay)
@@ -52,8 +52,10 @@ def _delay(failure: SpcliError, attempt: int, clock: "Clock") -> float | None:
     return policy.read_delay(attempt, clock.chance()) if isinstance(failure, Unclear) else None
 
 
-def _with_last_message(failure: SpcliError, told: str) -> SpcliError:
-    """The failure of a read, with what the service said last where the last attempt got no answer."""
-    if told and not isinstance(failure, Refused):
+def _completed(failure: SpcliError, told: str) -> SpcliError:
+    """The failure of a read, with the wait it asks for; with what the service said last where the last attempt got no answer."""
+    if isinstance(failure, Refused):
+        failure.retry_after = failure.hinted
+    elif told:
         failure.hint = f"before that, the service answered: {told}" + (f"; {failure.hint}" if failure.hint else "")
     return failure

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from spcli.state import Attempt, Event
 
 _LIVE = ("approved", "distributing")
+JUST_AFTER = 0.001
+"""Seconds by which one of two events comes later, where that is all that is known of their times."""
 
 
 class Sources(NamedTuple):
@@ -70,14 +72,14 @@ def live(sources: Sources) -> Standing | None:
     return found[-1] if found else None
 
 
-def previous(sources: Sources) -> Build | None:
+def previous(sources: Sources) -> Standing | None:
     """The good build that was live before the live one, ready to be released again."""
     found, builds = pile(sources), _by_id(sources.builds)
     for one in reversed(found[:-1]):
         build = builds.get(one.upload_id)
         is_good = build is not None and (build.state == "approved" or (not sources.is_listed and build.state == "unknown"))
         if is_good and one.upload_id != found[-1].upload_id:
-            return build
+            return one
     return None
 
 
@@ -86,7 +88,7 @@ def unfinished(sources: Sources) -> str | None:
     found = live(sources)
     since = found.at if found is not None else float("-inf")
     open_ones = [
-        (attempt.server_wall or attempt.started, attempt.upload_id)
+        (_at(attempt), attempt.upload_id)
         for attempt in sources.attempts
         if attempt.action == "rollback" and attempt.phase != "done"
     ]
@@ -99,21 +101,38 @@ def _by_id(builds: Iterable[Build]) -> Mapping[str, Build]:
 
 
 def _releases(sources: Sources) -> Iterable[Release]:
-    builds = _by_id(sources.builds)
-    yield from _from_ledger(sources, builds)
+    builds, overtaken = _by_id(sources.builds), _overtaken(sources.attempts)
+    yield from _from_ledger(sources, builds, overtaken)
     for event in sources.events:
         is_release = "distributing" in (state_of(event.status), (event.event or "").rpartition(".")[2])
-        if event.upload_id and is_release and not _is_rejected(builds.get(event.upload_id)):
+        # Nothing is signed: a build that the service does not list was never live.
+        is_there = event.upload_id in builds or not sources.is_listed
+        if event.upload_id and is_release and is_there and not _is_rejected(builds.get(event.upload_id)):
             yield Release(_moment(event), event.upload_id, "event")
     uploaded_here = {attempt.upload_id for attempt in sources.attempts if attempt.action == "upload"}
     for build in sources.builds:
         if build.state == "approved" and build.upload_id not in uploaded_here:
-            yield Release(created_at(build) or 0.0, build.upload_id, "assumed")
+            at = max(created_at(build) or 0.0, overtaken.get(build.upload_id, 0.0))
+            yield Release(at, build.upload_id, "assumed")
 
 
-def _from_ledger(sources: Sources, builds: Mapping[str, Build]) -> Iterable[Release]:
+def _overtaken(attempts: Iterable["Attempt"]) -> dict[str, float]:
+    """Builds that were still in progress when another one was released: if they release themselves, then after that moment."""
+    found: dict[str, float] = {}
+    for attempt in attempts:
+        if attempt.action != "upload" and attempt.phase == "done":
+            for upload_id in attempt.baseline or ():
+                found[upload_id] = max(_at(attempt) + JUST_AFTER, found.get(upload_id, 0.0))
+    return found
+
+
+def _at(attempt: "Attempt") -> float:
+    return attempt.server_wall or attempt.started
+
+
+def _from_ledger(sources: Sources, builds: Mapping[str, Build], overtaken: Mapping[str, float]) -> Iterable[Release]:
     for attempt in sources.attempts:
-        upload_id, at = attempt.upload_id or "", attempt.server_wall or attempt.started
+        upload_id, at = attempt.upload_id or "", _at(attempt)
         build = builds.get(upload_id)
         if not upload_id or _is_rejected(build):
             continue
@@ -124,7 +143,7 @@ def _from_ledger(sources: Sources, builds: Mapping[str, Build]) -> Iterable[Rele
         elif attempt.action != "upload":
             yield Release(at, upload_id, "rollback" if attempt.action == "rollback" else "release")
         elif attempt.auto_release and build is not None and build.state in _LIVE:
-            yield Release(at, upload_id, "upload")
+            yield Release(max(at, overtaken.get(upload_id, 0.0)), upload_id, "upload")
         elif attempt.auto_release and build is not None and build.state == "unknown" and not sources.is_listed:
             # Nobody told us how it ended.
             yield Release(at, upload_id, "assumed")

@@ -10,25 +10,20 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from spcli import evidence, outcomes, policy
 from spcli.errors import Interrupted, NotSent, Refused, SpcliError, Unclear
 from spcli.lifecycle import Match
-from spcli.limited import LimitedCalls, Patience, Request
+from spcli.limited import LimitedCalls, Patience, Request, keepable
 from spcli.models import Build
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spcli.api import Accepted, ProjectPage
+    from spcli.answers import Accepted
+    from spcli.api import ProjectPage
     from spcli.runtime import Runtime
     from spcli.state import NewAttempt
 
-MAX_WAIT = 600.0
 QUICK_LOOK = 10.0
 LOOKS_BEFORE_RESEND = 3
 Result = TypeVar("Result")
-
-
-def patience(runtime: "Runtime", max_wait: float | None) -> Patience:
-    """How long the command may wait for windows, from its options and settings."""
-    return Patience(runtime.settings.on_limit, MAX_WAIT if max_wait is None else max_wait)
 
 
 class Write:
@@ -125,7 +120,7 @@ class Write:
             with contextlib.suppress(Interrupted):
                 self.record("unclear", "interrupted")
             doubt = evidence.Finding("unreadable")
-            return outcomes.unknown(self.endpoint, "interrupted while the request was under way", doubt)
+            return outcomes.unknown(self.endpoint, "interrupted while the request was under way", doubt, self.project_id)
         return outcomes.interrupted(signal, "refused", None) if self.sends else signal
 
     # The loop.
@@ -159,6 +154,7 @@ class Write:
         finally:
             self.is_open = self.is_open and self.calls.sent
         self.sends += 1
+        self._set_clock(accepted.server_wall)
         return accepted
 
     def _not_sent(self, failure: SpcliError) -> None:
@@ -201,9 +197,12 @@ class Write:
 
         Compared with the clock that is never stepped, so that a wall clock set right in between misleads nobody.
         """
-        if page.server_wall is not None:
-            self.clock_gap = page.server_wall - self.runtime.clock.mono()
+        self._set_clock(page.server_wall)
         return None if self.clock_gap is None else self.calls.sent_at + self.clock_gap - self.clock_margin
+
+    def _set_clock(self, server_wall: float | None) -> None:
+        if server_wall is not None:
+            self.clock_gap = server_wall - self.runtime.clock.mono()
 
     # What became of it.
 
@@ -212,7 +211,7 @@ class Write:
         if self.calls.attempt_id is None:
             return
         began = self.calls.sent_at + self.clock_gap if self.clock_gap is not None and self.calls.sent_at else None
-        text = message and self.runtime.output.without_secrets(message)
+        text = message and keepable(self.runtime, message)
         self.state.record(self.calls.attempt_id, phase, upload_id=upload_id, message=text, server_wall=began, accepted=accepted)
 
     def happened(self, upload_id: str, message: str | None = None) -> None:
@@ -241,7 +240,7 @@ class Write:
                 self._give_up(found, refused)
             # When the list can't be read the service is taken at its word: it said that it failed.
         self._settled("absent" if answer == "failed" else "refused", refused)
-        if answer == "limited":
+        if policy.ending_of(refused)[0] == "limited":
             left = self._seconds_left()
             outcomes.limit(refused, left, self.runtime.output.clock_time(self.runtime.clock.wall() + left))
         if answer == "refused" or not self._may_send_again():
@@ -285,7 +284,7 @@ class Write:
 
     def _give_up(self, found: evidence.Finding, failure: SpcliError) -> NoReturn:
         self.record("unclear", failure.message)
-        raise outcomes.unknown(self.endpoint, failure.message, found, failure.status) from None
+        raise outcomes.unknown(self.endpoint, failure.message, found, self.project_id, failure.status) from None
 
 
 class _Adopted(Exception):

@@ -27,8 +27,7 @@ def project_id(runtime: "Runtime", named: str | None = None) -> str:
     wanted = named if named is not None else runtime.settings.project
     if wanted is not None and is_id(wanted.strip()):
         return wanted.strip().lower()
-    projects = list_projects(runtime)
-    return (only(projects) if wanted is None else matching(projects, wanted.strip())).id
+    return chosen(list_projects(runtime), wanted).id
 
 
 def list_projects(runtime: "Runtime") -> list[Project]:
@@ -39,6 +38,11 @@ def list_projects(runtime: "Runtime") -> list[Project]:
     if not names.are_remembered(os.path.join(settings.state_dir, "state.db"), settings.base_url, user_id, digest):
         runtime.state.remember_projects(settings.base_url, user_id, named, digest=digest)
     return projects
+
+
+def chosen(projects: list[Project], wanted: str | None) -> Project:
+    """The project called `wanted`, or the only one. Raises `SpcliError` (no-target), with the candidates."""
+    return only(projects) if wanted is None else matching(projects, wanted.strip())
 
 
 def only(projects: list[Project]) -> Project:

@@ -6,7 +6,8 @@ import typer
 
 from spcli import options, policy
 from spcli.errors import Interrupted, NotSent, Refused, SpcliError, Unclear
-from spcli.models import Secret, bare_url, url_digest
+from spcli.file_url import secrets_in
+from spcli.models import bare_url, url_digest
 
 if TYPE_CHECKING:
     from spcli.rawcall import RawCall
@@ -65,14 +66,15 @@ def _answer(runtime: "Runtime", call: "RawCall") -> "Reply":
     """Send the call. Raises `SpcliError`, with the outcome of a write."""
     _hide_query(runtime, call)
     if call.is_read:
-        return runtime.api.raw_read(call.method, call.path, call.fields)
+        return runtime.api.raw_read(call.method, call.path, (*call.query, *call.fields))
     if call.endpoint is not None:
         return _Limited(runtime, call, call.endpoint).send()
     from spcli.rawcall import WITH_BODY
 
-    fields = call.body if call.method in WITH_BODY else call.fields
+    body = call.body if call.method in WITH_BODY else None
+    query = call.query if body is not None else (*call.query, *call.fields)
     try:
-        reply = runtime.api.raw_write(call.method, call.path, fields)
+        reply = runtime.api.raw_write(call.method, call.path, query, body)
     except (NotSent, Refused, Unclear) as failure:
         raise _write_failure(failure) from None
     runtime.output.write_happened = ""
@@ -81,10 +83,9 @@ def _answer(runtime: "Runtime", call: "RawCall") -> "Reply":
 
 def _hide_query(runtime: "Runtime", call: "RawCall") -> None:
     """The query of a file's URL is its secret: a server that quotes it must not spread it."""
-    for _, text in call.fields:
-        query = text.partition("?")[2] if "://" in text else ""
-        if query:
-            runtime.output.secrets += [Secret(query), *(Secret(value) for value in query.split("&"))]
+    for _, text in (*call.query, *call.fields):
+        if "://" in text:
+            runtime.output.secrets += secrets_in(text)
 
 
 def _write_failure(failure: SpcliError) -> SpcliError:
@@ -104,8 +105,7 @@ class _Limited:
     """A raw call of a limited endpoint: through its window and into the ledger as any other, but sent once and not settled."""
 
     def __init__(self, runtime: "Runtime", call: "RawCall", endpoint: str) -> None:
-        from spcli.limited import LimitedCalls
-        from spcli.sending import patience
+        from spcli.limited import LimitedCalls, patience
 
         self._runtime = runtime
         self._call = call
@@ -136,8 +136,6 @@ class _Limited:
             # A login page in between is no word of the service's.
             is_accepted = not is_known and not accepted.is_foreign
             self._record("done" if is_known else "unclear", accepted.message, upload_id, accepted=is_accepted)
-            if accepted.reply is None:
-                raise RuntimeError("a write's answer is always kept")
             return accepted.reply
         self._record("unclear", stopped.message)
         raise stopped
@@ -151,8 +149,11 @@ class _Limited:
         return error
 
     def _record(self, phase: str, message: str | None, upload_id: str | None = None, *, accepted: bool = False) -> None:
+        from spcli.limited import keepable
+
+        words = message and keepable(self._runtime, message)
         if self._calls.attempt_id is not None:
-            self._runtime.state.record(self._calls.attempt_id, phase, upload_id=upload_id, message=message, accepted=accepted)
+            self._runtime.state.record(self._calls.attempt_id, phase, upload_id=upload_id, message=words, accepted=accepted)
 
     def _attempt(self) -> "NewAttempt":
         """The ledger's row: what a later upload of the same file settles first."""

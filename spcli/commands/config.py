@@ -40,9 +40,9 @@ def get(ctx: typer.Context, key: Key) -> None:
         raise SpcliError(
             "no-target", f"{key} is not set", hint=f"spcli config set {key} VALUE" if key != "api_key" else "spcli auth login"
         )
-    runtime.output.result(
-        {"key": value.key, "value": value.value, "source": value.source}, lines=[_shown(value)], bare=_shown(value)
-    )
+    # A key is never shown: what can be told of it is where it is.
+    shown = f"{_shown(value)} ({value.source})" if key == "api_key" else _shown(value)
+    runtime.output.result({"key": value.key, "value": value.value, "source": value.source}, lines=[shown], bare=_shown(value))
 
 
 def set_setting(

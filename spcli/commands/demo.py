@@ -56,7 +56,8 @@ def demo(ctx: typer.Context) -> None:
             "STREAMPIXEL_BASE_URL": server.base_url,
             "SPCLI_WINDOW": str(WINDOW),
         }
-        told = [_step(runtime, environ, title, argv) for title, argv in STEPS]
+        quiet = ["-q"] if runtime.output.quiet else []
+        told = [_step(runtime, environ, title, [*argv, *quiet]) for title, argv in STEPS]
     runtime.output.result(told, lines=CLOSING.rstrip().split("\n"))
 
 

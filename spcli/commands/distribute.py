@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import handover, options, pipeline, sending, stages, target
+from spcli import handover, limited, options, pipeline, stages, target
 from spcli.dry_run import print_request
 from spcli.errors import SpcliError
 from spcli.models import Build, DistributeResult, file_name
@@ -48,33 +48,39 @@ def distribute(
     runtime.output.assert_stdout()
     handover.prepare(output_file)
     project_id = target.project_id(runtime)
-    before = None if dry_run and not latest else _listed(runtime, project_id, upload_id)
+    builds = None if dry_run and not latest else _builds(runtime, project_id, is_needed=latest)
+    before = _newest(runtime, builds) if upload_id is None else _named(runtime, builds, upload_id)
     wanted = upload_id or (before.upload_id if before else "")
     if dry_run:
         print_request(runtime, "/projects/distribute-file", runtime.api.distribute_body(project_id, wanted))
         return
-    patience = sending.patience(runtime, max_wait)
-    result = pipeline.distribute(runtime, pipeline.ReleaseRequest(project_id, wanted, patience), before)
+    request = pipeline.ReleaseRequest(
+        project_id, wanted, limited.patience(runtime, max_wait), in_progress=pipeline.in_progress(builds)
+    )
+    with handover.of_what_happened(runtime, project_id, "distributing", output_file):
+        result = pipeline.distribute(runtime, request, before)
     handover.conclude(runtime, result, limits, lines=_lines(result, before), path=output_file)
 
 
-def _listed(runtime: "Runtime", project_id: str, upload_id: str | None) -> Build | None:
+def _newest(runtime: "Runtime", builds: list[Build] | None) -> Build:
+    """The newest approved build of the list. Raises `SpcliError` (no-target) when there is none."""
+    newest = next((build for build in builds or () if build.state == "approved" or _is_ours(runtime, build)), None)
+    if newest is None or builds is None:
+        why = "the service tells no build list" if builds is None else "the project has no approved build"
+        raise SpcliError("no-target", why, hint="name the build: spcli distribute UPLOAD_ID")
+    newer = next((one for one in builds[: builds.index(newest)] if one.state == "distributing"), None)
+    if newer is not None:
+        text = f"build {newer.upload_id} is newer and being distributed; this releases {newest.upload_id} in its place"
+        runtime.output.note(text, name="warning")
+    return newest
+
+
+def _named(runtime: "Runtime", builds: list[Build] | None, upload_id: str) -> Build | None:
     """What the list says of the build; `None` where it says nothing (then the service judges).
 
     Raises:
-        SpcliError: `guard` for a build that is rejected or not finished; `no-target` when `--latest` finds none.
+        SpcliError: `guard` for a build that is rejected or not finished.
     """
-    builds = runtime.api.project(project_id).builds if upload_id is None else _builds(runtime, project_id)
-    if upload_id is None:
-        newest = next((build for build in builds or () if build.state == "approved" or _is_ours(runtime, build)), None)
-        if newest is None:
-            why = "the service tells no build list" if builds is None else "the project has no approved build"
-            raise SpcliError("no-target", why, hint="name the build: spcli distribute UPLOAD_ID")
-        newer = next((one for one in (builds or ())[: (builds or []).index(newest)] if one.state == "distributing"), None)
-        if newer is not None:
-            text = f"build {newer.upload_id} is newer and being distributed; this releases {newest.upload_id} in its place"
-            runtime.output.note(text, name="warning")
-        return newest
     build = next((build for build in builds or () if build.upload_id == upload_id), None)
     if build is not None and build.state not in ("approved", "unknown") and not _is_ours(runtime, build):
         hint = build.objection if build.state == "rejected" and build.objection else f"spcli builds wait {upload_id}"
@@ -88,12 +94,12 @@ def _is_ours(runtime: "Runtime", build: Build) -> bool:
     return build.state == "distributing" and pipeline.is_release_open(runtime, build.project_id, build.upload_id)
 
 
-def _builds(runtime: "Runtime", project_id: str) -> list[Build] | None:
-    """The build list, `None` where it can't be read: a release goes on without it."""
+def _builds(runtime: "Runtime", project_id: str, *, is_needed: bool) -> list[Build] | None:
+    """The build list; `None` where there is none, and where it can't be read: a named build is released without it."""
     try:
         return runtime.api.project(project_id).builds
     except SpcliError as failure:
-        if failure.kind not in ("network", "http-5xx", "rate-limited", "protocol"):
+        if is_needed or failure.kind not in ("network", "http-5xx", "rate-limited", "protocol"):
             raise
         runtime.output.note(f"could not read the build list: {failure.message}")
         return None

@@ -62,8 +62,14 @@ def _checks(runtime: "Runtime") -> "Iterator[Check]":
 
 
 def _config_check(settings: "Settings") -> Check:
-    """The file was read; whether others may read it counts once a key is in it. Raises `SpcliError` (config)."""
+    """The file was read, and what it sets can be used; whether others may read it counts once a key is in it.
+
+    Raises:
+        SpcliError: `config`.
+    """
     path, profile = settings.config_path, settings.profile
+    for key in ("project", "on_limit"):
+        settings.value(key)
     if not path.exists():
         return Check("config", OK, f"{path} does not exist; profile {profile}")
     if settings.config.get(profile, "api_key") is not None:
@@ -89,6 +95,7 @@ def _credentials_check(runtime: "Runtime") -> Check:
 def _service_checks(runtime: "Runtime", has_credentials: bool) -> "Iterator[Check]":
     try:
         base = runtime.settings.value("base_url")
+        runtime.settings.value("window")
     except SpcliError as failure:
         yield failed("base-url", failure)
         return
@@ -99,8 +106,9 @@ def _service_checks(runtime: "Runtime", has_credentials: bool) -> "Iterator[Chec
         return
     transport, refused = _reach(runtime, has_credentials)
     try:
-        yield from _network_checks(runtime, transport, refused)
-        if has_credentials and transport.reached is not None:
+        found = list(_network_checks(runtime, transport, refused))
+        yield from found
+        if has_credentials and found and all(check.level != diagnosis.FAIL for check in found):
             yield from _access_checks(runtime)
     finally:
         if not has_credentials:
@@ -180,6 +188,9 @@ def _access_checks(runtime: "Runtime") -> "Iterator[Check]":
     try:
         has_builds = _has_builds(runtime)
     except SpcliError as failure:
+        if failure.kind == "no-target":
+            yield failed("project", failure)
+            return
         yield Check("api", WARN, f"GET {path} answers, but a project could not be read: {failure.message}", failure.hint)
         return
     yield diagnosis.api_check(path, has_builds)
@@ -192,14 +203,21 @@ def _access_hint(failure: SpcliError) -> str:
 
 
 def _has_builds(runtime: "Runtime") -> bool | None:
-    """Whether the project in force, or the account's first, tells its builds; `None` without a project."""
-    from spcli.target import is_id
+    """Whether the project in force, or the account's first, tells its builds; `None` without a project.
+
+    Raises:
+        SpcliError: `no-target` when the account has none of that name; what reading raises.
+    """
+    from spcli.target import is_id, matching
 
     named = runtime.settings.project
     if named is not None and is_id(named):
         return runtime.api.project(named).builds is not None
     projects = runtime.api.projects()
-    return runtime.api.project(projects[0].id).builds is not None if projects else None
+    if not projects and named is None:
+        return None
+    chosen = projects[0] if named is None else matching(projects, named.strip())
+    return runtime.api.project(chosen.id).builds is not None
 
 
 def _state_checks(runtime: "Runtime") -> "Iterator[Check]":

@@ -5,15 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcli import options, target
+from spcli.answers import listed_detail
 from spcli.errors import SpcliError
 from spcli.models import ProjectDetail, UserStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
 
     from spcli.runtime import Runtime
 
     LocalTime = Callable[[str | None], str]
+    T = TypeVar("T")
 
 WATCH_PAUSE = 10.0
 
@@ -49,8 +52,29 @@ def show(
     """
     runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, _named(project, also)
-    detail = runtime.api.project(target.project_id(runtime)).detail
+    detail = _whole(runtime, target.project_id(runtime))
     runtime.output.result(detail, lines=_detail_lines(detail, runtime.output.local_time), bare=detail.id)
+
+
+def _whole(runtime: "Runtime", project_id: str) -> ProjectDetail:
+    """The project, and from elsewhere what its own page does not tell: its users, and all else where it has no page at all."""
+    detail = runtime.api.project(project_id).detail
+    if detail.name is None:
+        projects = _perhaps(runtime, runtime.api.projects) or []
+        detail = next((listed_detail(project) for project in projects if project.id == project_id), detail)
+    if detail.live_users is None or detail.queued_users is None:
+        users = _perhaps(runtime, lambda: runtime.api.user_stats(project_id))
+        if users is not None:
+            detail = detail._replace(live_users=users.live_users, queued_users=users.queued_users)
+    return detail
+
+
+def _perhaps(runtime: "Runtime", read: "Callable[[], T]") -> "T | None":
+    try:
+        return read()
+    except SpcliError as failure:
+        runtime.output.note(f"not all could be read: {failure.message}")
+        return None
 
 
 def _named(argument: str | None, option: str | None) -> str | None:

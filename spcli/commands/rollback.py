@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from spcli import handover, options, pipeline, release, sending, stages, target
+from spcli import handover, limited, options, pipeline, release, stages, target
 from spcli.commands.builds import known_builds
 from spcli.dry_run import print_request
 from spcli.errors import SpcliError
@@ -22,11 +22,16 @@ _TRANSIENT = ("network", "http-5xx", "rate-limited", "protocol")
 
 
 class Plan(NamedTuple):
-    """What is live (`None`: not known at all) and what is to be; `source` is its build as the service lists it, if it does."""
+    """What is live (`None`: not known at all) and what is to be; `source` is its build as the service lists it, if it does.
+
+    `is_assumed`: that it was live before is only assumed. `in_progress`: builds still being processed, `None` if not known.
+    """
 
     live: release.Standing | None
     upload_id: str
     builds: "Mapping[str, Build]"
+    is_assumed: bool = False
+    in_progress: tuple[str, ...] | None = None
 
     @property
     def source(self) -> Build | None:
@@ -90,9 +95,13 @@ def rollback(
         raise SpcliError(
             "no-target", "what is live is only assumed", hint=f"name the build: spcli rollback --to {plan.upload_id} --yes"
         )
+    if yes and plan.is_assumed:
+        text = f"that {plan.upload_id} was live before is only assumed; --to names the build for certain"
+        runtime.output.note(text, name="warning")
     if not yes and not runtime.output.confirm(_question(plan)):
         raise SpcliError("unconfirmed", "nothing was sent")
-    result = _send(runtime, project_id, plan, sending.patience(runtime, max_wait), message)
+    with handover.of_what_happened(runtime, project_id, "distributing", output_file):
+        result = _send(runtime, project_id, plan, limited.patience(runtime, max_wait), message)
     handover.conclude(runtime, result, limits, lines=_lines(result, plan), path=output_file)
 
 
@@ -127,13 +136,16 @@ def _plan(runtime: "Runtime", project_id: str, to: str | None, expect_live: str 
         return Plan(None, to, {})
     known = sources(runtime, project_id, builds, is_listed)
     by_id = {build.upload_id: build for build in builds}
-    live = release.live(known)
+    live, unfinished = release.live(known), release.unfinished(known)
+    moving = pipeline.in_progress(builds) if is_listed else None
     _guard_live(live, expect_live)
-    wanted = to if to is not None else release.unfinished(known)
+    if unfinished is not None:
+        runtime.output.note(f"an earlier rollback to {unfinished}, whose outcome is unknown, may have made it live")
+    wanted = to if to is not None else unfinished
     if wanted is not None:
         is_open = any(one.upload_id == wanted and one.phase != "done" for one in known.attempts)
         _guard_target(by_id.get(wanted), wanted, live, is_listed=is_listed, is_open=is_open)
-        return Plan(live, wanted, by_id)
+        return Plan(live, wanted, by_id, in_progress=moving)
     found = release.previous(known)
     if found is None:
         raise SpcliError(
@@ -141,7 +153,7 @@ def _plan(runtime: "Runtime", project_id: str, to: str | None, expect_live: str 
             "no earlier build is known that could be released again",
             hint="`spcli builds --status approved` lists the good ones; name one: spcli rollback --to ID",
         )
-    return Plan(live, found.upload_id, by_id)
+    return Plan(live, found.upload_id, by_id, is_assumed=not found.is_known, in_progress=moving)
 
 
 def _guard_live(live: release.Standing | None, expected: str | None) -> None:
@@ -179,7 +191,8 @@ def _show(runtime: "Runtime", plan: Plan) -> None:
         since = "" if plan.live.at <= 0 else f", since {runtime.output.local_time(iso_utc(plan.live.at))}"
         how = f"live{since}" if plan.live.is_known else "assumed to be live: it was not released from here"
         runtime.output.status(f"from: {_named(runtime, plan.builds.get(plan.live.upload_id), plan.live.upload_id)} ({how})")
-    runtime.output.status(f"to:   {_named(runtime, plan.builds.get(plan.upload_id), plan.upload_id)}")
+    how = " (assumed to have been live: it was not released from here)" if plan.is_assumed else ""
+    runtime.output.status(f"to:   {_named(runtime, plan.builds.get(plan.upload_id), plan.upload_id)}{how}")
 
 
 def _named(runtime: "Runtime", build: Build | None, upload_id: str) -> str:
@@ -203,7 +216,7 @@ def _short(build: Build | None, upload_id: str) -> str:
 def _send(runtime: "Runtime", project_id: str, plan: Plan, patience: "Patience", message: str | None) -> RollbackResult:
     before = None if plan.live is None else plan.live.upload_id
     note = _note(runtime, before, message)
-    request = pipeline.ReleaseRequest(project_id, plan.upload_id, patience, action="rollback", note=note)
+    request = pipeline.ReleaseRequest(project_id, plan.upload_id, patience, "rollback", note, plan.in_progress)
     sent = pipeline.distribute(runtime, request, plan.source)
     return RollbackResult(sent.upload_id, project_id, sent.message, sent.region, before)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PAUSE = 10.0
 LEAST_PAUSE = 5.0
 RECENT = 5
+UNREAD = "the build list could not be read; shown are the builds sent from this machine and received events"
 _TRANSIENT = ("network", "http-5xx", "rate-limited", "protocol")
 _T = TypeVar("_T")
 
@@ -40,10 +41,14 @@ class Problem(NamedTuple):
 
 
 class Screen:
-    """What is known at one moment; what could not be read is `None` or empty, and a problem says why."""
+    """What is known at one moment; what could not be read is `None` or empty, and a problem says why.
+
+    `unnamed` is why there is no project to show.
+    """
 
     def __init__(self) -> None:
         self.project_id: str | None = None
+        self.unnamed: SpcliError | None = None
         self.project: ProjectDetail | None = None
         self.stats: UserStats | None = None
         self.limits: list[Limit] = []
@@ -90,24 +95,22 @@ def status(
         _redraw(runtime, screen, is_first=is_first)
         is_first = False
         runtime.clock.sleep(pause)
-        screen = _look(runtime, screen.project_id)
+        screen = _look(runtime, screen.project_id, screen.unnamed)
         _raise_final(screen)
 
 
 def _first(runtime: "Runtime", named: str | None) -> Screen:
     """The first look. Raises `SpcliError` when nothing of the service could be read, or the project named does not exist."""
-    project_id, unknown = None, None
+    project_id, unnamed = None, None
     try:
         project_id = target.project_id(runtime)
     except SpcliError as failure:
         # An account with several projects and no default still has windows to show.
         if named is not None or failure.kind != "no-target":
             raise
-        unknown = failure
-    screen = _look(runtime, project_id)
-    if unknown is not None:
-        screen.problems.insert(0, Problem("project", unknown))
-    elif screen.project is None and screen.stats is None:
+        unnamed = failure
+    screen = _look(runtime, project_id, unnamed)
+    if unnamed is None and screen.project is None and screen.stats is None:
         first = screen.problems[0].failure
         more = "`spcli limits` shows the windows, `spcli doctor` looks for the cause"
         first.hint = f"{first.hint}\n{more}" if first.hint else more
@@ -122,9 +125,11 @@ def _raise_final(screen: Screen) -> None:
             raise problem.failure
 
 
-def _look(runtime: "Runtime", project_id: str | None) -> Screen:
+def _look(runtime: "Runtime", project_id: str | None, unnamed: SpcliError | None) -> Screen:
     screen = Screen()
-    screen.project_id = project_id
+    screen.project_id, screen.unnamed = project_id, unnamed
+    if unnamed is not None:
+        screen.problems.append(Problem("project", unnamed))
     if project_id is not None:
         _read_project(runtime, screen, project_id)
     screen.limits = [limit_of(runtime, endpoint) for endpoint in ENDPOINTS]
@@ -162,6 +167,9 @@ def _read_builds(runtime: "Runtime", screen: Screen, project_id: str, page: "Pro
     builds = page.builds if page is not None and page.builds is not None else local_builds(runtime, project_id)
     if page is not None and not is_listed:
         screen.problems.append(Problem("builds", SpcliError("unreadable", NO_LIST)))
+    elif page is None:
+        # An unreadable list is no empty one: what is shown in its place is this machine's own record.
+        screen.problems.append(Problem("builds", SpcliError("unreadable", UNREAD)))
     server = page.server_wall if page is not None else None
     now = runtime.clock.wall() if server is None else server
     known = sources(runtime, project_id, builds, is_listed)
@@ -235,11 +243,12 @@ def _lines(runtime: "Runtime", screen: Screen) -> list[str | tuple[str, str]]:
 
 
 def _build_lines(runtime: "Runtime", screen: Screen) -> list[str | tuple[str, str]]:
-    lines: list[str | tuple[str, str]] = ["", "in progress:" if screen.running else "in progress: none"]
+    none = "not known" if any(one.what == "builds" for one in screen.problems) else "none"
+    lines: list[str | tuple[str, str]] = ["", "in progress:" if screen.running else f"in progress: {none}"]
     for one in screen.running:
         elapsed = "" if one.elapsed is None else f"  {duration(one.elapsed)} elapsed"
         lines.append(f"  {one.build.upload_id}  {_word(one.build)}{elapsed}  {file_name(one.build.file_url)}")
-    lines.append("last builds:" if screen.recent else "last builds: none")
+    lines.append("last builds:" if screen.recent else f"last builds: {none}")
     wide = max((len(_word(build)) for build in screen.recent), default=0)
     for build in screen.recent:
         date = runtime.output.local_time(build.date)

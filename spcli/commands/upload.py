@@ -40,7 +40,7 @@ def upload(
       id=$(spcli upload "$URL" -q)
     """
     # Not for `upload --help`, which takes a third less time without.
-    from spcli import check, file_url, handover, pipeline, sending, stages, target
+    from spcli import check, file_url, handover, limited, pipeline, stages, target
     from spcli.dry_run import print_request
 
     runtime: Runtime = ctx.obj
@@ -56,10 +56,11 @@ def upload(
     if dry_run:
         print_request(runtime, "/projects/upload-file", runtime.api.upload_body(project_id, url, auto_release))
         return
-    patience = sending.patience(runtime, max_wait)
+    patience = limited.patience(runtime, max_wait)
     request = pipeline.UploadRequest(project_id, url, auto_release, patience, force)
     look = partial(check.before_upload, runtime, url) if is_checked else None
-    result = pipeline.upload(runtime, request, look)
+    with handover.of_what_happened(runtime, project_id, "queued", output_file):
+        result = pipeline.upload(runtime, request, look)
     handover.conclude(runtime, result, limits, lines=_lines(result), path=output_file)
     if limits is None:
         runtime.output.note(f"`spcli builds wait {result.upload_id}` waits until it is processed")

@@ -34,8 +34,8 @@ def account(origin: str, user_id: str) -> str:
 class NewAttempt(NamedTuple):
     """A write about to be sent.
 
-    `url` is bare, `digest` the fingerprint of the whole URL; `baseline` holds the ids that were in the build list, `None` where
-    it could not be read; `note` says who and why.
+    `url` is bare, `digest` the fingerprint of the whole URL; `baseline` holds the ids that were in the build list (of a release:
+    those in progress), `None` where it could not be read; `note` says who and why.
     """
 
     action: str

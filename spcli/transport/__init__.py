@@ -204,8 +204,8 @@ class Transport:
         body = masked(text, self._secrets).encode("utf-8", "surrogateescape")
         message, documented = error_text(answer.status, body, answer.value("content-type"))
         hinted = retry_after_hint(answer.values("retry-after"), _server_wall(answer.headers), self._clock.wall())
-        shown, is_json = masked(message, self._secrets), is_json_object(body)
-        return Refused(answer.status, shown, documented=documented, hinted=hinted, is_json=is_json)
+        shown, is_page = masked(message, self._secrets), bool(body.strip()) and not is_json_object(body)
+        return Refused(answer.status, shown, documented=documented, hinted=hinted, is_page=is_page)
 
     def _redirected(self, answer: "Answer") -> Refused:
         host = _location_host(answer.value("location"))

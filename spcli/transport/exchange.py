@@ -99,8 +99,8 @@ class Exchange:
         if isinstance(error, httpcore.TimeoutException):
             return Unclear(f"{self.where} did not answer in time")
         if self._head:
-            return Unclear(f"the answer of {self.where} broke off or is not HTTP")
-        return Unclear(f"{self.where} closed the connection without an answer")
+            return Unclear(f"the answer of {self.where} broke off or is not HTTP", is_over=True)
+        return Unclear(f"{self.where} closed the connection without an answer", is_over=True)
 
     def _not_sent(self, error: Exception) -> NotSent:
         if self._proxy_status == 407:

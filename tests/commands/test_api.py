@@ -51,6 +51,16 @@ def test_write_carries_fields_and_credentials_in_its_json_body(spcli: Front, met
     assert request.json == {"apiKey": KEY, "userId": USER, "a": "b=c", "n": 1.5, "yes": True, "no": None, "empty": ""}
 
 
+def test_a_query_in_the_path_stays_there_whatever_the_method(spcli: Front) -> None:
+    with FaultServer([answer(200, {})]) as server:
+        at(spcli, server)
+        assert spcli("api", "POST", "/projects/x?dryRun=true", "-f", "a=1").code == 0
+        (request,) = server.ledger
+    assert request.query == (("dryRun", "true"),)
+    assert request.json == {"apiKey": KEY, "userId": USER, "a": 1}
+    assert spcli("api", "POST", "/projects/upload-file?x=1").code == 2
+
+
 def test_delete_carries_everything_in_its_query_and_is_sent_once(spcli: Front) -> None:
     with FaultServer([answer(500, {"message": "Internal server error"})]) as server:
         at(spcli, server)
@@ -139,6 +149,15 @@ def test_echoed_key_and_file_query_are_starred_in_every_form(spcli: Front) -> No
             shown = spcli("api", "POST", "/echo", "-f", f"fileUrl={echo['url']}", *words)
             assert "****" in shown.out
             assert "5ec4e7canary" not in shown.out + shown.err
+
+
+def test_a_signature_that_is_quoted_alone_shows_nowhere(spcli: Front) -> None:
+    signature = "5ec4e7canary5ec4e7canary"
+    with FaultServer([answer(400, {"message": f"bad signature {signature}"})]) as server:
+        at(spcli, server)
+        sent = spcli("api", "POST", "/projects/upload-file", "-f", f"fileUrl={URL}?X-Amz-Signature={signature}", "--json")
+    assert sent.error["message"] == "bad signature ****"
+    assert signature.encode() not in b"".join(path.read_bytes() for path in (spcli.home / "state").iterdir())
 
 
 def test_runner_that_reads_along_finds_no_command_in_a_body(spcli: Front) -> None:

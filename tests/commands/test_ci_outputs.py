@@ -1,7 +1,12 @@
 """What a CI job gets, through the front door."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from spcli.errors import Interrupted
 from spcli.sandbox.seeds import MAIN, SHOWROOM
@@ -103,7 +108,36 @@ def test_teamcity_gets_parameters_and_a_problem(spcli: Front, service: Any) -> N
     service(reject="Game*")
     sent = spcli("upload", URL, "--wait", env={"TEAMCITY_VERSION": "2025.1"})
     messages = [message for line in sent.err.splitlines() if (message := teamcity_message(line))]
-    assert [name for name, _values in messages] == ["setParameter"] * 4 + ["buildProblem"]
+    assert [name for name, _values in messages] == ["setParameter"] * 4 + ["message"]
+    assert messages[-1][1]["status"] == "ERROR"
+
+
+@pytest.mark.parametrize("fault", ["", "upload:reset-after-store"])
+def test_an_id_is_handed_on_though_the_run_is_stopped(spcli: Front, service: Any, tmp_path: Path, fault: str) -> None:
+    """In the midst of the wait, or of looking up what became of the upload."""
+    service(faults=(fault,) if fault else ())
+    output, path = tmp_path / "output", tmp_path / "build.env"
+    env = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output)}
+    spcli.clock = CtrlC()
+    ended = spcli("upload", URL, "--wait", "--json", "--output-file", str(path), env=env)
+    assert (ended.code, ended.error["outcome"]) == (130, "done"), ended
+    assert github_file(output.read_text())["upload-id"] == ended.error["uploadId"]
+    assert pairs(path)["STREAMPIXEL_UPLOAD_ID"] == ended.error["uploadId"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a named pipe")
+def test_output_file_may_be_a_pipe(spcli: Front, service: Any, tmp_path: Path) -> None:
+    service()
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE, text=True) as reader:
+        # `cat` ends with its first writer; the file is opened once before anything is sent.
+        keeper = os.open(path, os.O_WRONLY)
+        sent = spcli("distribute", "--latest", "--output-file", str(path))
+        os.close(keeper)
+        out, _ = reader.communicate(timeout=20)
+    assert sent.code == 0, sent
+    assert "STREAMPIXEL_STATE=distributing\n" in out
 
 
 def test_elsewhere_nobody_is_given_commands(spcli: Front, service: Any) -> None:

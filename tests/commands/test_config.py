@@ -62,7 +62,7 @@ def test_the_flag_of_a_profile_is_read_before_and_after_the_command(spcli: Front
 
 def test_key_is_shown_as_set_and_never_by_value(spcli: Front, service: Any) -> None:
     service()
-    assert spcli("config", "get", "api_key").out == "****\n"
+    assert spcli("config", "get", "api_key").out == "**** (environment STREAMPIXEL_API_KEY)\n"
     assert spcli("config", "get", "api_key", "--json").json["value"] is None
     assert spcli("config", "get", "api_key", "-q").out == "****\n"
 

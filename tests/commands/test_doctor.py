@@ -149,8 +149,9 @@ def test_hanging_service_is_given_up(spcli: Front) -> None:
     with FaultServer([hang()]) as server:
         spcli.environ["STREAMPIXEL_BASE_URL"] = server.url
         spcli.clock = Clock()
-        found = spcli("doctor", "--timeout", "0.3s", "--json")
+        found = spcli("doctor", "--timeout", "0.3s", "--json", env={"STREAMPIXEL_API_KEY": "k" * 20, "STREAMPIXEL_USER_ID": "u"})
     assert levels(found)["network"] == "fail"
+    assert "access" not in levels(found)
 
 
 def test_clock_that_is_off_is_a_warning_and_exit_0(spcli: Front) -> None:
@@ -176,6 +177,23 @@ def test_without_a_project_id_the_accounts_first_project_tells_the_generation(
 ) -> None:
     service(project=project)
     assert levels(spcli("doctor", "--json"))["api"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name"),
+    [
+        ("SPCLI_ON_LIMIT", "perhaps", "config"),
+        ("SPCLI_WINDOW", "abc", "base-url"),
+        ("STREAMPIXEL_PROJECT_ID", "nosuch", "project"),
+    ],
+)
+def test_what_would_fail_every_upload_fails_here_with_the_same_code(
+    spcli: Front, service: Any, variable: str, value: str, name: str
+) -> None:
+    service()
+    found = spcli("doctor", "--json", env={variable: value})
+    assert levels(found)[name] == "fail"
+    assert found.code == spcli("upload", "https://builds.example.com/Game.zip", env={variable: value}).code
 
 
 def test_project_that_cannot_be_read_is_a_warning(spcli: Front, service: Any) -> None:

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from spcli.completion import answer
+from spcli import completion
 from spcli.sandbox.seeds import CONFIGURATOR_EU, INACTIVE, MAIN, OTHER, SHOWROOM, TOKYO
+from tests.faultd import FaultServer, answer
 from tests.front import Front
 
 GENERATIONS = ("paged", "status")
@@ -33,6 +34,31 @@ def test_list_fetches_all_pages_on_one_connection(spcli: Front, service: Any) ->
     listed = spcli("projects", "list", "--json", "-v")
     assert [project["id"] for project in listed.json] == [project.id for project in MAIN.projects]
     assert [dict(record.query)["page"] for record in server.requests] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("is_bare", [False, True])
+@pytest.mark.parametrize(("projects", "pages"), [(49, 1), (50, 2), (60, 2), (120, 3)])
+def test_list_without_counters_goes_on_while_pages_are_full(spcli: Front, projects: int, pages: int, is_bare: bool) -> None:
+    known = [{"_id": f"{number:024x}", "name": str(number)} for number in range(projects)]
+
+    def handler(request: Any) -> Any:
+        first = 50 * (int(dict(request.query)["page"]) - 1)
+        page = known[first : first + 50]
+        return answer(200, page if is_bare else {"projects": page})
+
+    with FaultServer(handler=handler) as server:
+        spcli.use(server.url)
+        listed = spcli("projects", "list", "-q")
+    assert listed.out.split() == [project["_id"] for project in known]
+    assert len(server.ledger) == pages
+
+
+def test_a_server_that_ignores_the_page_is_asked_no_third_time(spcli: Front) -> None:
+    page = {"projects": [{"_id": f"{number:024x}", "name": "x"} for number in range(50)], "totalPages": 9}
+    with FaultServer([answer(200, page), answer(200, page)]) as server:
+        spcli.use(server.url)
+        assert len(spcli("projects", "list", "--json").json) == 50
+    assert len(server.ledger) == 2
 
 
 def test_list_in_a_pipe_is_aligned_and_nothing_is_cut(spcli: Front, service: Any) -> None:
@@ -106,7 +132,22 @@ def test_show_in_the_newest_generation_tells_what_the_list_knows(spcli: Front, s
     service(generation="status")
     shown = spcli("projects", "show", "--json")
     assert shown.code == 0, shown
-    assert (shown.json["name"], shown.json["builds"], shown.json["liveUsers"]) == (SHOWROOM.name, None, None)
+    assert (shown.json["name"], shown.json["builds"], shown.json["liveUsers"]) == (SHOWROOM.name, None, 7)
+
+
+def test_show_where_a_project_has_no_page_takes_what_other_endpoints_tell(spcli: Front, service: Any) -> None:
+    service(faults=("project:405x*",))
+    shown = spcli("projects", "show", "--json")
+    assert (shown.json["name"], shown.json["liveUsers"], shown.json["queuedUsers"]) == (SHOWROOM.name, 7, 2)
+
+
+@pytest.mark.parametrize("fault", ["stats:500x*", "stats:404x*"])
+def test_show_goes_on_without_the_users_where_nothing_tells_them(spcli: Front, service: Any, fault: str) -> None:
+    service(generation="status", faults=(fault,))
+    shown = spcli("projects", "show", "--json")
+    assert shown.code == 0, shown
+    assert (shown.json["name"], shown.json["liveUsers"]) == (SHOWROOM.name, None)
+    assert ("note: not all could be read" in shown.err) == (fault == "stats:500x*")
 
 
 def test_a_wrong_id_is_the_servers_404_and_not_a_missing_endpoint(spcli: Front, service: Any) -> None:
@@ -157,7 +198,7 @@ def test_project_named_twice_differently_is_a_usage_error(spcli: Front, service:
 def offered(spcli: Front) -> list[str]:
     """The names that TAB offers for a project."""
     pressed = {"_SPCLI_COMPLETE": "complete_fish", "COMP_WORDS": "spcli\nupload\n-p\n", "COMP_CWORD": "3"}
-    words = (answer({**spcli.environ, **pressed}) or "").splitlines()[1:]
+    words = (completion.answer({**spcli.environ, **pressed}) or "").splitlines()[1:]
     return [word.partition("\t")[0] for word in words if len(word.partition("\t")[0]) != 24]
 
 

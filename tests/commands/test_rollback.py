@@ -81,6 +81,39 @@ def test_build_uploaded_elsewhere_since_makes_the_live_one_an_assumption(spcli: 
     assert f"from: {foreign}" in refused.err
 
 
+def test_a_build_that_finished_after_a_later_release_is_what_is_live(spcli: Front, service: Any) -> None:
+    service(stage=100)
+    uploaded = spcli("upload", URL, "--json").json["uploadId"]
+    assert spcli("distribute", SHOWROOM_OLD).code == 0
+    assert spcli("builds", "wait", uploaded).code == 0
+    shown = spcli("rollback", "--dry-run").err
+    assert f"from: {uploaded}" in shown
+    assert "(live, since" in shown
+    assert f"to:   {SHOWROOM_OLD}" in shown
+
+
+def test_going_back_to_a_build_that_was_only_assumed_to_be_live_is_told(spcli: Front, service: Any) -> None:
+    service()
+    released(spcli, SHOWROOM_NEW)
+    assert "(assumed to have been live: it was not released from here)" in spcli("rollback", "--dry-run").err
+    told = spcli("rollback", "--yes")
+    assert (told.code, f"warning: that {SHOWROOM_OLD} was live before is only assumed" in told.err) == (0, True)
+    released(spcli, SHOWROOM_NEW)
+    assert "assumed" not in spcli("rollback", "--yes").err
+
+
+def test_releases_are_dated_by_the_services_clock(spcli: Front, service: Any) -> None:
+    """A clock that is slow here must not make an older build the later one."""
+    server = service()
+    ahead = server.now
+    server.now = lambda: ahead() + 90 * 86400
+    newer = spcli("upload", URL, "--wait", "--json").json["uploadId"]
+    released(spcli, SHOWROOM_OLD)
+    shown = spcli("rollback", "--dry-run").err
+    assert f"from: {SHOWROOM_OLD}" in shown
+    assert f"to:   {newer}" in shown
+
+
 def test_plan_names_both_builds_with_files_and_dates_before_anything_is_sent(spcli: Front, service: Any) -> None:
     server = service()
     released(spcli, SHOWROOM_NEW)

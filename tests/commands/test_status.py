@@ -102,9 +102,12 @@ def test_failing_project_page_leaves_the_list_and_the_users(spcli: Front, servic
     assert shown.code == 0, shown
     assert shown.json["project"]["name"] == SHOWROOM.name
     assert shown.json["stats"]["liveUsers"] == 7
-    (problem,) = shown.json["problems"]
+    problem, builds = shown.json["problems"]
     assert (problem["what"], problem["kind"], problem["message"]) == ("project", "http-5xx", "Internal server error")
-    assert "no project:" in spcli("status").out
+    assert (builds["what"], "could not be read" in builds["message"]) == ("builds", True)
+    shown_to_people = spcli("status").out
+    assert "no project:" in shown_to_people
+    assert "in progress: not known\nlast builds: not known\n" in shown_to_people
 
 
 def test_failing_user_stats_leave_the_rest(spcli: Front, service: Any) -> None:
@@ -175,6 +178,13 @@ def test_watch_prints_a_snapshot_an_interval_until_ctrl_c(spcli: Front, service:
     assert len(snapshots) == 3
     assert all("Showroom Demo" in snapshot for snapshot in snapshots)
     assert spcli.clock.slept == [10.0, 10.0, 10.0]
+
+
+def test_watch_says_each_time_why_there_is_no_project(spcli: Front, service: Any) -> None:
+    service(project=None)
+    spcli.clock = Stopped(after=15)
+    watched = spcli("status", "--watch", "--json").out.splitlines()
+    assert [[problem["what"] for problem in json.loads(line)["problems"]] for line in watched] == [["project"]] * 2
 
 
 def test_watch_with_json_prints_one_compact_object_a_line(spcli: Front, service: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spcli.errors import Interrupted
-from tests.faultd import Behaviour, FaultServer, Request, answer
+from tests.faultd import Behaviour, FaultServer, Request, answer, close_after_request, hang, rst_after_request
 from tests.front import FakeClock, Front, Result, releases, sandbox, uploads
 
 URL = "https://builds.example.com/Game-1.4.zip"
@@ -211,8 +211,8 @@ def test_timeout_of_a_call_does_not_bound_the_wait_for_the_window(spcli: Front, 
 def test_block_page_closes_the_window_for_a_quarter_of_an_hour(spcli: Front, clock: FakeClock, status: int) -> None:
     blocked = answer(status, BLOCKED, {"Content-Type": "text/html"})
     sent = first_answered(spcli, blocked, "upload", URL)
-    assert sent.code == (50 if status == 503 else 49), sent
-    assert (sent.error["outcome"], sent.error["retryable"], sent.error["status"]) == ("refused", True, status)
+    assert sent.code == {403: 43, 429: 49, 503: 50}[status], sent
+    assert (sent.error["outcome"], sent.error["retryable"], sent.error["status"]) == ("refused", status != 403, status)
     assert "Attention Required!" in sent.error["message"]
     assert "<" not in sent.error["message"]
     # A 503 is followed by a minute of reading the list: what stood behind the edge may have had the upload.
@@ -225,3 +225,35 @@ def test_the_services_own_refusal_is_no_block(spcli: Front, status: int) -> None
     sent = first_answered(spcli, answer(status, {"message": "No"}), "upload", URL, "--on-limit", "fail")
     assert sent.code == (43 if status == 403 else 50), sent
     assert closed_for(spcli) <= WINDOW
+
+
+@pytest.mark.parametrize("body", [b"", b"slow down", BLOCKED])
+def test_a_429_that_says_for_how_long_is_taken_at_its_word_whatever_its_body(spcli: Front, body: bytes) -> None:
+    limited = answer(429, body, {"Retry-After": "200"})
+    assert first_answered(spcli, limited, "upload", URL, "--on-limit", "fail").code == 49
+    assert closed_for(spcli) == pytest.approx(200, abs=1)
+
+
+def test_an_empty_429_is_no_block_page(spcli: Front) -> None:
+    assert first_answered(spcli, answer(429, b""), "upload", URL, "--on-limit", "fail").code == 49
+    assert closed_for(spcli) == pytest.approx(WINDOW, abs=1)
+
+
+def test_a_403_page_has_the_code_of_a_403_and_says_what_may_block(spcli: Front) -> None:
+    sent = first_answered(spcli, answer(403, BLOCKED, {"Content-Type": "text/html"}), "distribute", BUILD)
+    assert (sent.code, sent.error["kind"], sent.error["retryable"]) == (43, "http-403", False)
+    assert "blocking this account or network" in sent.error["hint"]
+    assert closed_for(spcli, "distribute") == pytest.approx(900, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "seconds"),
+    [(close_after_request(), WINDOW), (rst_after_request(), WINDOW), (hang(), WINDOW + 1)],
+    ids=["closed", "reset", "hang"],
+)
+def test_a_call_that_the_other_side_ended_leaves_a_window_and_no_more(spcli: Front, behaviour: Behaviour, seconds: float) -> None:
+    """One without an answer may still be on its way: the time of the call stays in what was committed."""
+    sent = first_answered(spcli, behaviour, "upload", URL, "--timeout", "1s", "--on-limit", "fail")
+    assert (sent.code, sent.error["outcome"]) == (60, "refused"), sent
+    # A minute of the test's clock went by while the list was read.
+    assert closed_for(spcli) == pytest.approx(seconds - spcli.clock.seconds, abs=0.5)

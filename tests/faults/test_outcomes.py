@@ -440,6 +440,17 @@ def test_answer_that_quotes_the_presigned_url_leaves_its_query_nowhere(spcli: Fr
     assert b"5ec4e7f00d" not in state
 
 
+@pytest.mark.parametrize("words", [("upload", URL), ("api", "POST", "/projects/upload-file", "-f", f"fileUrl={URL}")])
+def test_a_message_that_names_the_user_is_shown_and_kept_without_the_name(
+    spcli: Front, double: Any, words: tuple[str, ...]
+) -> None:
+    double(answer(403, {"message": f"Forbidden: user {MAIN.user_id} may not"}))
+    sent = spcli(*words, "--json")
+    assert sent.error["message"] == f"Forbidden: user {MAIN.user_id} may not"
+    assert ledger(spcli, "message") == ["Forbidden: user **** may not"]
+    assert MAIN.user_id.encode() not in b"".join(path.read_bytes() for path in (spcli.home / "state").iterdir())
+
+
 def test_nothing_is_retryable_once_it_has_happened() -> None:
     kinds = [row.name for row in EXIT_CODES if row.code]
     assert [kind for kind in kinds if SpcliError(kind, "x", outcome="done", retryable=True).retryable] == []
@@ -493,6 +504,8 @@ def test_next_run_refuses_while_the_list_gives_no_answer(spcli: Front, remembere
     again = spcli("upload", URL, "--json")
     assert told(again) == (61, "unknown", "unknown", True), again
     assert "earlier upload" in again.error["message"]
+    assert "--force sends it all the same" in again.error["hint"]
+    assert f"dashboard.streampixel.io/projectdetail/{SHOWROOM.id}" in again.error["hint"]
     assert len(world.writes) == 1
     assert ledger(spcli) == ["unclear"]
 
@@ -575,6 +588,16 @@ def test_login_page_in_place_of_a_release_is_not_taken_for_one(spcli: Front, dou
     world = double(answer(200, HTML, PAGE))
     sent = spcli("distribute", OLD, "--json")
     assert told(sent) == (61, "unknown", "unknown", True), sent
+    assert len(world.writes) == 1
+
+
+@pytest.mark.parametrize("success", [False, "false"])
+def test_a_release_that_the_service_says_did_not_succeed_is_no_success(spcli: Front, double: Any, success: object) -> None:
+    world = double(answer(200, {"success": success, "message": "Project disabled"}))
+    sent = spcli("distribute", OLD, "--json")
+    assert told(sent) == (62, "protocol", "refused", False), sent
+    assert sent.error["message"] == "Project disabled"
+    assert ledger(spcli) == ["refused"]
     assert len(world.writes) == 1
 
 

@@ -70,7 +70,7 @@ def test_malformed_retry_after_is_ignored(spcli: Front, clock: FakeClock, hint: 
 
 def test_retry_after_beyond_45_seconds_ends_it_at_once(spcli: Front, clock: FakeClock) -> None:
     failed, server = reads(spcli, answer(503, BUSY, {"Retry-After": "46"}))
-    assert (failed.code, failed.error["message"]) == (50, BUSY["message"])
+    assert (failed.code, failed.error["message"], failed.error["retryAfter"]) == (50, BUSY["message"], 46)
     assert clock.slept == []
     assert len(server.ledger) == 1
 

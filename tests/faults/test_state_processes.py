@@ -27,8 +27,8 @@ def jobs(tmp_path: Path) -> Iterator[Jobs]:
 @pytest.fixture
 def slow_jobs(tmp_path: Path) -> Iterator[Jobs]:
     """A window wide enough to queue two behind one call that has just been made."""
-    with service(2.0) as server:
-        found = Jobs(server, tmp_path, 2.0)
+    with service(4.0) as server:
+        found = Jobs(server, tmp_path, 4.0)
         found.ship("n0")
         yield found
         found.close()

@@ -102,9 +102,9 @@ def test_azure_reads_one_issue_and_nothing_else(message: str) -> None:
 @given(st.text(max_size=200) | st.just(NASTY))
 def test_teamcity_reads_the_very_text_back(message: str) -> None:
     name, values = teamcity_message(ci.problem_line("teamcity", "error", message)) or ("", {})
-    assert name == "buildProblem"
+    assert (name, values["status"]) == ("message", "ERROR")
     shown = "".join(letter if letter.isprintable() or letter in "\r\n" else " " for letter in message)
-    assert values["description"] == shown
+    assert values["text"] == shown
 
 
 def test_github_output_is_read_back_by_name() -> None:
@@ -133,6 +133,14 @@ def test_variables_reach_later_steps_of_azure_and_teamcity() -> None:
     assert ("task.setvariable", {"variable": "STREAMPIXEL_STATE", "isOutput": "true"}, "approved") in azure
     teamcity = [teamcity_message(line) for line in ci.variable_lines("teamcity", FACTS)]
     assert ("setParameter", {"name": "env.STREAMPIXEL_UPLOAD_ID", "value": FACTS.upload_id}) in teamcity
+
+
+def test_no_value_is_a_reference_or_a_command_in_a_teamcity_step() -> None:
+    hostile = ci.Facts("x & calc.exe & rem %env.STREAMPIXEL_API_KEY%", "p", "s", "u")
+    values = [(teamcity_message(line) or ("", {}))[1]["value"] for line in ci.variable_lines("teamcity", hostile)]
+    # Two percent signs are one, and no reference, where TeamCity puts a parameter in.
+    assert values[0].replace("%%", "%") == ci.plain(hostile.upload_id)
+    assert not set("&|<>^\"' ") & set(values[0])
 
 
 def test_summary_is_a_table_that_no_value_can_leave() -> None:

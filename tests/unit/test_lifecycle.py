@@ -72,6 +72,11 @@ def test_builds_are_sorted_by_date_and_by_id_within_it() -> None:
     assert [one.upload_id for one in lifecycle.newest_first([build("z"), *dated])] == ["a", "c", "b", "z"]
 
 
+def test_a_build_without_a_date_is_as_old_as_its_id() -> None:
+    old, new = build("6553f1000000000000000001", date="2023-11-14T22:13:20Z"), build("677480000000000000000001")
+    assert [lifecycle.newest_first(pair)[0] for pair in ([old, new], [new, old])] == [new, new]
+
+
 @UNHURRIED
 @given(
     st.permutations([build("a"), build("b", date="2025-01-01T00:00:00Z"), build("c", date="2025-01-02T00:00:00Z"), build("d")])

@@ -136,7 +136,7 @@ def test_a_sandbox_is_quick_but_not_instant(scale: float, least: float, moments:
         (429, True, ("limited", 120.0), "limited"),
         (429, False, ("limited", policy.BLOCKED), "limited"),
         (403, True, ("ended", 0.0), "refused"),
-        (403, False, ("limited", policy.BLOCKED), "limited"),
+        (403, False, ("limited", policy.BLOCKED), "refused"),
         (503, False, ("limited", policy.BLOCKED), "unclear"),
         (503, True, ("ended", 0.0), "failed"),
         (500, True, ("ended", 0.0), "failed"),
@@ -149,7 +149,7 @@ def test_a_sandbox_is_quick_but_not_instant(scale: float, least: float, moments:
 def test_a_refusal_says_how_the_call_ended_and_what_it_means(
     status: int, documented: bool, ending: tuple[str, float], answer: str
 ) -> None:
-    refused = Refused(status, "Try again in 2 minutes.", documented=documented)
+    refused = Refused(status, "Try again in 2 minutes.", documented=documented, is_page=not documented)
     assert (policy.ending_of(refused), policy.answer_of(refused)) == (ending, answer)
 
 
@@ -160,6 +160,12 @@ def test_a_refusal_without_a_status_is_final() -> None:
 
 
 @pytest.mark.parametrize(("status", "ending"), [(403, ("ended", 0.0)), (429, ("limited", 120.0)), (503, ("ended", 0.0))])
-def test_json_without_the_services_message_is_no_block_page(status: int, ending: tuple[str, float]) -> None:
-    refused = Refused(status, "Try again in 2 minutes.", documented=False, is_json=True)
+def test_json_without_the_services_message_and_an_empty_answer_are_no_block_page(status: int, ending: tuple[str, float]) -> None:
+    refused = Refused(status, "Try again in 2 minutes.", documented=False)
+    assert policy.ending_of(refused) == ending
+
+
+@pytest.mark.parametrize(("status", "ending"), [(403, ("ended", 0.0)), (429, ("limited", 120.0)), (503, ("ended", 0.0))])
+def test_a_page_with_retry_after_is_taken_at_its_word(status: int, ending: tuple[str, float]) -> None:
+    refused = Refused(status, "Try again in 2 minutes.", documented=False, is_page=True, hinted=1.0)
     assert policy.ending_of(refused) == ending

@@ -21,9 +21,10 @@ def attempt(
     auto_release: bool | None = None,
     wall: float | None = None,
     phase: str = "done",
+    in_progress: tuple[str, ...] | None = None,
 ) -> Attempt:
     return Attempt(
-        round(day * 1000), action, "p", None, None, upload_id, auto_release, None, None, phase, None, day * DAY, None,
+        round(day * 1000), action, "p", None, None, upload_id, auto_release, in_progress, None, phase, None, day * DAY, None,
         None if wall is None else wall * DAY, False, None, False,
     )  # fmt: skip
 
@@ -40,32 +41,38 @@ def known(builds: list[Build], *attempts: Attempt, events: tuple[Event, ...] = (
     return Sources(builds, is_listed, attempts, events)
 
 
+def way_back(found: Sources) -> Build | None:
+    """The build that `previous` names."""
+    standing = previous(found)
+    return None if standing is None else next(one for one in found.builds if one.upload_id == standing.upload_id)
+
+
 A, B, C = build("a", 1), build("b", 2), build("c", 3)
 
 
 def test_without_any_knowledge_the_newest_approved_build_is_assumed_to_be_live() -> None:
     found = known([C, build("x", 4, "rejected"), build("y", 5, "extracting"), A, B])
     assert live(found) == Standing("c", False, 3 * DAY)
-    assert previous(found) == B
+    assert way_back(found) == B
 
 
 def test_nothing_is_live_where_nothing_was_approved() -> None:
     found = known([build("x", 4, "rejected")])
     assert live(found) is None
-    assert previous(found) is None
+    assert way_back(found) is None
 
 
 def test_the_last_release_from_here_is_live_and_what_it_replaced_is_the_way_back() -> None:
     found = known([A, B, C], attempt("distribute", "a", 9))
     assert live(found) == Standing("a", True, 9 * DAY)
-    assert previous(found) == C
+    assert way_back(found) == C
 
 
 def test_going_back_twice_goes_back_further_and_never_to_what_was_left_behind() -> None:
     once = known([A, B, C], attempt("rollback", "b", 9))
-    assert (live(once), previous(once)) == (Standing("b", True, 9 * DAY), A)
+    assert (live(once), way_back(once)) == (Standing("b", True, 9 * DAY), A)
     twice = known([A, B, C], attempt("rollback", "b", 9), attempt("rollback", "a", 10))
-    assert (live(twice), previous(twice)) == (Standing("a", True, 10 * DAY), None)
+    assert (live(twice), way_back(twice)) == (Standing("a", True, 10 * DAY), None)
 
 
 def test_going_back_to_a_build_never_seen_live_replaces_only_the_live_one() -> None:
@@ -73,7 +80,7 @@ def test_going_back_to_a_build_never_seen_live_replaces_only_the_live_one() -> N
         [A, B, C], attempt("upload", "b", 2, auto_release=False), attempt("rollback", "b", 9), attempt("distribute", "a", 10)
     )
     assert [one.upload_id for one in pile(released)] == ["a", "b", "a"]
-    assert previous(released) == B
+    assert way_back(released) == B
 
 
 def test_an_upload_that_releases_itself_is_live_once_it_is_approved() -> None:
@@ -86,14 +93,14 @@ def test_an_upload_that_releases_itself_is_live_once_it_is_approved() -> None:
 
 def test_an_upload_without_auto_release_is_not_live_and_never_gone_back_to() -> None:
     held = attempt("upload", "b", 2, auto_release=False)
-    assert previous(known([A, B, C], held)) == A
+    assert way_back(known([A, B, C], held)) == A
     assert live(known([A, B], held)) == Standing("a", False, 1 * DAY)
 
 
 def test_a_newer_build_that_came_without_us_makes_the_live_one_an_assumption() -> None:
     found = known([A, B, C], attempt("distribute", "a", 2.5))
     assert live(found) == Standing("c", False, 3 * DAY)
-    assert previous(found) == A
+    assert way_back(found) == A
 
 
 def test_the_servers_clock_decides_what_came_last() -> None:
@@ -109,8 +116,8 @@ def test_a_rejected_build_was_never_live() -> None:
 def test_a_release_of_a_build_that_is_no_longer_listed_counts_but_nobody_goes_back_to_it() -> None:
     found = known([A], attempt("distribute", "z", 9))
     assert live(found) == Standing("z", True, 9 * DAY)
-    assert previous(found) == A
-    assert previous(known([A], attempt("distribute", "z", 9), attempt("distribute", "y", 10))) == A
+    assert way_back(found) == A
+    assert way_back(known([A], attempt("distribute", "z", 9), attempt("distribute", "y", 10))) == A
 
 
 def test_a_received_event_tells_of_a_release_elsewhere() -> None:
@@ -122,13 +129,13 @@ def test_a_received_event_tells_of_a_release_elsewhere() -> None:
 
 def test_the_event_of_our_own_release_changes_nothing() -> None:
     sent = attempt("distribute", "a", 9)
-    assert previous(known([A, B, C], sent, events=(event("a", 9.001),))) == previous(known([A, B, C], sent)) == C
+    assert way_back(known([A, B, C], sent, events=(event("a", 9.001),))) == way_back(known([A, B, C], sent)) == C
     back = attempt("rollback", "b", 9)
-    assert previous(known([A, B, C], back, events=(event("b", 9.001),))) == A
+    assert way_back(known([A, B, C], back, events=(event("b", 9.001),))) == A
 
 
 def test_an_event_of_a_build_that_was_live_before_is_taken_for_a_way_back() -> None:
-    assert previous(known([A, B, C], events=(event("b", 9),))) == A
+    assert way_back(known([A, B, C], events=(event("b", 9),))) == A
 
 
 def test_other_events_and_events_without_a_build_are_no_releases() -> None:
@@ -149,7 +156,7 @@ def test_without_a_build_list_an_upload_whose_end_nobody_told_is_only_assumed() 
     rows = (attempt("upload", "a", 1, auto_release=True), attempt("upload", "b", 2, auto_release=True))
     found = known([new, old], *rows, is_listed=False)
     assert live(found) == Standing("b", False, 2 * DAY)
-    assert previous(found) == old
+    assert way_back(found) == old
 
 
 def test_without_a_build_list_what_is_known_to_be_approved_is_known_to_be_live() -> None:
@@ -164,7 +171,7 @@ def test_a_build_without_any_date_comes_before_all_others() -> None:
 def test_a_build_released_again_and_again_stands_in_the_pile_once() -> None:
     found = known([A, B], attempt("distribute", "b", 3), attempt("distribute", "b", 4), attempt("distribute", "b", 5))
     assert [one.upload_id for one in pile(found)] == ["a", "b"]
-    assert previous(found) == A
+    assert way_back(found) == A
 
 
 def test_a_rollback_of_unknown_outcome_is_gone_on_with_and_goes_no_further_back() -> None:
@@ -181,4 +188,31 @@ def test_a_rollback_of_unknown_outcome_is_gone_on_with_and_goes_no_further_back(
 def test_a_distribute_of_unknown_outcome_makes_what_is_live_an_assumption() -> None:
     found = known([A, B, C], attempt("distribute", "a", 8), attempt("distribute", "b", 9, phase="unclear"))
     assert live(found) == Standing("b", False, 9 * DAY)
-    assert previous(found) == A
+    assert way_back(found) == A
+
+
+def test_an_event_of_a_build_that_is_not_listed_says_nothing() -> None:
+    forged = (event("0" * 24, 9),)
+    assert live(known([A, B], events=forged)) == Standing("b", False, 2 * DAY)
+    assert live(known([A, B], events=forged, is_listed=False)) == Standing("0" * 24, True, 9 * DAY)
+
+
+def test_an_upload_that_was_overtaken_by_a_release_went_live_after_it() -> None:
+    uploaded, overtook = attempt("upload", "c", 3, auto_release=True), attempt("distribute", "a", 3.5, in_progress=("c",))
+    found = known([A, B, C], uploaded, overtook)
+    assert (live(found) or A)[:2] == ("c", True)
+    assert way_back(found) == A
+    assert way_back(found._replace(attempts=(uploaded, attempt("distribute", "a", 3.5)))) == C
+
+
+def test_a_build_from_elsewhere_that_was_overtaken_is_assumed_to_be_live() -> None:
+    found = known([A, B, C], attempt("distribute", "a", 3.5, in_progress=("c",)))
+    assert (live(found) or A)[:2] == ("c", False)
+    held = known([A, B, C], attempt("upload", "c", 3, auto_release=False), attempt("distribute", "a", 3.5, in_progress=("c",)))
+    assert live(held) == Standing("a", True, 3.5 * DAY)
+
+
+def test_it_is_told_whether_the_build_to_go_back_to_was_released_from_here() -> None:
+    assert previous(known([A, B, C], attempt("distribute", "a", 9))) == Standing("c", False, 3 * DAY)
+    twice = known([A, B, C], attempt("distribute", "b", 8), attempt("distribute", "a", 9))
+    assert previous(twice) == Standing("b", True, 8 * DAY)
