@@ -48,7 +48,12 @@ def listen(
         str | None,
         typer.Option(parser=_event, metavar="EVENT", help="End when EVENT comes; exit as `builds wait`.", show_default=False),
     ] = None,
-    deadline: options.Deadline = None,
+    deadline: Annotated[
+        float | None,
+        typer.Option(
+            parser=options.duration, metavar="DUR", help="Stop after DUR (2h with --until, else never).", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Receive the service's webhooks on this machine, and store them.
 
@@ -100,7 +105,10 @@ def send(
     file_url: Annotated[str | None, typer.Option(metavar="URL", help="The zip.", show_default=False)] = None,
     objection: Annotated[str | None, typer.Option(metavar="TEXT", help="Why it was rejected.", show_default=False)] = None,
     project: options.Project = None,
-    timeout: options.Timeout = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(parser=options.duration, metavar="DUR", help="Time for the receiver to answer (10s).", show_default=False),
+    ] = None,
 ) -> None:
     """Send a documented payload to a receiver of yours: a forgery, for testing it. Exit 16 when it fails.
 
@@ -111,7 +119,10 @@ def send(
     runtime.project = project
     from spcli.webhooks.delivery import deliver
 
-    wanted = runtime.settings.project or "0" * 24
+    if project is not None and not target.is_id(project.strip()):
+        raise SpcliError("usage", "-p takes an id here: nothing is looked up", hint="`spcli projects list` shows the ids")
+    known = runtime.settings.project or ""
+    wanted = known.strip() if target.is_id(known.strip()) else "0" * 24
     body = payload.forged(
         event, runtime.clock.wall(), project_id=wanted, upload_id=upload_id or "0" * 24, file_url=file_url, objection=objection
     )

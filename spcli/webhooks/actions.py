@@ -3,51 +3,69 @@
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar
 
 QUEUED_AT_MOST = 256
 FORWARD_SECONDS = 5.0
 EXEC_SECONDS = 600.0
 
+Item = TypeVar("Item")
 Action = Callable[[bytes], str | None]
 """Does something with a payload; a text says what went wrong."""
 
 
-class Worker:
-    """Runs actions one event after another in a thread of its own; what does not fit its queue is counted and told."""
+class Worker(Generic[Item]):
+    """Runs actions one item after another in a thread of its own; what does not fit its queue is counted and told.
 
-    def __init__(self, actions: Sequence[Action], tell: Callable[[str], None]) -> None:
+    Args:
+        most: how many items wait at the most.
+        behind: who is too slow when they do not fit.
+    """
+
+    def __init__(
+        self,
+        actions: Sequence[Callable[[Item], str | None]],
+        tell: Callable[[str], None],
+        *,
+        most: int = QUEUED_AT_MOST,
+        behind: str = "the receiver behind",
+    ) -> None:
         self._actions = actions
         self._tell = tell
-        self._queue: queue.Queue[bytes | None] = queue.Queue(QUEUED_AT_MOST)
-        self._thread = threading.Thread(target=self._run, name="spcli-webhook-actions", daemon=True)
+        self._behind = behind
+        self._queue: queue.Queue[Item | None] = queue.Queue(most)
+        self._thread = threading.Thread(target=self._run, name=f"spcli-webhook-{behind}", daemon=True)
         self.dropped = 0
         if actions:
             self._thread.start()
 
-    def put(self, body: bytes) -> None:
-        """Queue a payload for every action."""
+    def put(self, item: Item) -> None:
+        """Queue an item for every action."""
         if not self._actions:
             return
         try:
-            self._queue.put_nowait(body)
+            self._queue.put_nowait(item)
         except queue.Full:
             self.dropped += 1
-            self._tell(f"{self.dropped} events were not handed on: the receiver behind is too slow")
+            self._tell(f"{self.dropped} events were not handed on: {self._behind} is too slow")
 
     def close(self, seconds: float) -> None:
-        """Finish what is queued, for at most `seconds`."""
-        if self._thread.is_alive():
-            try:
-                self._queue.put(None, timeout=seconds)
-            except queue.Full:
-                return
+        """Finish what is queued, for at most `seconds`, and say what was not."""
+        if not self._thread.is_alive():
+            return
+        try:
+            self._queue.put(None, timeout=seconds)
             self._thread.join(seconds)
+        except queue.Full:
+            pass
+        if self._thread.is_alive():
+            self._tell(f"stopped before all was handed on: {self._behind} is too slow")
 
     def _run(self) -> None:
-        while (body := self._queue.get()) is not None:
+        while (item := self._queue.get()) is not None:
             for action in self._actions:
                 try:
-                    problem = action(body)
+                    problem = action(item)
                 except Exception as error:  # noqa: BLE001 - the thread must live: later events are handed on too
                     problem = f"handing on failed: {type(error).__name__}"
                 if problem is not None:

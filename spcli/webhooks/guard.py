@@ -14,10 +14,14 @@ PREFIX = "/hooks/"
 
 
 class Rules(NamedTuple):
-    """The token that must end the path, and the values that `Host` may have, in lower case."""
+    """The token that must end the path, and the values that `Host` may have, in lower case.
+
+    `any_address`: the port of a socket on every address of this machine, which may then be called by any of them.
+    """
 
     token: str
     hosts: Collection[str]
+    any_address: int | None = None
 
 
 class Refusal(NamedTuple):
@@ -30,7 +34,7 @@ class Refusal(NamedTuple):
 def refusal(method: str, path: str, headers: Mapping[str, list[str]], rules: Rules) -> Refusal | None:
     """Why a request with these headers (names in lower case) is not taken, `None` if it is."""
     hosts = [host.strip().lower() for host in headers.get("host", [])]
-    if len(hosts) != 1 or hosts[0] not in rules.hosts:
+    if len(hosts) != 1 or not (hosts[0] in rules.hosts or _is_address(hosts[0], rules.any_address)):
         return Refusal(403, "host not allowed")
     if "origin" in headers or "sec-fetch-site" in headers:
         return Refusal(403, "browsers are not served")
@@ -52,6 +56,17 @@ def is_ours(path: str, token: str) -> bool:
     return hmac.compare_digest(path.encode("utf-8", "surrogateescape"), (PREFIX + token).encode())
 
 
+def _is_address(host: str, port: int | None) -> bool:
+    """Whether `host` is an address with this port: a name could be rebound to it, an address cannot."""
+    from ipaddress import ip_address
+
+    address, _, told = host.rpartition(":") if port != 80 or host.rpartition(":")[2] == "80" else (host, "", "80")
+    try:
+        return port is not None and told == str(port) and bool(ip_address(address.strip("[]")))
+    except ValueError:
+        return False
+
+
 def _media_type(value: str) -> str:
     return value.partition(";")[0].strip().lower()
 
@@ -62,4 +77,7 @@ def allowed_hosts(host: str, port: int, public_host: str | None) -> frozenset[st
     names = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]", bracketed.lower())}
     if port == 80:
         names |= {name.rpartition(":")[0] for name in names}
-    return frozenset(names | ({public_host.lower()} if public_host else set()))
+    if public_host:
+        # Clients leave the scheme's own port out, whether it was written in the URL or not.
+        names |= {public_host.lower(), public_host.lower().removesuffix(":443").removesuffix(":80")}
+    return frozenset(names)

@@ -30,6 +30,7 @@ HEADER_LIMIT = 16 * 1024
 BATCH = 256
 BACKLOG = 256
 BEAT = 5.0
+REMEMBERED = 10_000
 
 
 class Store:
@@ -102,20 +103,35 @@ def _resolve(future: "asyncio.Future[bool]", answer: bool | SpcliError) -> None:
 
 
 class Receiver:
-    """The ASGI application: guard, parse, store, answer; `accept` hears of each new event after it is stored."""
+    """The ASGI application: guard, parse, store, answer.
+
+    Args:
+        accept: hears of each event that this process has not seen before, after it is stored; it must not take its time.
+        tell: receives a line for each delivery that is not taken.
+    """
 
     def __init__(
-        self, rules: Rules, store: Store, *, accept: "Callable[[Event, bytes], None]", wall: Callable[[], float]
+        self,
+        rules: Rules,
+        store: Store,
+        *,
+        accept: "Callable[[Event, bytes], None]",
+        tell: Callable[[str], None],
+        wall: Callable[[], float],
     ) -> None:
         self._rules = rules
         self._store = store
         self._accept = accept
+        self._tell = tell
         self._wall = wall
+        self._seen: dict[tuple[str | None, ...], None] = {}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request."""
         if scope["type"] == "http":
             response = await self._answer(Request(scope, receive))
+            if response.status_code >= 400:
+                self._tell(f"a delivery was not taken: {response.status_code} {bytes(response.body).decode()}")
             await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
@@ -135,9 +151,18 @@ class Receiver:
             return _said(400, str(problem))
         except SpcliError:
             return _said(503, "the event could not be stored")
-        if is_new:
+        # Another listener on this machine may have stored it first; who listens here has not heard of it yet.
+        if self._is_first(event):
             self._accept(event, body)
         return _said(200, "stored" if is_new else "known")
+
+    def _is_first(self, event: "Event") -> bool:
+        key = event[:-1]
+        is_first = key not in self._seen
+        self._seen[key] = None
+        if len(self._seen) > REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+        return is_first
 
 
 def _said(status: int, message: str) -> Response:

@@ -2,16 +2,16 @@
 
 import errno
 import secrets
+import shutil
 import threading
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from spcli.errors import SpcliError
-from spcli.lifecycle import is_final, state_of
-from spcli.models import Build, Secret
-from spcli.waiting import Ended, build_of, failure_of
+from spcli.models import Secret
 from spcli.webhooks import actions, guard, listener, payload
+from spcli.webhooks.until import Until
 
 if TYPE_CHECKING:
     import socket
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from spcli.state import Event, State
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-ENDING = {"build.approved": "approved", "build.rejected": "rejected"}
+ANY_ADDRESS = ("0.0.0.0", "::")
+DEADLINE = 2 * 3600.0
+SHOWN_AT_MOST = 10_000
 
 
 class Asked(NamedTuple):
@@ -46,6 +48,8 @@ def listen(runtime: "Runtime", asked: Asked) -> None:
     """
     public_host = None if asked.public_url is None else _host_of(asked.public_url, "--public-url", can_have_query=False)
     handed_on = _actions(runtime, asked)
+    if asked.path_token is None and runtime.output.quiet:
+        raise SpcliError("usage", "-q shows no URL, and nobody could deliver", hint="choose its end: --path-token TOKEN")
     token = asked.path_token or secrets.token_urlsafe(24)
     if len(token) < 16 or not all(letter.isalnum() or letter in "-_" for letter in token):
         raise SpcliError(
@@ -61,7 +65,8 @@ def listen(runtime: "Runtime", asked: Asked) -> None:
     with listening:
         port = listening.getsockname()[1]
         _tell_address(runtime, asked, port, token)
-        rules = guard.Rules(token, guard.allowed_hosts(asked.host, port, public_host))
+        any_address = port if asked.host in ANY_ADDRESS else None
+        rules = guard.Rules(token, guard.allowed_hosts(asked.host, port, public_host), any_address)
         _Listening(runtime, asked, handed_on).run(listening, rules)
 
 
@@ -91,9 +96,12 @@ def _actions(runtime: "Runtime", asked: Asked) -> list[actions.Action]:
         from spcli.settings.settingspec import parse_command_line
 
         try:
-            found.append(actions.execute(parse_command_line(asked.command), runtime.environ))
+            command = parse_command_line(asked.command)
         except ValueError as problem:
             raise SpcliError("usage", f"--exec {problem}") from None
+        if shutil.which(command[0], path=runtime.environ.get("PATH")) is None:
+            raise SpcliError("usage", f"--exec names no program that can be run: {command[0]}", hint="give its whole path")
+        found.append(actions.execute(command, runtime.environ))
     return found
 
 
@@ -116,29 +124,42 @@ class _Listening:
         self._asked = asked
         self._lock = threading.Lock()
         self._worker = actions.Worker(handed_on, self._note)
-        self._last: Event | None = None
+        # In a thread of its own: whoever reads our output may be slow, and the service does not deliver twice.
+        self._shown = actions.Worker([self._show], self._note, most=SHOWN_AT_MOST, behind="the reader of standard output")
         self._failure: BaseException | None = None
-        self._started = runtime.clock.mono()
+        self._seconds = DEADLINE if asked.until is not None and asked.deadline is None else asked.deadline
+        self._until: Until | None = None
+        if asked.until is not None:
+            self._until = Until(runtime, asked.until, asked.upload_id, deadline=self._seconds or 0.0, note=self._note)
 
     def run(self, listening: "socket.socket", rules: guard.Rules) -> None:
         """Serve; afterwards finish what is queued and give the verdict."""
+        self._serve(listening, rules)
+        if self._failure is not None:
+            raise self._failure
+        if self._until is not None:
+            self._until.verdict()
+
+    def _serve(self, listening: "socket.socket", rules: guard.Rules) -> None:
         store = listener.Store(self._open_state)
-        receiver = listener.Receiver(rules, store, accept=self._accept, wall=self._runtime.clock.wall)
+        receiver = listener.Receiver(rules, store, accept=self._accept, tell=self._detail, wall=self._runtime.clock.wall)
         self._server = listener.Server(receiver)
-        timer = threading.Timer(self._asked.deadline or 0, self._server.stop)
+        timer = threading.Timer(self._seconds or 0, self._server.stop)
         timer.daemon = True
-        if self._asked.deadline is not None:
+        if self._seconds is not None:
             timer.start()
+        if self._until is not None:
+            self._until.start(self._server.stop)
+        patience = actions.FORWARD_SECONDS
         try:
             self._server.run(listening)
+            # Nobody interrupts it: what an event was to run gets its time.
+            patience = actions.EXEC_SECONDS if self._asked.command is not None else patience
         finally:
             timer.cancel()
             store.close()
-            self._worker.close(actions.FORWARD_SECONDS)
-        if self._failure is not None:
-            raise self._failure
-        if self._asked.until is not None:
-            self._verdict()
+            self._worker.close(patience)
+            self._shown.close(actions.FORWARD_SECONDS)
 
     def _open_state(self) -> "State":
         from spcli.state import State
@@ -150,70 +171,26 @@ class _Listening:
         with self._lock:
             self._runtime.output.note(text)
 
+    def _detail(self, text: str) -> None:
+        with self._lock:
+            self._runtime.output.detail(text)
+
     def _accept(self, event: "Event", body: bytes) -> None:
-        """A new event, stored: show it, hand it on, and see whether it is the last."""
+        """A stored event that is news here: show it, hand it on, and see whether it is the last."""
         asked = self._asked
         if asked.upload_id is not None and event.upload_id != asked.upload_id:
             return
-        is_wanted = not asked.globs or any(fnmatchcase(event.event or "", glob) for glob in asked.globs)
-        if is_wanted:
-            self._show(event)
+        if not asked.globs or any(fnmatchcase(event.event or "", glob) for glob in asked.globs):
+            self._shown.put(event)
             self._worker.put(body)
-        if asked.until is not None and (event.event == asked.until or event.event == "build.rejected"):
-            self._last = event
+        if self._until is not None and self._until.hears(event):
             self._server.stop()
 
     def _show(self, event: "Event") -> None:
         output = self._runtime.output
         words = [output.local_time(event.timestamp), event.event, event.upload_id, event.status, event.objection]
         try:
-            with self._lock:
-                output.line_object(payload.shown(event), "  ".join(word for word in words if word))
+            output.line_object(payload.shown(event), "  ".join(word for word in words if word))
         except SpcliError as gone:
             self._failure = gone
             self._server.stop()
-
-    def _verdict(self) -> None:
-        """The exit code of `until`: the event is a hint, so the service is asked where it tells a build's status."""
-        event = self._last
-        if event is None:
-            raise SpcliError(
-                "deadline", f"{self._asked.until} did not come in time", hint="spcli builds wait UPLOAD_ID asks the service"
-            )
-        build = self._confirmed(event)
-        if event.event in ENDING and build.source == "server" and not is_final(build.state):
-            # The service, which has the word, is not that far: a forged event, or one that is ahead of the list.
-            build = self._ended(event)
-        if build.state in ENDING.values() and event.event in ENDING:
-            failure = failure_of([Ended(build, "approved" if build.state == "approved" else "rejected")], build.project_id, None)
-            if failure is not None:
-                raise failure
-
-    def _ended(self, event: "Event") -> Build:
-        """The build once the service itself says that it is processed, within what is left of the deadline."""
-        from spcli import stages
-
-        left = (
-            None if self._asked.deadline is None else max(0.0, self._started + self._asked.deadline - self._runtime.clock.mono())
-        )
-        project_id, upload_id = event.project_id or "", event.upload_id or ""
-        (ended,) = stages.wait_shown(self._runtime, project_id, (upload_id,), stages.Limits(left))
-        failure = failure_of([ended], project_id, None)
-        if failure is not None:
-            raise failure
-        return ended.build
-
-    def _confirmed(self, event: "Event") -> Build:
-        """The build as the service tells it, else as the event does."""
-        told = build_of(event)
-        if self._runtime.settings.user_id and event.project_id and event.upload_id:
-            try:
-                builds = self._runtime.api.project(event.project_id).builds or []
-            except SpcliError as failure:
-                self._note(f"the event could not be confirmed: {failure.message}")
-                return told
-            found = next((build for build in builds if build.upload_id == event.upload_id), None)
-            if found is not None and found.state != state_of(event.status):
-                self._note(f"the service says {found.status}, the event said {event.status}")
-            return found or told
-        return told

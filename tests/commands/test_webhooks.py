@@ -35,6 +35,15 @@ def test_an_unfit_receiver_is_a_usage_error(spcli: Front, url: str) -> None:
     assert spcli("webhooks", "send", "webhook.test", "--to", url).code == 2
 
 
+def test_a_forged_payload_bears_an_id_and_never_a_name(spcli: Front, service: Any) -> None:
+    service(project="showroom")
+    with FaultServer([answer(200, {})]) as receiver:
+        assert spcli("webhooks", "send", "build.approved", "--to", receiver.url).code == 0
+        assert json.loads(receiver.ledger[0].body)["projectId"] == "0" * 24
+    named = spcli("webhooks", "send", "build.approved", "--to", "http://127.0.0.1:1/", "-p", "showroom")
+    assert (named.code, "nothing is looked up" in named.err) == (2, True)
+
+
 def test_an_unknown_event_names_those_there_are(spcli: Front) -> None:
     sent = spcli("webhooks", "send", "build.done", "--to", "http://127.0.0.1:1/")
     assert sent.code == 2

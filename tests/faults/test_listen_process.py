@@ -296,6 +296,92 @@ def test_until_does_not_believe_an_event_that_the_service_denies(listen: Callabl
     assert "the service says Downloading Files" in err
 
 
+def project(status: str, upload_id: str = "u1") -> dict[str, Any]:
+    from spcli.sandbox.seeds import MAIN
+
+    files = [{"_id": upload_id, "url": "https://x/G.zip", "status": status, "date": "2026-09-21T13:33:20Z"}]
+    return {"id": MAIN.projects[0].id, "name": "P", "files": files}
+
+
+def answering(status: int, body: Any) -> Any:
+    """A service that knows one project, and answers so when its builds are asked for."""
+    from tests.faultd import FaultServer, answer
+
+    listed = {"projects": [{"_id": "p" * 24, "name": "P"}], "totalPages": 1}
+
+    def handler(request: Any) -> Any:
+        return answer(200, listed) if request.path == "/projects" else answer(status, body)
+
+    return FaultServer(handler=handler, strict=False)
+
+
+@pytest.mark.parametrize(("status", "code"), [("Approved", 0), ("Reject", 10)])
+def test_until_ends_without_an_event_when_the_build_has_ended_already(
+    listen: Callable[..., Listener], status: str, code: int
+) -> None:
+    with answering(200, project(status)) as service:
+        listener = listen("--until", "build.approved", "--upload-id", "u1", "--deadline", "30s", base_url=service.url)
+        out, err = listener.process.communicate(timeout=60)
+    assert (listener.process.returncode, out) == (code, ""), err
+    assert f"the service says {status}" in err
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "codes"), [(200, project("Approved", "other"), {11, 13}), (401, {"message": "No"}, {41})]
+)
+def test_until_does_not_believe_an_event_that_the_service_knows_nothing_of(
+    listen: Callable[..., Listener], status: int, body: Any, codes: set[int]
+) -> None:
+    """Whatever project the event names: the one in force is asked."""
+    with answering(status, body) as service:
+        listener = listen("--until", "build.approved", "--upload-id", "u1", "--deadline", "3s", base_url=service.url)
+        listener.post(event("u1"))
+        _out, err = listener.process.communicate(timeout=60)
+    assert listener.process.returncode in codes, err
+
+
+def test_a_reader_of_the_output_that_stands_still_costs_no_event(listen: Callable[..., Listener]) -> None:
+    listener = listen()
+    # Nobody reads the pipe: it holds some hundred lines.
+    assert {listener.post(event(f"u{number:04}")) for number in range(600)} == {200}
+    assert len(listener.stored()) == 600
+    listener.process.send_signal(signal.SIGTERM)
+    assert listener.process.wait(20) == 143
+
+
+def test_a_command_is_run_for_the_event_that_ends_the_wait(listen: Callable[..., Listener], tmp_path: Path) -> None:
+    script = tmp_path / "take.py"
+    script.write_text(
+        "import json, sys, time\n"
+        "name = json.load(sys.stdin)['event']\n"
+        "time.sleep(3 if name == 'build.saving' else 0)\n"
+        f"open({str(tmp_path / 'got')!r}, 'a').write(name + '\\n')\n"
+    )
+    listener = listen("--exec", f"'{sys.executable}' '{script}'", "--until", "build.approved")
+    listener.post(event("u1", "build.saving"))
+    listener.post(event("u1"))
+    _out, err = listener.process.communicate(timeout=60)
+    assert listener.process.returncode == 0, err
+    assert (tmp_path / "got").read_text().split() == ["build.saving", "build.approved"]
+
+
+def test_two_listeners_on_one_state_both_hear_of_an_event_and_store_it_once(listen: Callable[..., Listener]) -> None:
+    first, second = listen(), listen()
+    assert [first.post(event("u1")), second.post(event("u1")), second.post(event("u1"))] == [200, 200, 200]
+    assert first.stored() == ["u1"]
+    for listener in (first, second):
+        _code, out, _err = listener.end()
+        assert [json.loads(line)["uploadId"] for line in out.splitlines()] == ["u1"]
+
+
+def test_verbosely_it_tells_which_deliveries_were_not_taken(listen: Callable[..., Listener]) -> None:
+    listener = listen("-v")
+    assert listener.post(b"{}") == 400
+    assert listener.post(event("u1"), Origin="https://evil.example") == 403
+    _code, _out, err = listener.end()
+    assert [line.partition(": ")[2][:3] for line in err.splitlines() if "was not taken" in line] == ["400", "403"]
+
+
 def test_an_action_that_breaks_does_not_end_the_ones_after_it() -> None:
     from spcli.webhooks.actions import Worker
 
@@ -324,6 +410,13 @@ def test_a_host_that_is_not_ours_is_not_blamed_on_the_port(tmp_path: Path) -> No
     assert "--host" in ended.stderr
 
 
+def test_quietly_it_needs_the_token_that_it_would_not_show(tmp_path: Path) -> None:
+    environ = {**os.environ, "SPCLI_CONFIG": str(tmp_path / "c"), "SPCLI_STATE_DIR": str(tmp_path / "s")}
+    argv = [sys.executable, "-m", "spcli", "webhooks", "listen", "-q"]
+    ended = subprocess.run(argv, env=environ, capture_output=True, timeout=60, text=True)
+    assert (ended.returncode, "--path-token" in ended.stderr) == (2, True), ended
+
+
 def test_until_ends_at_the_deadline(listen: Callable[..., Listener]) -> None:
     listener = listen("--until", "build.approved", "--deadline", "0.3s")
     out, err = listener.process.communicate(timeout=30)
@@ -340,6 +433,7 @@ def test_until_ends_at_the_deadline(listen: Callable[..., Listener]) -> None:
         ("--forward-to", "http://127.0.0.1:99999/x"),
         ("--forward-to", "http://127.0.0.1:9/\u00e9"),
         ("--exec", "'unclosed"),
+        ("--exec", "/no/such/program"),
         ("--until", "x"),
     ],
 )

@@ -25,6 +25,31 @@ def test_our_own_names_are_let_in(host: str) -> None:
     assert status(host=[host]) is None
 
 
+@pytest.mark.parametrize("host", ["hooks.example.com", "hooks.example.com:443"])
+def test_a_public_name_is_let_in_with_the_port_that_clients_leave_out(host: str) -> None:
+    rules = Rules(TOKEN, allowed_hosts("127.0.0.1", 8080, "hooks.example.com:443"))
+    assert refusal("POST", f"/hooks/{TOKEN}", {**GOOD, "host": [host]}, rules) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "expected"),
+    [
+        ("192.168.1.7:8080", 8080, None),
+        ("[fe80::1]:8080", 8080, None),
+        ("192.168.1.7", 80, None),
+        ("192.168.1.7:80", 80, None),
+        ("192.168.1.7", 8080, 403),
+        ("192.168.1.7:81", 8080, 403),
+        ("rebound.example:8080", 8080, 403),
+        ("192.168.1.7:8080", None, 403),
+    ],
+)
+def test_on_every_address_any_of_them_is_let_in_and_no_name(host: str, port: int | None, expected: int | None) -> None:
+    rules = Rules(TOKEN, allowed_hosts("0.0.0.0", 8080, None), port)
+    refused = refusal("POST", f"/hooks/{TOKEN}", {**GOOD, "host": [host]}, rules)
+    assert (None if refused is None else refused.status) == expected
+
+
 @pytest.mark.parametrize(
     "host",
     [
