@@ -227,8 +227,16 @@ class Api:
     def _credentials(self) -> dict[str, object]:
         return {"apiKey": self._key.reveal(), "userId": self.user_id}
 
-    def write(self, path: str, body: Mapping[str, object], *, deadline: float, on_first_byte: Callable[[], None]) -> Accepted:
-        """One POST, sent once on a connection of its own: no retry here.
+    def write(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        *,
+        deadline: float,
+        on_first_byte: Callable[[], None],
+        method: str = "POST",
+    ) -> Accepted:
+        """One call with a JSON body, sent once on a connection of its own: no retry here.
 
         Args:
             deadline: `Clock.mono()` by which all must be over.
@@ -238,7 +246,7 @@ class Api:
             NotSent, Refused, Unclear: as `transport.Transport.send`.
         """
         return accepted(
-            self.transport.send(Call("POST", path, body=body), deadline=deadline, fresh=True, on_first_byte=on_first_byte)
+            self.transport.send(Call(method, path, body=body), deadline=deadline, fresh=True, on_first_byte=on_first_byte)
         )
 
     # -- calls as somebody typed them ----------------------------------------------------------------------------------

@@ -39,8 +39,7 @@ def open_uploads(write: "UploadWrite") -> "list[Attempt]":
 
 
 def _settle(write: "UploadWrite", attempt: "Attempt") -> evidence.Finding:
-    age = max(0.0, write.runtime.clock.wall() - (attempt.ended or attempt.started))
-    judge = _judge(write, attempt)
+    age, judge = attempt.age(write.runtime.clock.now()), _judge(write, attempt)
     return evidence.settle(write.runtime, write.project_id, judge, age=age, had_list=attempt.baseline is not None)
 
 

@@ -58,6 +58,7 @@ class Request(NamedTuple):
     attempt: Callable[[], "NewAttempt"]
     look: Callable[[], None]
     looked_at: Callable[[], float]
+    method: str = "POST"
 
 
 class LimitedCalls:
@@ -86,6 +87,7 @@ class LimitedCalls:
         self.sent_at = 0.0
         self.accepted: Accepted | None = None
         self._ticket = ""
+        self._closed_until = float("-inf")
 
     def send(self, request: Request) -> "Accepted":
         """Wait for the window, send once (connection failures are retried quickly within it), settle the window.
@@ -111,6 +113,8 @@ class LimitedCalls:
             self._state.cancel(self.bucket, ticket)
         elif isinstance(failure, Refused):
             how, hint = policy.ending_of(failure)
+            if how == "limited":
+                self._closed_until = self._clock.mono() + max(self.rules.window, min(hint, policy.RETRY_AFTER_CAP))
             self._state.settle(self.bucket, ticket, how, rules=self.rules, hint=hint)
         else:
             is_over = isinstance(failure, Unclear) and failure.is_over
@@ -126,7 +130,7 @@ class LimitedCalls:
             began = self._clock.mono()
             self._look_if_near(turn, request)
             started = self._clock.mono()
-            turn, attempt_id = self._state.poll(self.bucket, self._ticket, rules=self.rules, attempt=request.attempt())
+            turn, attempt_id = self._ask(request)
             if isinstance(turn, policy.Go):
                 self.attempt_id = attempt_id
                 shown.done()
@@ -138,10 +142,22 @@ class LimitedCalls:
                 self._wait(turn, shown)
             self._waited += max(0.0, self._clock.mono() - began)
 
+    def _ask(self, request: Request) -> "tuple[policy.Go | policy.Gone | policy.Wait, int | None]":
+        """Ask for the turn, which nobody gets on an old look at the list: those before us may have left this very moment."""
+        left = self._closed_until - self._clock.mono()
+        if left > 0:
+            # What the service told this process holds though the state, full or locked at that moment, does not know of it.
+            return policy.Wait(0, left, left, min(left, policy.BEAT), sending=False), None
+        is_ready = self._is_fresh(request)
+        return self._state.poll(self.bucket, self._ticket, rules=self.rules, attempt=request.attempt(), is_ready=is_ready)
+
+    def _is_fresh(self, request: Request) -> bool:
+        return self._clock.mono() - request.looked_at() <= self._ahead
+
     def _look_if_near(self, turn: policy.Go | policy.Gone | policy.Wait, request: Request) -> None:
         """Read the build list when the last reading is old and the next poll, or one soon after it, may be our turn."""
         is_far_back = isinstance(turn, policy.Wait) and turn.position > 1
-        if is_far_back or self._clock.mono() - request.looked_at() <= self._ahead:
+        if is_far_back or self._is_fresh(request):
             return
         if self._state.window(self.bucket).seconds_left <= self._ahead * NEAR:
             request.look()
@@ -187,11 +203,13 @@ class LimitedCalls:
         deadline = started + self.rules.timeout
         for pause in (*policy.QUICK_RETRIES, None):
             try:
-                return self._api.write(request.path, request.body, deadline=deadline, on_first_byte=self._first_byte)
+                return self._api.write(
+                    request.path, request.body, deadline=deadline, on_first_byte=self._first_byte, method=request.method
+                )
             except NotSent as failure:
                 if pause is None or not failure.transient or self._clock.mono() + pause >= deadline:
                     raise
-                self._output.detail(f"POST {request.path}: {failure.message}; again in {pause} s")
+                self._output.detail(f"{request.method} {request.path}: {failure.message}; again in {pause} s")
                 self._clock.sleep(pause)
         raise AssertionError("unreachable")
 

@@ -103,12 +103,13 @@ class Write:
     def _stopped(self, signal: Interrupted) -> BaseException:
         """After bytes have left: one quick look at the build list."""
         accepted = self.calls.accepted
-        known = None if accepted is None else self.id_of(accepted)
+        known = self.runtime.output.write_happened or (None if accepted is None else self.id_of(accepted))
         if self.is_open and known is None:
             self.record("settling", "interrupted", accepted=accepted is not None)
             match = evidence.look(self.runtime, self.project_id, self.judge(), within=QUICK_LOOK)
             known = match.builds[0].upload_id if isinstance(match, Match) and match.kind == "found" else None
-        if self.is_open and known is not None:
+        if known:
+            # Once more where it was said already: the ledger may not have come to hear of it.
             self.happened(known)
         return self._stopped_at_once(signal)
 
@@ -119,11 +120,9 @@ class Write:
         if self.is_open:
             with contextlib.suppress(Interrupted):
                 self.record("unclear", "interrupted")
-            doubt = evidence.Finding("unreadable")
-            return outcomes.unknown(self.endpoint, "interrupted while the request was under way", doubt, self.project_id)
+            message, doubt = "interrupted while the request was under way", evidence.Finding("unreadable")
+            return outcomes.unknown(self.endpoint, message, doubt, self.project_id)
         return outcomes.interrupted(signal, "refused", None) if self.sends else signal
-
-    # The loop.
 
     def send(self) -> "Accepted | Build":
         """Send until accepted, adopted or hopeless; at most three times. Raises `SpcliError` with its `outcome`."""
@@ -186,8 +185,7 @@ class Write:
 
     def _look_again(self) -> None:
         """The look that belongs to the waiting: it may find that there is nothing to send any more."""
-        found = self.look()
-        if found is not None:
+        if (found := self.look()) is not None:
             raise _Adopted(found)
         if self.has_earlier():
             raise _Earlier
@@ -212,7 +210,10 @@ class Write:
             return
         began = self.calls.sent_at + self.clock_gap if self.clock_gap is not None and self.calls.sent_at else None
         text = message and keepable(self.runtime, message)
-        self.state.record(self.calls.attempt_id, phase, upload_id=upload_id, message=text, server_wall=began, accepted=accepted)
+        self.calls.attempt_id = self.state.record(
+            self.calls.attempt_id, phase, upload_id=upload_id, message=text, server_wall=began, accepted=accepted,
+            anew=self.attempt(),
+        )  # fmt: skip
 
     def happened(self, upload_id: str, message: str | None = None) -> None:
         """The write is known to have happened: from here on nothing may be reported as if it had not."""

@@ -24,18 +24,18 @@ RAW_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069
 class FakeClock(Clock):
     """Sleeping moves it, and nothing else does; the server of a test runs on the same one.
 
-    `meanwhile` happens once, during the next sleep.
+    `meanwhile` happens once, during the next sleep. `stepped` is how far the wall clock was set forward.
     """
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds = self.stepped = 0.0
         self.slept: list[float] = []
         self.chances = 0.5
         self.meanwhile: Callable[[], None] | None = None
         self._lock = threading.Lock()
 
     def wall(self) -> float:
-        return START + self.seconds
+        return START + self.seconds + self.stepped
 
     def mono(self) -> float:
         return 1000.0 + self.seconds

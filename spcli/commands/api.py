@@ -118,7 +118,7 @@ class _Limited:
         from spcli.limited import Request
 
         body = self._runtime.api.raw_body(self._body)
-        request = Request(self._call.path, body, self._attempt, lambda: None, self._runtime.clock.mono)
+        request = Request(self._call.path, body, self._attempt, lambda: None, self._runtime.clock.mono, self._call.method)
         try:
             accepted = self._calls.send(request)
         except (NotSent, Refused, Unclear) as failure:
@@ -153,7 +153,9 @@ class _Limited:
 
         words = message and keepable(self._runtime, message)
         if self._calls.attempt_id is not None:
-            self._runtime.state.record(self._calls.attempt_id, phase, upload_id=upload_id, message=words, accepted=accepted)
+            self._runtime.state.record(
+                self._calls.attempt_id, phase, upload_id=upload_id, message=words, accepted=accepted, anew=self._attempt()
+            )
 
     def _attempt(self) -> "NewAttempt":
         """The ledger's row: what a later upload of the same file settles first."""

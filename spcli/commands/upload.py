@@ -69,5 +69,6 @@ def upload(
 def _lines(result: "UploadResult") -> list[str | tuple[str, str]]:
     from spcli.models import file_name
 
-    lines: list[str | tuple[str, str]] = [result.message or "the build list confirms the upload"]
+    confirmed = "the build list confirms the upload" if result.confirmed_by == "build-list" else "the upload was accepted"
+    lines: list[str | tuple[str, str]] = [result.message or confirmed]
     return [*lines, ("upload id", result.upload_id or ""), ("project", result.project_id), ("file", file_name(result.file_url))]

@@ -92,12 +92,13 @@ class Database:
             self.tell(problem.message)
             return []
 
-    def attempt(self, work: Callable[[Connection], object], *, durable: bool = False) -> None:
-        """Write something that may be lost; a failure is noted once and hurts nobody."""
+    def attempt(self, work: Callable[[Connection], T], *, durable: bool = False) -> T | None:
+        """Write something that may be lost; a failure is noted once, hurts nobody, and gives `None`."""
         try:
-            self.write(work, durable=durable)
+            return self.write(work, durable=durable)
         except SpcliError as problem:
             self.tell(problem.message)
+            return None
 
     def tell(self, text: str) -> None:
         """Note something once."""

@@ -3,12 +3,13 @@
 It is what a later run knows of an upload whose outcome was lost, and the only build history where the service has none.
 """
 
+import math
 import re
 import sqlite3
 from typing import NamedTuple
 
 from spcli.clock import Clock, Instant
-from spcli.policy import BEAT_LIMIT, MAX_TIMEOUT
+from spcli.policy import BEAT_LIMIT, MAX_TIMEOUT, later
 from spcli.state import stored
 from spcli.state.connection import Connection
 from spcli.state.database import Database
@@ -22,6 +23,10 @@ LIVE_LIMIT = MAX_TIMEOUT + 4 * BEAT_LIMIT
 """No call is handled for longer: a deadline beyond it is a damaged value or a stepped clock's."""
 _PRUNE = "DELETE FROM ledger WHERE id IN (SELECT id FROM ledger WHERE started < ? LIMIT ?)"
 OPEN_PHASES = "('sending', 'settling', 'unclear')"
+KEPT = ("unclear", "absent")
+"""Phases of calls whose end is remembered by both clocks, in the columns that hold a process's own deadline before."""
+SETTLING = 4 * BEAT_LIMIT
+"""Seconds within which a process that looks for evidence is done."""
 
 
 def account(origin: str, user_id: str) -> str:
@@ -56,7 +61,7 @@ class Attempt(NamedTuple):
     `phase`: `sending`, `settling` (its process looks for evidence), `unclear` (given up), `done`, `refused`, `absent` (proven to
     have done nothing), `unsent`, `superseded` (unclear, sent again on purpose). `accepted` is a 2xx without an id. `is_live` says
     that its process still handles it. `state` is the build's state as last seen. Times are Unix seconds; `server_wall` is the
-    call's begin by the server's clock.
+    call's begin by the server's clock. `over` is when the call had ended for certain, while its outcome is open or was absence.
     """
 
     id: int
@@ -76,6 +81,12 @@ class Attempt(NamedTuple):
     accepted: bool
     state: str | None
     is_live: bool
+    over: Instant | None = None
+
+    def age(self, now: Instant) -> float:
+        """Seconds since the call was over, by the clock that has moved less: a step of the other must not age it."""
+        over = self.over or Instant(self.ended or self.started, math.nan)
+        return min((age for age in (now.wall - over.wall, now.mono - over.mono) if age >= 0), default=0.0)
 
 
 def insert(connection: Connection, ticket: str, attempt: NewAttempt, now: Instant, timeout: float) -> int:
@@ -111,22 +122,34 @@ class Ledger:
         message: str | None = None,
         server_wall: float | None = None,
         accepted: bool = False,
-    ) -> None:
-        """What became of a write. A state that can't be written is noted: the row stays what it was, the safe side."""
+        anew: NewAttempt | None = None,
+    ) -> int:
+        """What became of a write; its row's id. A state that can't be written is noted: the row stays what it was, the safe side.
+
+        Where the row is gone, with a damaged file that another process set aside, `anew` makes another.
+        """
         now = self._clock.now()
-        live = (now.wall + 4 * BEAT_LIMIT, now.mono + 4 * BEAT_LIMIT) if phase == "settling" else (None, None)
+        live = later(now, SETTLING) if phase == "settling" else now if phase in KEPT else (None, None)
         # A service that repeats the URL it objects to would bring its signature in here.
         words = message and re.sub(r"[?#]\S+", "?…", message)[:MESSAGE_KEPT]
 
-        def work(connection: Connection) -> None:
-            connection.run(
+        def update(connection: Connection, row_id: int) -> bool:
+            done = connection.run(
                 "UPDATE ledger SET phase = ?, upload_id = coalesce(?, upload_id), message = coalesce(?, message),"
                 " server_wall = coalesce(?, server_wall), accepted = max(accepted, ?), ended = coalesce(ended, ?),"
-                " live_wall = ?, live_mono = ? WHERE id = ?",
-                (phase, upload_id, words, server_wall, accepted, now.wall, *live, attempt_id),
+                f" live_wall = {_put('live_wall', phase)}, live_mono = {_put('live_mono', phase)} WHERE id = ?",
+                (phase, upload_id, words, server_wall, accepted, now.wall, *live, row_id),
             )
+            return done.rowcount > 0
 
-        self._database.attempt(work, durable=True)
+        def work(connection: Connection) -> int:
+            row_id = attempt_id
+            if not update(connection, row_id) and anew is not None:
+                row_id = insert(connection, "", anew, now, 0.0)
+                update(connection, row_id)
+            return row_id
+
+        return self._database.attempt(work, durable=True) or attempt_id
 
     def unsettled(
         self, action: str, origin: str, who: str, project_id: str, *, url: str | None = None, upload_id: str | None = None
@@ -163,13 +186,13 @@ class Ledger:
 
     def absent_uploads(self, origin: str, who: str, project_id: str, url: str, within: float) -> list[Attempt]:
         """Uploads of that bare URL in the last `within` seconds that were found to have done nothing, newest first."""
-        now = self._clock.wall()
+        now = self._clock.now()
         rows = self._database.read(
             "SELECT * FROM ledger WHERE account = ? AND project_id = ? AND url = ? AND phase = 'absent' AND action = 'upload'"
-            " AND origin = ? AND started BETWEEN ? AND ? ORDER BY id DESC",
-            (who, project_id, url, origin, now - within, now),
+            " AND origin = ? ORDER BY id DESC LIMIT 20",
+            (who, project_id, url, origin),
         )
-        return [self._attempt(row) for row in rows]
+        return [attempt for row in rows if (attempt := self._attempt(row)).age(now) <= within]
 
     def taken_ids(self, origin: str, who: str, project_id: str) -> frozenset[str]:
         """Upload ids that belong to attempts: never another one's build."""
@@ -213,7 +236,7 @@ class Ledger:
             row["id"], text("action") or "", text("project_id") or "", text("url"), text("digest"), text("upload_id"),
             None if row["auto_release"] is None else bool(row["auto_release"]), _ids(text("baseline")), text("note"),
             text("phase") or "unclear", text("message"), stored.moment(row["started"]) or 0.0, stored.moment(row["ended"]),
-            stored.moment(row["server_wall"]), bool(row["accepted"]), text("state"), self._is_live(row),
+            stored.moment(row["server_wall"]), bool(row["accepted"]), text("state"), self._is_live(row), _over(row),
         )  # fmt: skip
 
     def _is_live(self, row: sqlite3.Row) -> bool:
@@ -225,6 +248,21 @@ class Ledger:
         now = self._clock.now()
         left = (stored.number(row["live_wall"]) - now.wall, stored.number(row["live_mono"]) - now.mono)
         return any(0 < one <= LIVE_LIMIT for one in left)
+
+
+def _put(column: str, phase: str) -> str:
+    """SQL for what becomes of a reading: once it says when the call was over, it stays as it is."""
+    if phase not in KEPT:
+        return "?"
+    ended = f"WHEN phase = 'settling' THEN {column} - {SETTLING}"
+    return f"CASE {ended} WHEN phase = 'sending' OR {column} IS NULL THEN ? ELSE {column} END"
+
+
+def _over(row: sqlite3.Row) -> Instant | None:
+    """When the call had ended for certain: one that its process did not settle, at its own deadline."""
+    late = {"sending": BEAT_LIMIT, "settling": SETTLING}.get(row["phase"], 0.0)
+    live = stored.instant(row["live_wall"], row["live_mono"])
+    return None if live is None else Instant(live.wall - late, live.mono - late)
 
 
 def _ids(baseline: str | None) -> tuple[str, ...] | None:

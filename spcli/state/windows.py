@@ -56,9 +56,11 @@ class Windows:
         return ticket
 
     def poll(
-        self, key: str, ticket: str, *, rules: Rules, attempt: NewAttempt | None = None
+        self, key: str, ticket: str, *, rules: Rules, attempt: NewAttempt | None = None, is_ready: bool = True
     ) -> tuple[Go | Gone | Wait, int | None]:
         """Ask for the turn; on `Go` the window is committed and `attempt` is in the ledger, both on the disk; its id is given.
+
+        Who is not `is_ready` to send is told to come again at once instead of getting the turn.
 
         Raises:
             SpcliError: `config`, not_sent: the state can't be written, so nothing may be sent.
@@ -68,6 +70,8 @@ class Windows:
             now = self._clock.now()
             queue = _queue(connection, key)
             step = policy.poll(_window(connection, key, rules), queue, ticket=ticket, now=now, rules=rules)
+            if isinstance(step.turn, Go) and not is_ready:
+                return Wait(0, 0.0, 0.0, 0.0, sending=False), None
             _store_queue(connection, queue, step.queue)
             _store_window(connection, key, step.window)
             if not isinstance(step.turn, Go) or attempt is None:

@@ -46,6 +46,7 @@ def test_write_carries_fields_and_credentials_in_its_json_body(spcli: Front, met
         words = ("-f", "a=b=c", "-f", "n=1.5", "-f", "yes=true", "-f", "no=null", "-f", "empty=")
         assert spcli("api", method, "/projects/test-webhook", *words).code == 0
         (request,) = server.ledger
+    assert request.method == method
     assert request.query == ()
     assert request.headers["content-type"] == "application/json"
     assert request.json == {"apiKey": KEY, "userId": USER, "a": "b=c", "n": 1.5, "yes": True, "no": None, "empty": ""}
@@ -275,6 +276,15 @@ def test_limited_endpoint_goes_through_its_window_however_it_is_spelt(spcli: Fro
         assert spcli.clock.mono() - before >= 119
         assert spcli(*words, env={"SPCLI_ON_LIMIT": "fail"}).code == 49
         assert len(server.ledger) == 2
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_limited_endpoint_is_called_with_the_method_that_was_typed(spcli: Front, method: str) -> None:
+    with FaultServer([answer(404, {"message": "Cannot find"})]) as server:
+        at(spcli, server)
+        words = ("-f", f"projectId={SHOWROOM.id}", "-f", f"fileUrl={URL}")
+        assert spcli("api", method, "/projects/upload-file", *words).code == 44
+        assert [request.method for request in server.ledger] == [method]
 
 
 def test_raw_upload_is_in_the_ledger_and_shares_the_window_of_upload(spcli: Front, service: Any, tmp_path: Path) -> None:

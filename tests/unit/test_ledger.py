@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from spcli.clock import Instant
 from spcli.policy import WINDOW, Go, Rules
 from spcli.state import Event, NewAttempt, State, account
 from spcli.state.ledger import PRUNED_AT_ONCE, YEAR
@@ -72,7 +73,7 @@ def test_committed_call_is_in_the_ledger_with_all_that_settling_needs(book: Book
     assert attempt._asdict() == {
         "id": number, "action": "upload", "project_id": "p", "url": FILE, "digest": "d", "upload_id": None, "auto_release": True,
         "baseline": ("1", "2"), "note": "Ann: hotfix", "phase": "sending", "message": None, "started": START, "ended": None,
-        "server_wall": None, "accepted": False, "state": None, "is_live": False,
+        "server_wall": None, "accepted": False, "state": None, "is_live": False, "over": Instant(1.0 - 30, 1.0 - 30),
     }  # fmt: skip
 
 
@@ -149,6 +150,48 @@ def test_unsettled_matches_account_project_file_and_kind_of_write(book: Book) ->
     assert [one.id for one in book.state.open_releases("https://api", WHO, "p")] == [release]
     assert book.state.unsettled("rollback", "https://api", WHO, "p", upload_id="u1") == []
     assert book.state.unsettled("upload", "https://other", WHO, "p", url=FILE) == []
+
+
+@pytest.mark.parametrize("step", [0.0, 86400.0, -86400.0])
+@pytest.mark.parametrize(
+    ("phases", "age"),
+    [
+        (("unclear",), 30.0),
+        (("settling", "unclear"), 90.0),
+        (("settling", "absent", "unclear"), 150.0),
+        (("absent",), 30.0),
+    ],
+)
+def test_age_counts_from_the_calls_end_whatever_the_wall_clock_does(
+    book: Book, phases: tuple[str, ...], age: float, step: float
+) -> None:
+    number = book.begin()
+    for phase in phases:
+        book.state.record(number, phase)
+        book.clock.sleep(60)
+    book.clock.sleep(-30)
+    book.clock.seconds -= 30
+    book.clock.stepped += step
+    (attempt,) = [book.state._attempt(row) for row in book.state._database.read("SELECT * FROM ledger")]
+    assert attempt.age(book.clock.now()) == pytest.approx(age)
+
+
+def test_age_of_a_call_whose_process_died_counts_from_its_own_deadline(book: Book) -> None:
+    number = book.begin()
+    book.set(owner="elsewhere")
+    book.clock.sleep(RULES.timeout + 200)
+    book.clock.stepped = 3600
+    (attempt,) = book.state.unsettled("upload", "https://api", WHO, "p", url=FILE)
+    assert (attempt.id, attempt.age(book.clock.now())) == (number, 200)
+
+
+def test_absence_found_a_moment_ago_is_not_old_because_the_clock_was_set_forward(book: Book) -> None:
+    number = book.begin()
+    book.state.record(number, "absent")
+    book.clock.stepped = 86400
+    assert [one.id for one in book.state.absent_uploads("https://api", WHO, "p", FILE, 600)] == [number]
+    book.clock.sleep(601)
+    assert book.state.absent_uploads("https://api", WHO, "p", FILE, 600) == []
 
 
 def test_recording_keeps_what_was_known(book: Book) -> None:
