@@ -52,6 +52,11 @@ def builds_in(data: Mapping[str, Any], project_id: str) -> list[Build] | None:
     return newest_first(_build(item, project_id) for item in files if isinstance(item, dict) and _id(item))
 
 
+def is_about(data: dict[str, Any], project_id: str) -> bool:
+    """Whether a get-project answer is that project's, as far as it says: a cache in between may mix them up."""
+    return (_id(data) or project_id).casefold() == project_id.casefold()
+
+
 def detail(data: dict[str, Any], project_id: str, builds: int | None) -> ProjectDetail:
     """The project of a get-project answer; `builds` is how many it has."""
     base = _project({**data, "id": project_id, "_id": project_id})

@@ -14,6 +14,7 @@ from spcli.answers import (
     builds_in,
     count,
     detail,
+    is_about,
     listed_detail,
     live_users,
     mapping,
@@ -36,11 +37,15 @@ _GONE = (404, 405)
 
 
 class ProjectPage(NamedTuple):
-    """One project and its builds, newest first; `builds` is `None` where this service has no build history."""
+    """One project and its builds, newest first; `builds` is `None` where this service has no build history.
+
+    What is missing in a list that is not `whole` is no proof: an entry has no id, or the page is another project's.
+    """
 
     detail: ProjectDetail
     builds: list[Build] | None
     server_wall: float | None
+    whole: bool = True
 
 
 class Api:
@@ -282,7 +287,8 @@ class Api:
 def _page(project_id: str, reply: Reply) -> ProjectPage:
     data = mapping(reply.data)
     builds = builds_in(data, project_id)
-    return ProjectPage(detail(data, project_id, None if builds is None else len(builds)), builds, reply.server_wall)
+    whole = builds is not None and len(builds) == len(data["files"]) and is_about(data, project_id)
+    return ProjectPage(detail(data, project_id, None if builds is None else len(builds)), builds, reply.server_wall, whole)
 
 
 def _segment(text: str) -> str:

@@ -98,6 +98,10 @@ def upload_judge(
     """
 
     def judge(page: "ProjectPage") -> Match:
+        match = among(page)
+        return Match("doubtful") if match.kind == "absent" and not page.whole else match
+
+    def among(page: "ProjectPage") -> Match:
         builds = page.builds or []
         if baseline is not None:
             return match_digest(digest, bare, builds, known={*taken, *baseline})

@@ -4,6 +4,7 @@ Sources: https://docs.streampixel.io, build lifecycle and webhook events (spelli
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from posixpath import normpath
 from typing import Literal, NamedTuple
 
 from spcli.models import Build
@@ -104,15 +105,30 @@ class Match(NamedTuple):
 def match_digest(digest: str, bare: str, builds: Sequence[Build], *, known: Collection[str]) -> Match:
     """The build that an upload made, among those whose id is not in `known` (the baseline, and ids of other attempts).
 
-    Only a build with exactly our URL, by its fingerprint, is ours. One that matches but for the query is not: presigned URLs
-    change on every run, so it may be another job's upload of the same file.
+    Only a build with exactly our URL, by its fingerprint, is ours. One that matches but for the query, or for how the service
+    spells the same place, may be another job's upload of the same file (presigned URLs change on every run); one that shows no
+    URL may be anybody's.
     """
     new = [build for build in builds if build.upload_id not in known]
     exact = tuple(build for build in new if build.digest == digest)
     if len(exact) == 1:
         return Match("found", exact)
-    near = exact or tuple(build for build in new if build.file_url == bare)
+    place = _place(bare)
+    near = exact or tuple(build for build in new if build.file_url is None or _place(build.file_url) == place)
     return Match("doubtful", near) if near else Match("absent")
+
+
+def _place(bare: str) -> tuple[str, ...]:
+    """What a URL without its query names, however it is spelt (RFC 3986, 6.2): case of the host, default port, percents, dots."""
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        parts = urlsplit(bare)
+        host = (parts.hostname or "").encode("idna").decode()
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return (bare,)
+    return parts.scheme, host, str(port), normpath("/" + unquote(parts.path).lstrip("/"))
 
 
 def created_at(build: Build) -> float | None:

@@ -254,13 +254,13 @@ def after_interim(*statuses: int, then: Behaviour) -> Behaviour:
     return Behaviour("after_interim", act)
 
 
-def tunnel(port: int) -> Behaviour:
-    """As a proxy: take a CONNECT and relay everything to `port` of this machine."""
+def tunnel(port: int, pause: float = 0.0) -> Behaviour:
+    """As a proxy: take a CONNECT and relay everything to `port` of this machine; with a `pause`, back byte by byte."""
 
     def act(peer: Peer, request: Request | None) -> bool:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as far:
             peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            back = threading.Thread(target=_relay, args=(far, peer.sock), daemon=True)
+            back = threading.Thread(target=_relay, args=(far, peer.sock, pause), daemon=True)
             back.start()
             _relay(peer.sock, far)
             back.join(5)
@@ -269,10 +269,11 @@ def tunnel(port: int) -> Behaviour:
     return Behaviour("tunnel", act)
 
 
-def _relay(source: socket.socket, sink: socket.socket) -> None:
+def _relay(source: socket.socket, sink: socket.socket, pause: float = 0.0) -> None:
     with contextlib.suppress(OSError):
-        while data := source.recv(65536):
+        while data := source.recv(1 if pause else 65536):
             sink.sendall(data)
+            time.sleep(pause)
     for sock in (source, sink):
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)

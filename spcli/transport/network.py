@@ -7,8 +7,9 @@ accord: no cookies, no redirects, no decoding, nothing from the environment.
 
 import ssl
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from spcli.errors import SpcliError
 from spcli.transport.exchange import Answer, Exchange
@@ -17,6 +18,7 @@ from spcli.transport.proxies import Proxy
 from spcli.transport.request import Call, Origin, content, headers, target
 from spcli.transport.resolve import HANDSHAKE_SECONDS, each_address, tls_refusal, unreachable
 
+_T = TypeVar("_T")
 BODY_LIMIT = 8 * 1024 * 1024
 IDLE_SECONDS = 20.0
 _PIECE = 16 * 1024
@@ -67,10 +69,14 @@ class _Stream(httpcore.NetworkStream):
         try:
             if seconds <= 0:
                 raise httpcore.ConnectTimeout
-            secured = self._inner.start_tls(ssl_context, server_hostname, seconds)
+            secured: httpcore.NetworkStream
+            if isinstance(self._inner.get_extra_info("socket"), ssl.SSLSocket):
+                secured = _TlsInTls(self._inner, ssl_context, server_hostname, seconds)
+            else:
+                secured = self._inner.start_tls(ssl_context, server_hostname, seconds)
             self._backend.secured(secured)
             return _Stream(secured, self._backend)
-        except (httpcore.ConnectError, httpcore.ConnectTimeout, ValueError) as error:
+        except (httpcore.NetworkError, httpcore.TimeoutException, OSError, ValueError) as error:
             failure = error
         self._inner.close()
         raise tls_refusal(server_hostname or "the server", failure.__cause__ or failure)
@@ -80,6 +86,58 @@ class _Stream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> object:
         return self._inner.get_extra_info(info)
+
+
+class _TlsInTls(httpcore.NetworkStream):
+    """TLS to the service inside TLS to the proxy.
+
+    httpcore has one, which gives every piece that arrives the whole timeout again.
+    """
+
+    def __init__(self, outer: httpcore.NetworkStream, context: ssl.SSLContext, name: str | None, timeout: float) -> None:
+        self._outer = outer
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        self._run(self._tls.do_handshake, timeout)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        try:
+            return self._run(lambda: self._tls.read(max_bytes), timeout)
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._run(lambda: self._tls.write(buffer), timeout)
+
+    def _run(self, step: Callable[[], _T], timeout: float | None) -> _T:
+        """Take `step` until it has all the bytes it wants from the proxy, `timeout` seconds at most."""
+        end = time.monotonic() + (timeout or 0.0)
+        while True:
+            wants = False
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                wants = True
+            finally:
+                # Also the last word of a handshake that fails.
+                if self._outgoing.pending:
+                    self._outer.write(self._outgoing.read(), max(0.001, end - time.monotonic()))
+                if wants:
+                    self._take(end - time.monotonic())
+
+    def _take(self, seconds: float) -> None:
+        if seconds <= 0:
+            raise httpcore.ReadTimeout
+        if data := self._outer.read(_PIECE, seconds):
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def close(self) -> None:
+        self._outer.close()
+
+    def get_extra_info(self, info: str) -> object:
+        return self._tls if info == "ssl_object" else self._outer.get_extra_info(info)
 
 
 class _Backend(httpcore.NetworkBackend):

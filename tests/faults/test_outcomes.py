@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from spcli.errors import EXIT_CODES, Interrupted, SpcliError
-from spcli.sandbox.seeds import MAIN, SHOWROOM
+from spcli.sandbox.seeds import MAIN, SHOWROOM, SHOWROOM_OLD
 from tests.faultd import (
     Behaviour,
     FaultServer,
@@ -49,6 +49,8 @@ class Double:
         lag: seconds of the test's clock until the list shows it.
         reads: answers every read instead of the list.
         blind: the list can't be read any more once a write has arrived; may be switched off later.
+
+    `afterwards` answers the reads once a write has arrived.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Double:
         self.lag = lag
         self.reads = reads
         self.blind = blind
+        self.afterwards: Behaviour | None = None
         self.stored_at: float | None = None
         self.stored_url = URL
         self.status = "pending"
@@ -83,6 +86,8 @@ class Double:
         return self.behaviours.pop(0)
 
     def _list(self) -> Behaviour:
+        if self.writes and self.afterwards:
+            return self.afterwards
         if self.blind and self.writes:
             return answer(502, HTML, PAGE)
         is_shown = self.stored_at is not None and self.clock.seconds >= self.stored_at + self.lag
@@ -227,6 +232,26 @@ def test_upload_without_an_answer_and_without_a_list_is_61_and_remembered(spcli:
     assert "run the same command again" in sent.error["hint"]
     assert len(world.writes) == 1
     assert ledger(spcli) == ["unclear"]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"files": [{"url": URL, "status": "pending"}]},
+        {"files": ["a build"]},
+        {"files": [{"_id": NEW, "status": "pending", "date": "2026-01-01T00:00:00Z"}]},
+        {"id": SHOWROOM_OLD, "files": []},
+    ],
+    ids=["no id", "no object", "no url", "another project"],
+)
+def test_what_a_list_lacks_is_no_proof_where_it_cannot_be_read_whole(spcli: Front, double: Any, page: dict[str, Any]) -> None:
+    world = double(rst_after_request())
+    world.afterwards = answer(200, {"id": SHOWROOM.id, **page})
+    sent = spcli("upload", URL, "--json")
+    assert told(sent) == (61, "unknown", "unknown", True), sent
+    assert len(world.writes) == 1
+    world.afterwards = None
+    assert spcli("upload", URL, "--json", "--on-limit", "fail").code == 49
 
 
 def test_without_baseline_and_list_an_unclear_upload_is_61_at_once(spcli: Front, service: Any, clock: FakeClock) -> None:

@@ -670,6 +670,45 @@ def test_tls_goes_through_a_proxys_tunnel(certificate: tuple[str, str]) -> None:
     assert "proxy-authorization" not in server.ledger[0].headers
 
 
+def test_tls_goes_through_a_proxys_own_tls(certificate: tuple[str, str]) -> None:
+    large = {"text": "x" * 200_000}
+    with (
+        FaultServer([answer(200, large), answer(201, {"ok": 1})], tls=certificate) as server,
+        FaultServer([tunnel(server.port), tunnel(server.port)], tls=certificate) as proxy,
+    ):
+        environ = {"HTTPS_PROXY": proxy.url, "SSL_CERT_FILE": certificate[0]}
+        assert send("https://api.example.invalid", READ, environ).data == large
+        assert send("https://api.example.invalid", Call("POST", "/x", body=large), environ).data == {"ok": 1}
+    assert server.ledger[1].json == large
+    assert [request.path for request in proxy.ledger] == ["api.example.invalid:443"] * 2
+
+
+@pytest.mark.parametrize("pause", [0.01, 0.05])
+def test_a_proxy_that_drips_bytes_of_its_own_tls_is_left_at_the_deadline(certificate: tuple[str, str], pause: float) -> None:
+    with (
+        FaultServer([answer(200, {"ok": 1})], tls=certificate, strict=False) as server,
+        FaultServer([tunnel(server.port, pause)], tls=certificate) as proxy,
+    ):
+        environ = {"HTTPS_PROXY": proxy.url, "SSL_CERT_FILE": certificate[0]}
+        began = time.monotonic()
+        error = failure_of("https://api.example.invalid", WRITE, environ, seconds=0.5)
+        took = time.monotonic() - began
+    assert isinstance(error, NotSent)
+    assert error.transient
+    assert took < 3
+
+
+def test_a_proxys_own_tls_does_not_vouch_for_the_service(certificate: tuple[str, str]) -> None:
+    with (
+        FaultServer(tls=certificate, strict=False) as server,
+        FaultServer([tunnel(server.port)], tls=certificate) as proxy,
+    ):
+        environ = {"HTTPS_PROXY": proxy.url, "SSL_CERT_FILE": certificate[0]}
+        error = failure_of("https://other.example.invalid", WRITE, environ)
+    assert isinstance(error, NotSent)
+    assert "certificate of other.example.invalid was not accepted" in error.message
+
+
 def test_a_plain_http_answer_to_a_tls_handshake_is_final() -> None:
     plain = Behaviour("plain", lambda peer, _request: peer.send(response(400)) and not peer.stop.wait(0.2), at_accept=True)
     with FaultServer([plain]) as server:

@@ -7,7 +7,7 @@ import pytest
 from spcli.api import ProjectPage
 from spcli.errors import Refused, Unclear
 from spcli.evidence import Judge, release_judge, settle, upload_judge
-from spcli.lifecycle import state_of
+from spcli.lifecycle import Match, state_of
 from spcli.models import Build, ProjectDetail, bare_url, iso_utc, url_digest
 
 BARE = "https://builds.example.com/Game-1.4.zip"
@@ -70,8 +70,14 @@ def test_ids_of_other_attempts_are_never_ours() -> None:
     assert verdict(judge(baseline=None, taken=frozenset({"a"}), since=lambda _page: BEGAN), build("a")) == ("absent", [])
 
 
-def test_a_build_without_a_url_is_nobodys() -> None:
-    assert verdict(judge(), build("a", None)) == ("absent", [])
+def test_a_new_build_without_a_url_may_be_ours() -> None:
+    assert verdict(judge(), build("a", None)) == ("doubtful", ["a"])
+
+
+def test_what_a_list_lacks_is_no_proof_unless_the_list_is_whole() -> None:
+    part = page(build("old"))._replace(whole=False)
+    assert judge()(part) == Match("doubtful")
+    assert judge()(page(build("new"))._replace(whole=False)) == Match("found", (build("new"),))
 
 
 def test_with_a_baseline_the_date_does_not_matter() -> None:

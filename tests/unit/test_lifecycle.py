@@ -135,8 +135,35 @@ def test_a_build_that_matches_but_for_the_query_is_doubtful() -> None:
     assert match([near, build("b2", "https://files.example/other.zip")], known=()) == Match("doubtful", (near,))
 
 
-def test_a_build_without_a_url_is_not_ours() -> None:
-    assert match([BUILD._replace(file_url=None, digest=None)], known=()) == Match("absent")
+def test_a_new_build_without_a_url_may_be_anybodys() -> None:
+    nameless = BUILD._replace(file_url=None, digest=None)
+    assert match([nameless], known=()) == Match("doubtful", (nameless,))
+    assert match([nameless], known=[nameless.upload_id]) == Match("absent")
+    assert match([nameless, build("b1")], known=()) == Match("found", (build("b1"),))
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("https://files.example/My%20Game.zip", "https://files.example/My Game.zip"),
+        ("https://files.example/a%2Bb.zip", "https://files.example/a+b.zip"),
+        ("https://FILES.example:443/a.zip", "https://files.example/a.zip"),
+        ("http://files.example:80/a.zip", "http://files.example/a.zip"),
+        ("https://files.example//a/./b/../c.zip", "https://files.example/a/c.zip"),
+        ("https://bücher.example/a.zip", "https://xn--bcher-kva.example/a.zip"),
+    ],
+)
+def test_a_build_whose_url_is_spelt_another_way_is_doubtful(sent: str, shown: str) -> None:
+    one = build("b1", shown)
+    assert lifecycle.match_digest(url_digest(sent), sent, [one], known=()) == Match("doubtful", (one,))
+
+
+@pytest.mark.parametrize(
+    "shown", ["http://files.example/a.zip", "https://files.example:8443/a.zip", "https://files.example/A.zip", "https://[/a.zip"]
+)
+def test_a_build_from_another_place_is_not_ours(shown: str) -> None:
+    sent = "https://files.example/a.zip"
+    assert lifecycle.match_digest(url_digest(sent), sent, [build("b1", shown)], known=()) == Match("absent")
 
 
 def test_a_remembered_attempt_is_matched_by_its_fingerprint() -> None:
