@@ -137,7 +137,7 @@ class Refused(SpcliError):
         documented: the body was the JSON object with a string `message` that every error of the service has; a proxy's or
             gateway's own page is not.
         hinted: seconds from `Retry-After`, `None` without a usable one (RFC 9110 section 10.2.3).
-        is_page: the body was anything else than a JSON object: what gateways send, and the edge when it blocks a client.
+        is_page: an HTML page and the like in place of JSON: what an edge in front of the service sends when it blocks a client.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from spcli.transport.request import Call, Origin, parse_origin, shown
 from spcli.transport.response import (
     error_text,
     http_date,
-    is_json_object,
+    is_edge_page,
     masked,
     masked_body,
     parse_json,
@@ -204,8 +204,8 @@ class Transport:
         body = masked(text, self._secrets).encode("utf-8", "surrogateescape")
         message, documented = error_text(answer.status, body, answer.value("content-type"))
         hinted = retry_after_hint(answer.values("retry-after"), _server_wall(answer.headers), self._clock.wall())
-        shown, is_page = masked(message, self._secrets), bool(body.strip()) and not is_json_object(body)
-        return Refused(answer.status, shown, documented=documented, hinted=hinted, is_page=is_page)
+        is_page = is_edge_page(body, answer.value("content-type"))
+        return Refused(answer.status, masked(message, self._secrets), documented=documented, hinted=hinted, is_page=is_page)
 
     def _redirected(self, answer: "Answer") -> Refused:
         host = _location_host(answer.value("location"))

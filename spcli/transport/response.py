@@ -69,12 +69,18 @@ def error_text(status: int, body: bytes, content_type: str | None) -> tuple[str,
     return f"HTTP {status} with an HTML page: {message}" if is_html(body, content_type) else f"HTTP {status}: {message}", False
 
 
-def is_json_object(body: bytes) -> bool:
-    """Whether the body is a JSON object, with a message in it or without."""
-    try:
-        return isinstance(parse_json(body), dict)
-    except ValueError:
+def is_edge_page(body: bytes, content_type: str | None) -> bool:
+    """Whether the answer comes from an edge in front of the service: HTML, or the line Cloudflare has for programs.
+
+    JSON is none, whatever its type says.
+    """
+    if not is_html(body, content_type) and not body.lstrip().lower().startswith(b"error code: "):
         return False
+    try:
+        parse_json(body)
+    except ValueError:
+        return bool(body.strip())
+    return False
 
 
 def is_html(body: bytes, content_type: str | None) -> bool:

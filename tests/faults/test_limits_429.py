@@ -234,9 +234,20 @@ def test_a_429_that_says_for_how_long_is_taken_at_its_word_whatever_its_body(spc
     assert closed_for(spcli) == pytest.approx(200, abs=1)
 
 
-def test_an_empty_429_is_no_block_page(spcli: Front) -> None:
-    assert first_answered(spcli, answer(429, b""), "upload", URL, "--on-limit", "fail").code == 49
+@pytest.mark.parametrize("body", [b"", b"slow down", b'{"error": "limited"}', b"[]"])
+@pytest.mark.parametrize("kind", ["text/plain", "text/html"])
+def test_a_429_without_a_page_is_no_block(spcli: Front, body: bytes, kind: str) -> None:
+    if (body, kind) == (b"slow down", "text/html"):
+        pytest.skip("a page, as it says itself")
+    limited = answer(429, body, {"Content-Type": kind})
+    assert first_answered(spcli, limited, "upload", URL, "--on-limit", "fail").code == 49
     assert closed_for(spcli) == pytest.approx(WINDOW, abs=1)
+
+
+def test_the_line_an_edge_has_for_programs_is_a_block(spcli: Front) -> None:
+    limited = answer(429, b"error code: 1015", {"Content-Type": "text/plain; charset=UTF-8"})
+    assert first_answered(spcli, limited, "upload", URL, "--on-limit", "fail").code == 49
+    assert closed_for(spcli) == pytest.approx(900, abs=1)
 
 
 def test_a_403_page_has_the_code_of_a_403_and_says_what_may_block(spcli: Front) -> None:
