@@ -119,7 +119,7 @@ class Jobs:
             process.communicate()
 
 
-def until(holds: Callable[[], bool], timeout: float = 30) -> None:
+def until(holds: Callable[[], bool], timeout: float = 60) -> None:
     """Wait for something to become true."""
     deadline = time.monotonic() + timeout
     while not holds():

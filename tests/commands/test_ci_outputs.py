@@ -135,7 +135,7 @@ def test_output_file_may_be_a_pipe(spcli: Front, service: Any, tmp_path: Path) -
         keeper = os.open(path, os.O_WRONLY)
         sent = spcli("distribute", "--latest", "--output-file", str(path))
         os.close(keeper)
-        out, _ = reader.communicate(timeout=20)
+        out, _ = reader.communicate(timeout=60)
     assert sent.code == 0, sent
     assert "STREAMPIXEL_STATE=distributing\n" in out
 

@@ -275,7 +275,7 @@ def test_on_a_terminal_it_asks(tmp_path: Path, answer: str, code: int) -> None:
         front = Front(tmp_path, None)  # type: ignore[arg-type]
         front.use(server.base_url, window=0.2)
         environ = {**front.environ, "PATH": "/usr/bin:/bin", "TERM": "xterm", "COLUMNS": "200"}
-        child = pexpect.spawn(sys.executable, ["-m", "spcli", "rollback"], env=environ, encoding="utf-8", timeout=20)
+        child = pexpect.spawn(sys.executable, ["-m", "spcli", "rollback"], env=environ, encoding="utf-8", timeout=60)
         child.expect(r"Release Showroom-1.0.0.zip in place of Showroom-1.1.0.zip\? \[y/N\] ")
         assert releases(server) == []
         child.sendline(answer)

@@ -60,7 +60,7 @@ def running(home: Path, *argv: str) -> Iterator[tuple["subprocess.Popen[str]", d
         finally:
             if child.poll() is None:
                 child.terminate()
-            child.communicate(timeout=20)
+            child.communicate(timeout=60)
 
 
 def use(spcli: Front, told: dict[str, str], window: str) -> None:
@@ -99,7 +99,7 @@ def test_sandbox_faults_reach_the_client(spcli: Front, tmp_path: Path) -> None:
 def test_sandboxs_page_lists_accounts_keys_and_projects(tmp_path: Path) -> None:
     with running(tmp_path) as (_, told):
         host = urlsplit(told["page"]).netloc
-        connection = http.client.HTTPConnection(host, timeout=20)
+        connection = http.client.HTTPConnection(host, timeout=60)
         connection.request("GET", "/")
         page = connection.getresponse().read().decode()
         connection.close()
@@ -124,7 +124,7 @@ def test_sandbox_prints_exports_for_bash_and_powershell_that_work_as_pasted(tmp_
             assert (found.returncode, found.stderr) == (0, "")
             assert found.stdout.split() == [project.id for project in MAIN.projects]
         child.terminate()
-        child.communicate(timeout=20)
+        child.communicate(timeout=60)
     assert [line.split("=")[0].removeprefix("export ") for line in lines if line.startswith("export ")] == [
         line.split(" = ")[0].removeprefix("$env:") for line in lines if line.startswith("$env:")
     ]
@@ -135,7 +135,7 @@ def test_sandbox_prints_exports_for_bash_and_powershell_that_work_as_pasted(tmp_
 def test_sandbox_ends_at_once_even_with_a_hanging_client(tmp_path: Path, number: int, code: int) -> None:
     with running(tmp_path, "--fault", "projects:hangx*") as (child, told):
         parts = urlsplit(told["baseUrl"])
-        connection = http.client.HTTPConnection(parts.netloc, timeout=20)
+        connection = http.client.HTTPConnection(parts.netloc, timeout=60)
         connection.request("GET", parts.path + "/projects?userId=x&apikey=y")
         time.sleep(0.2)
         child.send_signal(number)
@@ -177,18 +177,28 @@ def test_unfit_options_of_the_sandbox_are_usage_errors(spcli: Front, words: tupl
     assert (found.code, found.error["kind"], found.out) == (2, "usage", ""), found
 
 
+class Waiting(Clock):
+    """Counts what a command waits for: the rest is the machine's own speed."""
+
+    waited = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.waited += max(0.0, seconds)
+        super().sleep(seconds)
+
+
 def test_demo_shows_the_whole_pipeline_and_leaves_nothing_behind(
     spcli: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nest = tmp_path / "tmp"
     nest.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(nest))
-    spcli.clock = Clock()
+    clock = Waiting()
+    spcli.clock = clock
     spcli.environ |= {"STREAMPIXEL_API_KEY": "not-to-be-used", "SPCLI_PROFILE": "not-there"}
-    begun = time.monotonic()
     shown = spcli("demo")
     assert shown.code == 0, shown
-    assert time.monotonic() - begun < 20
+    assert clock.waited < 15
     commands = [line for line in shown.out.splitlines() if line.startswith("$ spcli ")]
     words = " ".join(commands)
     for word in ("projects list", "upload", "--wait", "distribute", "builds", "--json"):
@@ -211,7 +221,7 @@ def test_ctrl_c_in_the_demo_leaves_nothing_behind(tmp_path: Path, after: str) ->
             assert line
         time.sleep(0.2)
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=20)
+        out, err = child.communicate(timeout=60)
     assert child.returncode == 130, (out, err)
     assert "Traceback" not in err
     assert list((tmp_path / "tmp").iterdir()) == []

@@ -160,7 +160,7 @@ def test_a_closed_window_counts_down(terminal: Terminal) -> None:
 
 
 def test_ctrl_c_while_a_window_is_awaited_sends_nothing(terminal: Terminal, server: Sandbox) -> None:
-    ended(terminal("upload", URL))
+    ended(terminal("upload", URL, SPCLI_WINDOW="60"))
     child = terminal("upload", URL, SPCLI_WINDOW="60")
     child.expect_exact("sending in")
     child.sendintr()

@@ -120,7 +120,7 @@ def test_a_page_gives_its_visible_text() -> None:
 def test_a_hostile_page_takes_no_time(piece: bytes) -> None:
     started = time.monotonic()
     plain_message(b"<html>" + piece * 400_000, "text/html")
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30  # what is quadratic takes hours
 
 
 @pytest.mark.parametrize(
