@@ -87,6 +87,8 @@ class LimitedCalls:
         self.sent_at = 0.0
         self.accepted: Accepted | None = None
         self._ticket = ""
+        self._place: int | None = None
+        self._limits = 0
         self._closed_until = float("-inf")
 
     def send(self, request: Request) -> "Accepted":
@@ -98,7 +100,7 @@ class LimitedCalls:
             Interrupted: at any point; what it means follows from `sent`.
         """
         self.sent, self.accepted = False, None
-        self._ticket = self._state.enqueue(self.bucket)
+        self._queue_up(self._place)
         try:
             accepted = self.accepted = self._send_in_turn(request, self._turn(request))
         except BaseException as failure:
@@ -114,11 +116,18 @@ class LimitedCalls:
         elif isinstance(failure, Refused):
             how, hint = policy.ending_of(failure)
             if how == "limited":
-                self._closed_until = self._clock.mono() + max(self.rules.window, min(hint, policy.RETRY_AFTER_CAP))
+                hint = self._closed_for(hint)
+                self._closed_until = self._clock.mono() + hint
             self._state.settle(self.bucket, ticket, how, rules=self.rules, hint=hint)
         else:
             is_over = isinstance(failure, Unclear) and failure.is_over
             self._state.settle(self.bucket, ticket, "ended" if is_over else "unclear", rules=self.rules)
+
+    def _closed_for(self, hint: float) -> float:
+        """How long the window stays closed after a 429, for everybody on this machine."""
+        self._limits += 1
+        spread = policy.resend_spread(self._limits, self.rules.window, self._clock.chance())
+        return min(max(self.rules.window, hint) + spread, policy.RETRY_AFTER_CAP)
 
     # -- waiting -------------------------------------------------------------------------------------------------------
 
@@ -136,11 +145,16 @@ class LimitedCalls:
                 shown.done()
                 return started
             if isinstance(turn, policy.Gone):
-                self._ticket = self._state.enqueue(self.bucket)
+                self._queue_up()
             else:
                 self._check_patience(turn)
                 self._wait(turn, shown)
             self._waited += max(0.0, self._clock.mono() - began)
+
+    def _queue_up(self, place: int | None = None) -> None:
+        """Queue, where a turn brought nothing in the place that led to it: whoever came later waits behind."""
+        self._ticket = self._state.enqueue(self.bucket, place)
+        self._place = self._state.place_of(self._ticket)
 
     def _ask(self, request: Request) -> "tuple[policy.Go | policy.Gone | policy.Wait, int | None]":
         """Ask for the turn, which nobody gets on an old look at the list: those before us may have left this very moment."""
@@ -172,11 +186,6 @@ class LimitedCalls:
         """Whether patience reaches for `seconds` more."""
         # A hundredth of tolerance: the wait was allowed at its beginning, and what is left of it is a sum of rounded numbers.
         return self._patience.on_limit != "fail" and seconds <= self._patience.max_wait - self._waited + 0.01
-
-    def rest(self, seconds: float) -> None:
-        """Wait outside the queue, at the cost of patience."""
-        self._waited += seconds
-        self._clock.sleep(seconds)
 
     def _check_patience(self, turn: policy.Wait) -> None:
         """Raise at once when the wait is known to be longer than allowed: nothing is reserved, nothing was sent."""

@@ -244,9 +244,12 @@ def read_delay(attempt: int, chance: float, hinted: float | None = None) -> floa
     return max(hinted or 0.0, chance * min(60.0, float(2 ** (attempt - 1))))
 
 
-def resend_spread(sends: int, window: float, chance: float) -> float:
-    """Extra wait after a 429 although we kept the spacing: another client uses this account, so don't meet it in step."""
-    return chance * min(window * float(2 ** (sends - 1)) / 8, 600.0)
+def resend_spread(limits: int, window: float, chance: float) -> float:
+    """Extra wait after a command's second 429: another client uses this account, so don't meet it in step once more.
+
+    None after the first, which a call of that client explains, nor after the last, as nothing is sent again.
+    """
+    return chance * min(window / 4, 600.0) if 1 < limits < MAX_SENDS else 0.0
 
 
 def poll_pause(elapsed: float, chance: float, *, longest: float | None, failures: int, scale: float) -> float:

@@ -247,8 +247,6 @@ class Write:
         if answer == "refused" or not self._may_send_again():
             raise refused
         self._say_again(refused)
-        if answer == "limited" and self.sends > 1:
-            self.calls.rest(policy.resend_spread(self.sends, self.calls.rules.window, self.runtime.clock.chance()))
         return None
 
     def _may_send_again(self) -> bool:

@@ -15,6 +15,11 @@ from spcli.state.ledger import NewAttempt, insert
 from spcli.state.owner import is_gone, owner
 
 _WAITERS = "SELECT ticket, wall, mono, owner FROM waiters WHERE bucket = ? ORDER BY seq"
+# A place may be taken in a file that is not the one it is from.
+_ENQUEUE = (
+    "INSERT INTO waiters (seq, bucket, ticket, wall, mono, owner) "
+    "VALUES ((SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM waiters WHERE seq = ?1)), ?2, ?3, ?4, ?5, ?6)"
+)
 _WINDOW = "SELECT * FROM windows WHERE bucket = ?"
 _REBORN = "SELECT wall, mono FROM meta WHERE key = 'reborn'"
 _ORDINARY = Rules(policy.WINDOW, 60.0)
@@ -41,19 +46,27 @@ class Windows:
     _database: Database
     _clock: Clock
 
-    def enqueue(self, key: str) -> str:
-        """Queue for the window `key`; the ticket. Raises `SpcliError` (config, not_sent) when the state can't be written."""
+    def enqueue(self, key: str, place: int | None = None) -> str:
+        """Queue for the window `key`; the ticket. `place` is that of an earlier ticket (`place_of`), whose turn brought nothing.
+
+        Raises:
+            SpcliError: `config`, not_sent: the state can't be written.
+        """
         import uuid
 
         ticket = uuid.uuid4().hex
-        row = (key, ticket, *self._clock.now(), owner())
-        sql = "INSERT INTO waiters (bucket, ticket, wall, mono, owner) VALUES (?, ?, ?, ?, ?)"
+        row = (place, key, ticket, *self._clock.now(), owner())
         try:
-            self._database.write(lambda connection: connection.run(sql, row))
+            self._database.write(lambda connection: connection.run(_ENQUEUE, row))
         except Interrupted:
             self.cancel(key, ticket)
             raise
         return ticket
+
+    def place_of(self, ticket: str) -> int | None:
+        """The place of a ticket that is in the queue: who came earlier has a smaller one."""
+        rows = self._database.read("SELECT seq FROM waiters WHERE ticket = ?", (ticket,))
+        return rows[0]["seq"] if rows else None
 
     def poll(
         self, key: str, ticket: str, *, rules: Rules, attempt: NewAttempt | None = None, is_ready: bool = True

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from spcli.errors import Interrupted
+from spcli.sandbox.seeds import MAIN
+from spcli.state import State, bucket
 from tests.faultd import Behaviour, FaultServer, Request, answer, close_after_request, hang, rst_after_request
 from tests.front import FakeClock, Front, Result, releases, sandbox, uploads
 
@@ -136,29 +138,62 @@ def test_limited_upload_succeeds_at_the_next_window(spcli: Front, service: Any) 
     assert len(uploads(server)) == 2
 
 
-def test_second_429_widens_the_pause_by_chance(spcli: Front, service: Any, clock: FakeClock) -> None:
+@pytest.mark.parametrize("chance", [0.0, 0.999])
+def test_second_429_widens_the_pause_by_chance(spcli: Front, service: Any, clock: FakeClock, chance: float) -> None:
     server = service(faults=("upload:429x2",))
-    clock.chances = 0.999
+    clock.chances = chance
     assert spcli("upload", URL, "--json", "--max-wait", "1h").code == 0
     first, second, third = (record.time for record in uploads(server))
     assert second - first == pytest.approx(WINDOW, abs=2)
-    assert third - second >= WINDOW
+    assert third - second == pytest.approx(WINDOW * (1 + chance / 4), abs=2)
+
+
+def test_no_third_send_is_promised_where_patience_ends_within_the_wider_pause(
+    spcli: Front, service: Any, clock: FakeClock
+) -> None:
+    server = service(faults=("upload:429x*",))
+    clock.chances = 0.999
+    sent = spcli("upload", URL, "--json", "--max-wait", f"{WINDOW * 2 + 10}s")
+    assert (sent.code, sent.error["outcome"], len(uploads(server))) == (49, "refused", 2), sent
+    assert sent.error["retryAfter"] == pytest.approx(WINDOW * 1.25, abs=1)
+    assert "(attempt 3)" not in sent.err
+
+
+def test_run_that_met_a_429_keeps_its_place_before_those_who_came_later(spcli: Front, clock: FakeClock) -> None:
+    later: list[str] = []
+
+    def handler(request: Request) -> Behaviour:
+        if request.method == "GET":
+            return answer(200, {"files": []})
+        if not later:
+            state = State(spcli.home / "state", clock=clock, environ={}, note=later.append)
+            later.append(state.enqueue(bucket(server.url, MAIN.user_id, "upload")))
+            state.close()
+            return answer(429, {"message": SAYS})
+        return answer(201, {"uploadId": BUILD})
+
+    with FaultServer(handler=handler) as server:
+        spcli.use(server.url, window=WINDOW)
+        sent = spcli("upload", URL)
+    assert sent.code == 0, sent
+    assert len(later) == 1
+    assert "window closed: sending at" in sent.err
+    assert "before this one" not in sent.err
 
 
 class Impatient(FakeClock):
-    """Somebody presses Ctrl-C during the sleep of `at` seconds."""
+    """Somebody presses Ctrl-C once so many seconds have passed."""
 
-    at = -1.0
+    until = 1.5 * WINDOW
 
     def sleep(self, seconds: float) -> None:
-        if seconds == self.at:
+        if self.seconds >= self.until:
             raise Interrupted(130)
         super().sleep(seconds)
 
 
 def test_ctrl_c_in_the_pause_after_a_second_429_leaves_nothing_in_doubt(tmp_path: Path) -> None:
     clock = Impatient()
-    clock.at = 0.5 * WINDOW * 2 / 8
     with sandbox(clock, faults=("upload:429x*",)) as server:
         spcli = Front(tmp_path, clock)
         spcli.use(server.base_url, window=WINDOW)

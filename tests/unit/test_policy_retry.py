@@ -76,10 +76,11 @@ def test_a_read_waits_with_full_jitter_and_at_least_as_long_as_asked(attempt: in
 
 
 @UNHURRIED
-@given(st.integers(1, policy.MAX_SENDS), CHANCES)
-def test_competing_clients_spread_wider_each_time(sends: int, chance: float) -> None:
-    assert policy.resend_spread(sends, 120.0, chance) == pytest.approx(chance * [15, 30, 60][sends - 1])
-    assert policy.resend_spread(sends, 1e9, chance) == chance * 600
+@given(CHANCES)
+def test_competing_clients_do_not_meet_in_step_again_after_the_second_429(chance: float) -> None:
+    assert policy.resend_spread(2, 120.0, chance) == pytest.approx(chance * 30)
+    assert policy.resend_spread(2, 1e9, chance) == chance * 600
+    assert [policy.resend_spread(limits, 120.0, chance) for limits in (1, policy.MAX_SENDS)] == [0, 0]
 
 
 @pytest.mark.parametrize(
