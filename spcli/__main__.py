@@ -17,19 +17,17 @@ def run() -> None:
         _leave(0)
     if "_SPCLI_COMPLETE" in os.environ and not sys.argv[1:]:
         _complete()
+    from spcli.signals import Signals
+
+    # First of all: a signal that comes while the rest is being loaded is told like any other, once it can be.
+    signals = Signals()
+    signals.catch()
     _spare_the_collector()
-    from spcli.errors import Interrupted
+    _leave_no_core()
+    from spcli.cli import main
+    from spcli.runtime import Runtime
 
-    _catch_signals()
-    try:
-        from spcli.cli import main
-        from spcli.runtime import Runtime
-
-        code = main(sys.argv[1:], Runtime.of_process())
-    except Interrupted as signal:
-        # Before there was anything to interrupt, or while it was being put away.
-        code = signal.exit_code
-    _leave(code)
+    _leave(main(sys.argv[1:], Runtime.of_process(signals)))
 
 
 def _complete() -> None:
@@ -53,6 +51,15 @@ def _spare_the_collector() -> None:
     gc.set_threshold(200_000, 20, 100)
 
 
+def _leave_no_core() -> None:
+    """See that a crash writes no core file: the key would be in it."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, most))
+
+
 def _leave(code: int) -> "NoReturn":
     """End the process at once: taking the interpreter down in order would cost more than a whole TAB press.
 
@@ -68,23 +75,6 @@ def _leave(code: int) -> "NoReturn":
         except (OSError, ValueError):
             code = code or 141  # closed-pipe, as every read command that cannot tell its result
     os._exit(code)
-
-
-def _catch_signals() -> None:
-    """Make Ctrl-C, Ctrl-Break and a CI's SIGTERM our own exception, so that every stage can say what it means."""
-    import signal
-    from types import FrameType
-
-    from spcli.errors import Interrupted
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        raise Interrupted(143 if number == signal.SIGTERM else 130)
-
-    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-        number = getattr(signal, name, None)
-        # A background job of a shell starts with Ctrl-C ignored, and it stays so.
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
 
 
 if __name__ == "__main__":

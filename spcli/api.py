@@ -271,17 +271,18 @@ class Api:
         """`fields` with the credentials that every write bears."""
         return {**self._credentials(), **fields}
 
-    def raw_write(self, method: str, path: str, query: Sequence[tuple[str, str]], body: Mapping[str, object] | None) -> Reply:
+    def raw_write(self, call: Call, *, on_first_byte: Callable[[], None]) -> Reply:
         """Any other call, sent once: credentials go into its JSON body, where it has one, else into its query.
 
         Raises:
             NotSent, Refused, Unclear: as `transport.Transport.send`.
         """
-        if body is not None:
-            call = Call(method, path, tuple(query), self.raw_body(body))
+        if call.body is not None:
+            call = call._replace(body=self.raw_body(call.body))
         else:
-            call = Call(method, path, (*query, *self._call(path).query))
-        return self.transport.send(call, deadline=self._clock.mono() + self.write_timeout, fresh=True)
+            call = call._replace(query=(*call.query, *self._call(call.path).query))
+        deadline = self._clock.mono() + self.write_timeout
+        return self.transport.send(call, deadline=deadline, fresh=True, on_first_byte=on_first_byte)
 
 
 def _page(project_id: str, reply: Reply) -> ProjectPage:

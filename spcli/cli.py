@@ -1,6 +1,5 @@
 """Typer over the command table, and the one door: `main(argv, runtime)` returns the exit code."""
 
-import contextlib
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -189,8 +188,7 @@ def main(argv: Sequence[str], runtime: "Runtime") -> int:
     runtime.output.json_mode = "--json" in words
     runtime.output.quiet = "-q" in words or "--quiet" in words
     try:
-        code = _run(argv, runtime)
-        runtime.output.finish()
+        code = _heard(argv, runtime)
     except SpcliError as error:
         code = failures.report(error, runtime, writes=_writes(words))
     except Interrupted as signal:
@@ -198,9 +196,19 @@ def main(argv: Sequence[str], runtime: "Runtime") -> int:
     except Exception as bug:  # noqa: BLE001 - the last resort: a bug is reported as data, too
         code = failures.report(failures.bug(bug, runtime), runtime, writes=_writes(words))
     finally:
-        with contextlib.suppress(Interrupted):
-            runtime.close()
+        runtime.close()
     return code
+
+
+def _heard(argv: Sequence[str], runtime: "Runtime") -> int:
+    """Run while signals are heard: how a command ended is told, and put away, without them."""
+    try:
+        runtime.signals.hear()
+        code = _run(argv, runtime)
+        runtime.output.finish()
+        return code
+    finally:
+        runtime.signals.deafen()
 
 
 def _run(argv: Sequence[str], runtime: "Runtime") -> int:

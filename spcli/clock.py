@@ -7,6 +7,7 @@ import time
 from typing import NamedTuple
 
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+_SLICE = 1.0
 
 
 class Instant(NamedTuple):
@@ -39,9 +40,14 @@ class Clock:
         return Instant(self.wall(), self.mono())
 
     def sleep(self, seconds: float) -> None:
-        """Wait `seconds`; a signal handler that raises ends it early. Negative is no wait."""
-        if seconds > 0:
-            time.sleep(seconds)
+        """Wait `seconds`; a signal handler that raises ends it early. Negative is no wait.
+
+        In slices: a signal that comes just before the system call is only handled after it, and a system that was suspended
+        does not count that time.
+        """
+        until = self.mono() + seconds
+        while (left := until - self.mono()) > 0:
+            time.sleep(min(left, _SLICE))
 
     def chance(self) -> float:
         """A random number in [0, 1), for jitter."""

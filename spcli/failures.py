@@ -1,6 +1,5 @@
 """Every way a run can end badly, as one error to show: usage errors, signals and bugs included."""
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import typer
@@ -93,7 +92,5 @@ def report(error: SpcliError, runtime: "Runtime", *, writes: bool) -> int:
     if happened and happened not in (error.hint or ""):
         goes_on = f"it goes on: spcli builds wait {happened}"
         error.hint = f"{error.hint}; {goes_on}" if error.hint else goes_on
-    # A second Ctrl-C while the first is being told: what the code says still holds.
-    with contextlib.suppress(Interrupted):
-        runtime.output.error(error)
+    runtime.output.error(error)
     return error.exit_code

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from spcli import ci
 from spcli.clock import Clock
+from spcli.signals import Signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,12 +36,14 @@ class Runtime:
         stdout: TextIO | None,
         stderr: TextIO | None,
         clock: Clock | None = None,
+        signals: Signals | None = None,
     ) -> None:
         self.environ = environ
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
         self.clock = clock or Clock()
+        self.signals = signals or Signals()
         self.profile: str | None = None
         self.creates_profile = False
         self.project: str | None = None
@@ -49,9 +52,9 @@ class Runtime:
         self.door: Callable[[Sequence[str], Runtime], int] | None = None
 
     @classmethod
-    def of_process(cls) -> "Runtime":
-        """The process's own environment and streams."""
-        return cls(dict(os.environ), stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr)
+    def of_process(cls, signals: Signals) -> "Runtime":
+        """The process's own environment and streams, and its `signals`."""
+        return cls(dict(os.environ), stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr, signals=signals)
 
     @cached_property
     def output(self) -> "Output":

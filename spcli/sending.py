@@ -4,7 +4,6 @@ The rules are those of conduct towards the service: a write is never sent again 
 proves that it did nothing (https://docs.streampixel.io, rate limits and errors: "never retry without confirming").
 """
 
-import contextlib
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from spcli import evidence, outcomes, policy
@@ -84,19 +83,23 @@ class Write:
     # Interruptions.
 
     def guarded(self, work: "Callable[[], Result]") -> "Result":
-        """`work`, with Ctrl-C and SIGTERM turned into what they mean at that point; a second one ends it at once.
+        """`work`, with Ctrl-C and SIGTERM turned into what they mean at that point; a second one ends the look that follows.
 
         Raises:
             Interrupted: nothing was sent.
             SpcliError: `unknown` after bytes have left, `interrupted` once the write is known to have happened or not.
         """
+        heard = self.runtime.signals
         try:
-            return work()
+            return heard.deaf_once_decided(work)
         except Interrupted as first:
             signal = first
         try:
+            heard.hear()
             ended = self._stopped(signal)
+            heard.deafen()
         except Interrupted:
+            heard.deafen()
             ended = self._stopped_at_once(signal)
         raise ended
 
@@ -118,8 +121,7 @@ class Write:
         if happened is not None:
             return outcomes.interrupted(signal, "done", happened)
         if self.is_open:
-            with contextlib.suppress(Interrupted):
-                self.record("unclear", "interrupted")
+            self.record("unclear", "interrupted")
             message, doubt = "interrupted while the request was under way", evidence.Finding("unreadable")
             return outcomes.unknown(self.endpoint, message, doubt, self.project_id)
         return outcomes.interrupted(signal, "refused", None) if self.sends else signal

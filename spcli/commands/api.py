@@ -69,16 +69,51 @@ def _answer(runtime: "Runtime", call: "RawCall") -> "Reply":
         return runtime.api.raw_read(call.method, call.path, (*call.query, *call.fields))
     if call.endpoint is not None:
         return _Limited(runtime, call, call.endpoint).send()
-    from spcli.rawcall import WITH_BODY
+    return _Once(runtime, call).send()
 
-    body = call.body if call.method in WITH_BODY else None
-    query = call.query if body is not None else (*call.query, *call.fields)
-    try:
-        reply = runtime.api.raw_write(call.method, call.path, query, body)
-    except (NotSent, Refused, Unclear) as failure:
-        raise _write_failure(failure) from None
-    runtime.output.write_happened = ""
-    return reply
+
+class _Once:
+    """A raw call of an endpoint without a limit: sent once, whatever becomes of it."""
+
+    def __init__(self, runtime: "Runtime", call: "RawCall") -> None:
+        self._runtime = runtime
+        self._call = call
+        self._is_sent = False
+
+    def send(self) -> "Reply":
+        """Send once. Raises `SpcliError` with its outcome."""
+        try:
+            return self._runtime.signals.deaf_once_decided(self._sent)
+        except Interrupted as signal:
+            raise _stopped(self._runtime, signal, is_sent=self._is_sent) from None
+
+    def _sent(self) -> "Reply":
+        from spcli.rawcall import WITH_BODY
+        from spcli.transport import Call
+
+        raw = self._call
+        has_body = raw.method in WITH_BODY
+        query = raw.query if has_body else (*raw.query, *raw.fields)
+        call = Call(raw.method, raw.path, tuple(query), raw.body if has_body else None)
+        try:
+            reply = self._runtime.api.raw_write(call, on_first_byte=self._first_byte)
+        except (NotSent, Refused, Unclear) as failure:
+            raise _write_failure(failure) from None
+        self._runtime.output.write_happened = ""
+        return reply
+
+    def _first_byte(self) -> None:
+        self._is_sent = True
+
+
+def _stopped(runtime: "Runtime", signal: Interrupted, *, is_sent: bool) -> SpcliError:
+    """Ctrl-C or SIGTERM, before a raw write has left or after."""
+    if is_sent and runtime.output.write_happened is None:
+        message = "interrupted while the request was under way"
+        return SpcliError("unknown", message, outcome="unknown", hint=MAY_HAVE_HAPPENED, retryable=False)
+    stopped = SpcliError("interrupted", "interrupted", outcome="not_sent")
+    stopped.code = signal.exit_code
+    return stopped
 
 
 def _hide_query(runtime: "Runtime", call: "RawCall") -> None:
@@ -114,7 +149,16 @@ class _Limited:
         self._calls = LimitedCalls(runtime, endpoint, patience(runtime, None))
 
     def send(self) -> "Reply":
-        """Send once. Raises `SpcliError` with its outcome; `Interrupted` when nothing was sent."""
+        """Send once. Raises `SpcliError` with its outcome."""
+        try:
+            return self._runtime.signals.deaf_once_decided(self._sent)
+        except Interrupted as signal:
+            stopped = _stopped(self._runtime, signal, is_sent=self._calls.sent)
+        if stopped.outcome == "unknown":
+            self._record("unclear", stopped.message)
+        raise stopped
+
+    def _sent(self) -> "Reply":
         from spcli.limited import Request
 
         body = self._runtime.api.raw_body(self._body)
@@ -123,22 +167,13 @@ class _Limited:
             accepted = self._calls.send(request)
         except (NotSent, Refused, Unclear) as failure:
             raise self._failed(failure) from None
-        except Interrupted:
-            if not self._calls.sent:
-                raise
-            stopped = SpcliError(
-                "unknown", "interrupted while the request was under way", outcome="unknown", hint=MAY_HAVE_HAPPENED
-            )
-        else:
-            upload_id = accepted.upload_id or self._text("uploadId")
-            is_known = upload_id is not None or self._endpoint == "distribute"
-            self._runtime.output.write_happened = upload_id or ""
-            # A login page in between is no word of the service's.
-            is_accepted = not is_known and not accepted.is_foreign
-            self._record("done" if is_known else "unclear", accepted.message, upload_id, accepted=is_accepted)
-            return accepted.reply
-        self._record("unclear", stopped.message)
-        raise stopped
+        upload_id = accepted.upload_id or self._text("uploadId")
+        is_known = upload_id is not None or self._endpoint == "distribute"
+        self._runtime.output.write_happened = upload_id or ""
+        # A login page in between is no word of the service's.
+        is_accepted = not is_known and not accepted.is_foreign
+        self._record("done" if is_known else "unclear", accepted.message, upload_id, accepted=is_accepted)
+        return accepted.reply
 
     def _failed(self, failure: SpcliError) -> SpcliError:
         error = _write_failure(failure)

@@ -7,6 +7,7 @@ from spcli.errors import SpcliError
 from spcli.output.stream import Stream
 
 _MOST = 64 * 1024
+_SLICE = 0.5
 
 
 class Prompt:
@@ -28,9 +29,18 @@ class Prompt:
         """The answer with its line end; "" at the end of input, or when it isn't text."""
         self._questions.write(question)
         try:
-            return "" if self._stdin is None else self._stdin.readline()
+            return "" if self._stdin is None else self._typed(self._stdin)
         except UnicodeDecodeError:
             return ""
+
+    def _typed(self, stdin: TextIO) -> str:
+        if sys.platform != "win32":
+            import select
+
+            # A Ctrl-C that comes just before the system call is only handled after it: not in a read, which may last for ever.
+            while not select.select([stdin], [], [], _SLICE)[0]:
+                pass
+        return stdin.readline()
 
     def hidden_line(self, question: str) -> str:
         """The answer without its line end, not echoed."""

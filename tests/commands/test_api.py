@@ -341,7 +341,7 @@ def test_ctrl_c_while_a_raw_upload_is_under_way_is_61_and_remembered(spcli: Fron
         while not server.ledger and time.monotonic() < deadline:
             time.sleep(0.02)
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=20)
+        out, err = child.communicate(timeout=60)
     ended = Result(child.returncode, out, err)
     spcli.printed.append(ended)
     assert (ended.code, ended.error["outcome"], ended.out) == (61, "unknown", "")

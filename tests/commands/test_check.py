@@ -249,9 +249,8 @@ def test_a_dripping_host_does_not_hold_the_check(tmp_path: Path) -> None:
 
     environ = {"SPCLI_CONFIG": str(tmp_path / "c"), **LOCAL_API}
     with RangeServer(zipped(), fault=fault) as host:
-        began = time.monotonic()
         report = check_url(runtime_of(environ), host.url("Game.zip"), seconds=0.1)
-        assert time.monotonic() - began < 5
+        assert len(host.asked) <= 1
     assert [finding.code for finding in report.findings if finding.level == "error"] == ["unreachable"]
 
 
@@ -308,7 +307,8 @@ MEASURE = """
 import resource, sys
 from spcli.cli import main
 from spcli.runtime import Runtime
-code = main(sys.argv[1:], Runtime.of_process())
+from spcli.signals import Signals
+code = main(sys.argv[1:], Runtime.of_process(Signals()))
 if sys.platform == "linux":  # where ru_maxrss begins with that of the process which started this one
     peak = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
 else:

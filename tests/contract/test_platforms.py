@@ -207,9 +207,11 @@ CTRL_BREAK = """
 import os, signal, sys
 if not hasattr(signal, "SIGBREAK"):
     signal.SIGBREAK = signal.SIGUSR1
-from spcli.__main__ import _catch_signals
 from spcli.errors import Interrupted
-_catch_signals()
+from spcli.signals import Signals
+signals = Signals()
+signals.catch()
+signals.hear()
 try:
     signal.raise_signal(signal.SIGBREAK)
 except Interrupted as interrupted:

@@ -18,7 +18,7 @@ from tests.faultd import Behaviour, FaultServer, Request, answer
 URL = "https://builds.example.com/Game-1.4.zip"
 OLD = "665a00000000000000000001"
 NEW = "665a00000000000000000002"
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def command() -> list[str]:
@@ -60,12 +60,12 @@ class Service:
 class Process:
     """One run of the command; what it writes to stderr can be waited for."""
 
-    def __init__(self, argv: list[str], environ: Mapping[str, str], **streams: Any) -> None:
+    def __init__(self, argv: list[str], environ: Mapping[str, str], program: list[str] | None = None, **streams: Any) -> None:
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **streams}
         # A runner in the background has Ctrl-C ignored, and its children would inherit that.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            self.popen = subprocess.Popen([*command(), *argv], env=dict(environ), **streams)
+            self.popen = subprocess.Popen([*(program or command()), *argv], env=dict(environ), **streams)
         finally:
             signal.signal(signal.SIGINT, before)
         self.err = ""

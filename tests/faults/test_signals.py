@@ -1,9 +1,11 @@
 """Ctrl-C, SIGTERM and SIGKILL at every stage of a write: exit code, outcome, ledger, and what the next run does."""
 
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,20 @@ def test_second_signal_ends_the_quick_look_at_once(ship: Any, second: int) -> No
     assert shipper.ledger() == ["unclear"]
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.0005, 0.001, 0.0015, 0.003, 0.01])
+def test_burst_of_signals_after_bytes_left_never_says_that_nothing_was_sent(ship: Any, pause: float) -> None:
+    service, shipper = ship(lambda _request: hang())
+    for number in range(4):
+        process = shipper.start("upload", f"https://builds.example.com/Burst{number}.zip", "--json", "--timeout", "1s")
+        eventually(lambda wanted=number + 1: len(service.writes) == wanted, "the upload")
+        for _ in range(5):
+            process.send(signal.SIGINT)
+            threading.Event().wait(pause)
+        process.end()
+        assert told(process) == (61, "unknown", "unknown", True), process
+    assert shipper.ledger() == ["unclear"] * 4
+
+
 def test_signal_while_the_list_is_read_for_evidence_is_61(ship: Any) -> None:
     _, shipper = ship(lambda _request: rst_after_request(), window=60)
     process = shipper.start("upload", URL, "--json")
@@ -184,8 +200,10 @@ def test_signal_while_queued_for_a_second_send_says_that_the_first_was_refused(s
 
 @SIGNALS
 def test_signal_during_the_wait_says_that_it_happened_and_how_to_wait_on(ship: Any, number: int, code: int) -> None:
-    _, shipper = ship(lambda _request: ACCEPTS)
+    service, shipper = ship(lambda _request: ACCEPTS)
     process = shipper.start("upload", URL, "--wait", "--json")
+    eventually(lambda: service.writes, "the upload")
+    service.builds.append(service.build(NEW, URL))
     process.told(NEW)
     end_by(process, number)
     assert told(process) == (code, "interrupted", "done", False), process
@@ -216,6 +234,58 @@ def test_signal_during_a_read_is_not_a_write(ship: Any, number: int, code: int) 
     assert (process.code, process.error["outcome"], process.out) == (code, None, ""), process
 
 
+@SIGNALS
+def test_signal_after_a_raw_write_left_is_61_whatever_comes_after_it(ship: Any, number: int, code: int) -> None:
+    service, shipper = ship(lambda _request: hang())
+    process = shipper.start("api", "POST", "/projects/test-webhook", "-f", "projectId=1", "--json")
+    eventually(lambda: service.writes, "the call")
+    process.send(number)
+    end_by(process, signal.SIGINT)
+    assert told(process) == (61, "unknown", "unknown", False), process
+    assert "look before you send it again" in process.error["hint"]
+
+
+LOADED = (
+    "resource",
+    "typing",
+    "typer",
+    "typer.core",
+    "spcli.commands",
+    "spcli.failures",
+    "spcli.cli",
+    "spcli.output",
+    "httpcore",
+)
+
+
+@pytest.mark.parametrize("verb", ["upload", "builds"])
+@pytest.mark.parametrize("module", LOADED)
+def test_signal_while_the_program_is_being_loaded_is_told_as_any_other(ship: Any, module: str, verb: str) -> None:
+    """`-X importtime` says on stderr what has been loaded, at the moment it has."""
+    service, shipper = ship(lambda _request: ACCEPTS)
+    service.on_read = lambda _request: hang()
+    program = [sys.executable, "-X", "importtime", "-m", "spcli"]
+    process = shipper.start(verb, *([URL] if verb == "upload" else []), "--json", program=program)
+    eventually(lambda: re.search(rf"\| +{re.escape(module)}\n", process.err), module)
+    end_by(process, signal.SIGINT)
+    assert told(process) == (130, "interrupted", "not_sent" if verb == "upload" else None, verb == "upload"), process
+    assert (process.out, service.writes) == ("", [])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc tells a process's limits")
+def test_crash_leaves_no_core_file_with_the_key_in_it(ship: Any) -> None:
+    import resource
+
+    service, shipper = ship(lambda _request: hang())
+    if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
+        pytest.skip("no core files here anyway")
+    process = shipper.start("upload", URL)
+    eventually(lambda: service.writes, "the upload")
+    limits = Path(f"/proc/{process.popen.pid}/limits").read_text()
+    assert re.search(r"Max core file size +0 ", limits)
+    end_by(process, KILL)
+
+
 # Killed: nothing could be said.
 
 
@@ -243,7 +313,7 @@ def test_upload_that_a_live_process_still_handles_is_not_unclear(ship: Any) -> N
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a dead process is known at once where there is /proc")
 def test_process_that_dies_while_another_is_queued_behind_it_is_settled_before_that_one_sends(ship: Any) -> None:
     service, shipper = ship(lambda _request: hang())
-    first = shipper.start("upload", URL, "--json", "--timeout", "2s")
+    first = shipper.start("upload", URL, "--json", "--timeout", "8s")
     eventually(lambda: service.writes, "the upload")
     second = shipper.start("upload", URL, "--json")
     second.told("sending at")
