@@ -223,5 +223,10 @@ def _run(argv: Sequence[str], runtime: "Runtime") -> int:
 
 
 def _writes(words: Sequence[str]) -> bool:
+    """Whether the command writes to the service, as far as its words show; a raw call does unless its method only reads."""
     named = next((entry for word in words if (entry := TABLE.get(word)) is not None), None)
-    return isinstance(named, Entry) and named.writes
+    if named is not TABLE["api"]:
+        return isinstance(named, Entry) and named.writes
+    from spcli.rawcall import READS
+
+    return not any(word.upper() in READS for word in words)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """One command: its one-line help, where its function is, and whether it writes to the service."""
+    """One command: its one-line help, where its function is, and whether it writes to the service, or may."""
 
     help: str
     function: str
@@ -57,7 +57,7 @@ TABLE: dict[str, Entry | Group] = {
             "test": Entry("Let the service send a test event to the project's webhook.", "webhooks:probe"),
         },
     ),
-    "api": Entry("Make one authenticated call.", "api:api"),
+    "api": Entry("Make one authenticated call.", "api:api", writes=True),
     "auth": Group(
         "Store, forget and verify credentials.",
         {

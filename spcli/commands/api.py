@@ -45,20 +45,14 @@ def api(
       spcli api GET /projects -f limit=5
       spcli api POST /projects/test-webhook -f projectId=665a2b3c4d5e6f7a8b9c0d1e
     """
-    from spcli.rawcall import READS, raw_call
+    from spcli.rawcall import raw_call
 
     runtime: Runtime = ctx.obj
     runtime.timeout = timeout
-    is_write = method.upper() not in READS
-    try:
-        call = raw_call(method, path, fields or (), base_url=runtime.settings.base_url)
-        if is_write:
-            runtime.output.assert_stdout()
-        reply = _answer(runtime, call)
-    except SpcliError as failure:
-        if is_write and failure.outcome is None:
-            failure.outcome = "not_sent"
-        raise
+    call = raw_call(method, path, fields or (), base_url=runtime.settings.base_url)
+    if not call.is_read:
+        runtime.output.assert_stdout()
+    reply = _answer(runtime, call)
     _show(runtime, call, reply, include)
 
 

@@ -385,3 +385,11 @@ def test_head_prints_nothing_but_what_include_asks_for(spcli: Front) -> None:
         at(spcli, server)
         assert spcli("api", "HEAD", "/x").out == ""
         assert spcli("api", "HEAD", "/x", "--include").out.startswith("HTTP 200\n")
+
+
+@pytest.mark.parametrize(("method", "outcome"), [("POST", "not_sent"), ("delete", "not_sent"), ("GET", None), ("head", None)])
+def test_a_failure_before_anything_was_sent_says_so_where_the_method_writes(
+    spcli: Front, method: str, outcome: str | None
+) -> None:
+    failed = spcli("api", method, "/projects", "--profile", "nobody", "--json")
+    assert (failed.code, failed.error["outcome"]) == (3, outcome), failed
