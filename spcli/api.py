@@ -80,16 +80,16 @@ class Api:
 
     # -- reads ---------------------------------------------------------------------------------------------------------
 
-    def projects(self) -> list[Project]:
-        """Every project of the account, all pages. Raises `SpcliError` (http-…, network, protocol)."""
+    def projects(self, until: float | None = None) -> list[Project]:
+        """Every project of the account, all pages; `until` as in `read`. Raises `SpcliError` (http-…, network, protocol)."""
         try:
-            return self._paged_projects()
+            return self._paged_projects(until)
         except Refused as refused:
             if refused.status not in _GONE:
                 raise
             older = refused
         try:
-            return projects_in(self.read("/projects/projects-status").data)
+            return projects_in(self.read("/projects/projects-status", until).data)
         except Refused as refused:
             # A service that knows neither list: the first answer is the more telling one.
             raise (older if refused.status in _GONE else refused) from None
@@ -111,10 +111,10 @@ class Api:
         projects_in(answer.data)
         return path
 
-    def _paged_projects(self) -> list[Project]:
+    def _paged_projects(self, until: float | None) -> list[Project]:
         found: dict[str, Project] = {}
         for page in range(1, PAGES_AT_MOST + 1):
-            data, known = self.read("/projects", page=str(page), limit=str(PAGE_SIZE)).data, len(found)
+            data, known = self.read("/projects", until, page=str(page), limit=str(PAGE_SIZE)).data, len(found)
             batch = projects_in(data)
             for project in batch:
                 found.setdefault(project.id, project)
@@ -145,10 +145,7 @@ class Api:
             Refused, NotSent, Unclear: the attempt failed.
             SpcliError: `protocol`, not the documented JSON.
         """
-        reply = self._try_read(self._call(f"/projects/{_segment(project_id)}"), min(within, self.read_timeout))
-        if isinstance(reply, SpcliError):
-            raise reply
-        return _page(project_id, reply)
+        return _page(project_id, self.read(f"/projects/{_segment(project_id)}", self._clock.mono() + within))
 
     def _known_project(self, project_id: str, refused: Refused) -> ProjectDetail:
         """The project as the list tells it, where the service has no page for one: a 404 alone can't tell."""
@@ -177,8 +174,9 @@ class Api:
             return None
         return UserStats(project_id, live_users(data), queued_users(data), iso_utc(self._clock.wall()))
 
-    def read(self, path: str, **query: str) -> Reply:
-        """One read, retried on 429, 5xx and connection loss: at most 5 attempts and 45 s.
+    def read(self, path: str, until: float | None = None, **query: str) -> Reply:
+        """One read, retried on 429, 5xx and connection loss: at most 5 attempts and 45 s; or one that is over by `until`
+        (`Clock.mono`), if given.
 
         Raises:
             Refused: the last refusal, or the first that is not worth a retry.
@@ -186,7 +184,12 @@ class Api:
             Unclear: no usable answer came.
             SpcliError: `protocol`, a 2xx that is not the documented JSON.
         """
-        return self._until_read(self._call(path, **query), self._try_read)
+        call = self._call(path, **query)
+        if until is None:
+            return self._until_read(call, self._try_read)
+        if isinstance(reply := self._try_read(call, min(until - self._clock.mono(), self.read_timeout)), SpcliError):
+            raise reply
+        return reply
 
     def _until_read(self, call: Call, once: Callable[[Call, float], Reply | SpcliError]) -> Reply:
         return until_read(lambda within: once(call, within), call, clock=self._clock, timeout=self.read_timeout, log=self._log)

@@ -7,12 +7,13 @@ advice on polling.
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from spcli import evidence, policy
-from spcli.errors import NotSent, Outcome, Refused, SpcliError, Unclear
+from spcli.errors import Outcome, Refused, SpcliError
 from spcli.lifecycle import Watch, is_final, rank, state_of
 from spcli.models import Build, dashboard_url
 
 if TYPE_CHECKING:
-    from spcli.api import ProjectPage
+    from collections.abc import Mapping
+
     from spcli.runtime import Runtime
     from spcli.state import Event
 
@@ -81,6 +82,8 @@ class _Wait:
 
     def run(self) -> list[Ended]:
         while self._pending:
+            # An event may come in during the look, and be newer than what it sees.
+            heard = self._newest_events()
             self._look()
             elapsed = self._clock.mono() - self._started
             if not self._pending:
@@ -91,28 +94,27 @@ class _Wait:
             pause = policy.poll_pause(
                 elapsed, self._clock.chance(), longest=self._plan.interval, failures=self._failures, scale=self._scale
             )
-            self._pause(min(pause, self._plan.deadline - elapsed))
+            self._pause(min(pause, self._plan.deadline - elapsed), heard)
         return self._ended
 
-    def _pause(self, seconds: float) -> None:
-        """Sleep; in slices where somebody watches the clock, or where a received event may end the wait sooner."""
+    def _pause(self, seconds: float, heard: "Mapping[str, int]") -> None:
+        """Sleep; in slices where somebody watches the clock, or where an event that was not `heard` may end the wait sooner."""
         until, is_heard = self._clock.mono() + seconds, self._runtime.state.listener_alive()
-        known = self._newest_events() if is_heard else []
         is_sliced = is_heard or self._runtime.output.live
         while (left := until - self._clock.mono()) > 0:
             self._audience.ticked()
             self._clock.sleep(min(left, 1.0 if is_sliced else HEARTBEAT))
             # An event is a hint: it brings the next look forward, and the service's own list has the word.
-            if is_heard and self._newest_events() != known:
+            if is_heard and any(heard[upload_id] != newest for upload_id, newest in self._newest_events().items()):
                 return
 
-    def _newest_events(self) -> list[int]:
-        return [self._runtime.state.newest_event(upload_id) for upload_id in self._pending]
+    def _newest_events(self) -> dict[str, int]:
+        return {upload_id: self._runtime.state.newest_event(upload_id) for upload_id in self._pending}
 
     def _look(self) -> None:
         try:
-            page = self._page()
-        except (NotSent, Unclear, Refused, SpcliError) as failure:
+            builds = self._builds()
+        except SpcliError as failure:
             if failure.kind not in ("network", "http-5xx", "rate-limited", "protocol"):
                 raise
             self._failures += 1
@@ -120,25 +122,34 @@ class _Wait:
             self._runtime.output.detail(f"could not read the build list: {failure.message}")
             return
         self._failures = 0
-        if page.builds is None:
-            self._has_list = False
+        self._has_list = builds is not None
+        if builds is None:
             self._look_at_events()
         else:
-            self._has_list = True
-            self._look_at_list(page.builds)
+            self._look_at_list(builds)
 
-    def _page(self) -> "ProjectPage":
-        """The project, in one attempt that the deadline bounds; the next poll is the retry.
+    def _builds(self) -> list[Build] | None:
+        """The build list, in one attempt that the deadline bounds; the next poll is the retry. `None` where there is none.
 
-        A 404 is only believed to be a missing list if the project list knows the id.
+        A 404 is only believed to mean that if the project list, which is asked once, knows the id.
         """
-        left = self._started + self._plan.deadline - self._clock.mono()
+        now = self._clock.mono()
+        left = min(evidence.LOOK * 2, max(self._started + self._plan.deadline - now, 1.0))
         try:
-            return self._runtime.api.glance(self._plan.project_id, min(evidence.LOOK * 2, max(left, 1.0)))
+            builds = self._runtime.api.glance(self._plan.project_id, left).builds
         except Refused as refused:
             if refused.status not in (404, 405) or self._has_list is True:
                 raise
-        return self._runtime.api.project(self._plan.project_id)
+            if refused.status == 404 and self._has_list is None and not self._is_listed(now + left):
+                raise
+            return None
+        if builds is None and self._has_list is True:
+            raise SpcliError("protocol", "the project's page came without its build list")
+        return builds
+
+    def _is_listed(self, until: float) -> bool:
+        """Whether the project list knows the project."""
+        return any(project.id == self._plan.project_id for project in self._runtime.api.projects(until))
 
     def _look_at_list(self, builds: list[Build]) -> None:
         listed = {build.upload_id: build for build in builds}

@@ -9,6 +9,7 @@ import pytest
 
 from spcli.clock import Clock
 from spcli.sandbox.seeds import CONFIGURATOR_APAC, SHOWROOM, SHOWROOM_NEW, SHOWROOM_OLD, SHOWROOM_REJECTED
+from spcli.state import Event, State
 from tests.faultd import FaultServer, answer, hang
 from tests.front import Front
 
@@ -340,3 +341,58 @@ def test_a_service_that_never_answers_does_not_hold_a_wait_beyond_its_deadline(t
         # A read's own time-out is 20 s.
         assert time.monotonic() - begun < 18
     assert (waited.code, waited.error["kind"]) == (11, "deadline")
+
+
+def without_a_list(projects: Any) -> Any:
+    """A server that knows no project's page; its project list answers as `projects` does."""
+    return lambda request: projects if request.path == "/projects" else answer(404, {"message": "Not found"})
+
+
+def test_deadline_holds_where_there_is_no_build_list_and_the_project_list_fails(spcli: Front, clock: Any) -> None:
+    with FaultServer(handler=without_a_list(answer(500, {"message": "Internal server error"}))) as server:
+        spcli.use(server.url)
+        waited = spcli("builds", "wait", GOOD, "--deadline", "3s", "--json")
+    assert (waited.code, waited.error["kind"]) == (11, "deadline")
+    assert "Internal server error" in waited.error["message"]
+    assert clock.seconds <= 3
+
+
+def test_the_project_list_is_asked_once_to_learn_that_there_is_no_build_list(spcli: Front) -> None:
+    hear(spcli)
+    with FaultServer(handler=without_a_list(answer(200, {"projects": [{"id": SHOWROOM.id, "name": "x"}]}))) as server:
+        spcli.use(server.url)
+        waited = spcli("builds", "wait", GOOD, "--deadline", "25s", "--json")
+        asked = [request.path for request in server.ledger]
+    assert waited.code == 17, waited
+    assert asked.count("/projects") == 1
+    assert len(asked) > 4
+
+
+def hear(spcli: Front, *statuses: str) -> None:
+    """A listener on this machine, which has received these events of one build."""
+    state = State(spcli.home / "state", clock=spcli.clock, environ={}, note=lambda _text: None)
+    told = "2026-09-21T13:33:20Z", spcli.clock.wall()
+    state.add_events([Event("build.x", SHOWROOM.id, GOOD, None, status, None, *told) for status in statuses])
+    state.listener_beat()
+    state.close()
+
+
+def test_an_event_received_during_a_look_brings_the_next_one_forward(spcli: Front, clock: Any) -> None:
+    left = ["pending", "pending", "Approved"]
+
+    def handler(_request: Any) -> Any:
+        hear(spcli, *(["Approved"] if len(left) == 2 else []))
+        return answer(200, listing(**{"_" + GOOD: left.pop(0)}))
+
+    hear(spcli)
+    with FaultServer(handler=handler) as server:
+        spcli.use(server.url)
+        assert spcli("builds", "wait", GOOD).code == 0
+    # The usual pause, in slices of a second, and then the one slice after which the event counts.
+    assert clock.seconds == 6
+
+
+def test_a_page_that_lost_its_build_list_is_a_failed_poll(spcli: Front) -> None:
+    page = listing(**{"_" + GOOD: "pending"})
+    found = waiting(spcli, [page, {"name": "Showroom"}, listing(**{"_" + GOOD: "Approved"})], GOOD)
+    assert found.code == 0, found
