@@ -37,20 +37,22 @@ def conclude(
         # Stdout may be lost, a wait interrupted; a write that fails now is tried again, and told, at the end.
         with contextlib.suppress(OSError):
             _write(path, ci.dotenv(facts), "w")
-    if limits is None:
-        runtime.output.result(written, lines=lines, bare=upload_id)
-        hand_over(runtime, facts, path)
-        return
-    stages.announce(runtime, upload_id)
+    failure = None
     try:
-        (ended,) = stages.wait_shown(runtime, written.project_id, (upload_id,), limits, released=released)
+        if limits is None:
+            runtime.output.result(written, lines=lines, bare=upload_id)
+        else:
+            stages.announce(runtime, upload_id)
+            (ended,) = stages.wait_shown(runtime, written.project_id, (upload_id,), limits, released=released)
+            facts = ci.facts_of(upload_id, written.project_id, ended.build, "")
+            failure = waiting.failure_of([ended], written.project_id, "done")
+            if runtime.output.json_mode or not runtime.output.quiet:
+                runtime.output.result(written._replace(build=ended.build), lines=stages.verdict_lines(ended), bare=upload_id)
     except (SpcliError, Interrupted):
+        # A wait that is broken off or a lost stdout: later steps learn of the build all the same.
         _hand_over_all_the_same(runtime, facts, path)
         raise
-    if runtime.output.json_mode or not runtime.output.quiet:
-        runtime.output.result(written._replace(build=ended.build), lines=stages.verdict_lines(ended), bare=upload_id)
-    hand_over(runtime, ci.facts_of(upload_id, written.project_id, ended.build, ""), path)
-    failure = waiting.failure_of([ended], written.project_id, "done")
+    hand_over(runtime, facts, path)
     if failure is not None:
         raise failure
 

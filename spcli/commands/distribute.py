@@ -46,7 +46,8 @@ def distribute(
         )
     limits = stages.asked(wait, deadline, interval)
     runtime.output.assert_stdout()
-    handover.prepare(output_file)
+    if not dry_run:
+        handover.prepare(output_file)
     project_id = target.project_id(runtime)
     builds = None if dry_run and not latest else _builds(runtime, project_id, is_needed=latest)
     before = _newest(runtime, builds) if upload_id is None else _named(runtime, builds, upload_id)

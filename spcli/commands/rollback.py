@@ -83,7 +83,8 @@ def rollback(
     runtime.timeout, runtime.project, runtime.on_limit = timeout, project, on_limit
     limits = stages.asked(wait, deadline, interval)
     runtime.output.assert_stdout()
-    handover.prepare(output_file)
+    if not dry_run:
+        handover.prepare(output_file)
     project_id = target.project_id(runtime)
     plan = _plan(runtime, project_id, to, expect_live)
     _show(runtime, plan)

@@ -51,7 +51,8 @@ def upload(
     for doubt in doubts:
         runtime.output.note(doubt)
     runtime.output.assert_stdout()
-    handover.prepare(output_file, anew=not dry_run)
+    if not dry_run:
+        handover.prepare(output_file, anew=True)
     project_id = target.project_id(runtime)
     if dry_run:
         print_request(runtime, "/projects/upload-file", runtime.api.upload_body(project_id, url, auto_release))

@@ -168,3 +168,11 @@ def test_an_id_that_nobody_knows_is_not_handed_on(spcli: Front, service: Any, tm
     env = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output)}
     assert spcli("builds", "wait", "nosuch", env=env).code == 13
     assert not output.exists()
+
+
+@pytest.mark.parametrize("words", [("upload", URL), ("distribute", "--latest"), ("rollback",)], ids=lambda words: words[0])
+def test_a_dry_run_makes_no_output_file(spcli: Front, service: Any, tmp_path: Path, words: tuple[str, ...]) -> None:
+    service()
+    path = tmp_path / "build.env"
+    assert spcli(*words, "--dry-run", "--output-file", str(path)).code == 0
+    assert not path.exists()

@@ -12,6 +12,7 @@ import pytest
 
 from tests.faultd import FaultServer, answer
 from tests.faults.shipping import NEW, OLD, URL, Process, Service, Shipper
+from tests.unit.test_ci import github_file
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="streams as POSIX has them")
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -78,6 +79,15 @@ def test_lost_result_of_an_upload_is_19_and_the_id_is_not_lost(ship: Any, way: A
     assert NEW in lost.err
     assert "Traceback" not in lost.err
     assert (len(service.writes), shipper.ledger(), shipper.ledger("upload_id")) == (1, ["done"], [NEW])
+
+
+@pytest.mark.parametrize("way", WAYS)
+@MODES
+def test_later_steps_get_the_id_of_a_lost_result(ship: Any, way: Any, words: tuple[str, ...], tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    _, shipper = ship(GITHUB_ACTIONS="true", GITHUB_OUTPUT=str(output))
+    assert way(shipper, "upload", URL, *words).code == 19
+    assert github_file(output.read_text())["upload-id"] == NEW
 
 
 def test_id_of_a_lost_result_is_shown_by_builds_where_the_service_has_no_list(ship: Any) -> None:
