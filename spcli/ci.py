@@ -6,10 +6,7 @@ is percent-encoded down to letters that mean nothing to any shell.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple
-
-if TYPE_CHECKING:
-    from spcli.models import Build
+from typing import Literal, NamedTuple
 
 System = Literal["github", "azure", "teamcity"]
 Level = Literal["error", "warning"]
@@ -34,11 +31,11 @@ class Facts(NamedTuple):
         }
 
 
-def facts_of(upload_id: str, project_id: str, build: "Build | None", state: str) -> Facts:
-    """The facts of a build; `state` is what is assumed of one that was not waited for."""
+def facts_of(upload_id: str, project_id: str, state: str) -> Facts:
+    """The facts of a build in that state, or with what is assumed of one that was not waited for."""
     from spcli.models import share_url
 
-    return Facts(upload_id, project_id, state if build is None else build.state, share_url(project_id))
+    return Facts(upload_id, project_id, state, share_url(project_id))
 
 
 def system_of(environ: Mapping[str, str]) -> System | None:

@@ -31,8 +31,9 @@ def conclude(
     Raises:
         SpcliError: the verdict of the wait, with outcome `done`; `output-lost`.
     """
-    upload_id, released = written.upload_id or "", not isinstance(written, UploadResult)
-    facts = ci.facts_of(upload_id, written.project_id, None, "distributing" if released else "queued")
+    upload_id = written.upload_id or ""
+    begun = {} if isinstance(written, UploadResult) else {upload_id: 0.0}
+    facts = ci.facts_of(upload_id, written.project_id, "distributing" if begun else "queued")
     if path is not None:
         # Stdout may be lost, a wait interrupted; a write that fails now is tried again, and told, at the end.
         with contextlib.suppress(OSError):
@@ -43,8 +44,8 @@ def conclude(
             runtime.output.result(written, lines=lines, bare=upload_id)
         else:
             stages.announce(runtime, upload_id)
-            (ended,) = stages.wait_shown(runtime, written.project_id, (upload_id,), limits, released=released)
-            facts = ci.facts_of(upload_id, written.project_id, ended.build, "")
+            (ended,) = stages.wait_shown(runtime, written.project_id, (upload_id,), limits, released=begun)
+            facts = ci.facts_of(upload_id, written.project_id, ended.state)
             failure = waiting.failure_of([ended], written.project_id, "done")
             if runtime.output.json_mode or not runtime.output.quiet:
                 runtime.output.result(written._replace(build=ended.build), lines=stages.verdict_lines(ended), bare=upload_id)
@@ -64,7 +65,7 @@ def of_what_happened(runtime: "Runtime", project_id: str, state: str, path: str 
         yield
     except SpcliError as failure:
         if failure.outcome == "done" and failure.upload_id:
-            _hand_over_all_the_same(runtime, ci.facts_of(failure.upload_id, project_id, None, state), path)
+            _hand_over_all_the_same(runtime, ci.facts_of(failure.upload_id, project_id, state), path)
         raise
 
 

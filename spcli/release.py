@@ -96,6 +96,17 @@ def unfinished(sources: Sources) -> str | None:
     return upload_id if at > since else None
 
 
+def unseen(attempts: Iterable["Attempt"], now: float, grace: float) -> dict[str, float]:
+    """Builds released from here less than `grace` seconds ago and not seen at their end since, with the seconds since then."""
+    found: dict[str, float] = {}
+    for attempt in attempts:
+        age = now - (attempt.ended or attempt.started)
+        is_open = attempt.action != "upload" and attempt.phase == "done" and attempt.state is None
+        if attempt.upload_id and is_open and 0 <= age < grace:
+            found[attempt.upload_id] = min(age, found.get(attempt.upload_id, age))
+    return found
+
+
 def _by_id(builds: Iterable[Build]) -> Mapping[str, Build]:
     return {build.upload_id: build for build in builds}
 

@@ -13,7 +13,7 @@ from spcli.models import SUPPORT, Build, share_url
 from spcli.output.progress import spinner, stage_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from spcli.runtime import Runtime
 
@@ -51,10 +51,10 @@ def wait_shown(
     upload_ids: tuple[str, ...],
     limits: Limits,
     *,
-    released: bool = False,
+    released: "Mapping[str, float]" = waiting.NONE,
     on_end: "Callable[[Runtime, waiting.Ended], None] | None" = None,
 ) -> list[waiting.Ended]:
-    """`waiting.wait` with the progress shown, and `on_end` called for each build as it ends."""
+    """`waiting.wait` with the progress shown, and `on_end` called for each build as it ends; `released` as in its plan."""
     deadline = DEADLINE if limits.deadline is None else limits.deadline
     plan = waiting.Plan(project_id, upload_ids, deadline, limits.interval, released)
     try:
@@ -77,9 +77,10 @@ class _Shown:
         self._where: dict[str, str] = {}
         self._hinted: set[tuple[str, str]] = set()
 
-    def looked(self, build: Build, in_state: float) -> None:
+    def looked(self, build: Build, in_state: float, *, is_stale: bool) -> None:
         """Remember where the build stands, and tell it when it has moved."""
-        line = (f"{build.upload_id}  " if self._several else "") + position(build, self._scale)
+        where = f"{build.status} as before: the release has not begun" if is_stale else position(build, self._scale)
+        line = (f"{build.upload_id}  " if self._several else "") + where
         if not is_final(build.state):
             for hint in self._hints(build, in_state):
                 self._output.note(hint)
@@ -146,7 +147,8 @@ def usual(state: str, scale: float) -> str:
 def verdict_lines(ended: waiting.Ended) -> list[str | tuple[str, str]]:
     """What people read at the end of a wait: the verdict, and after a success where viewers go."""
     build = ended.build
-    lines: list[str | tuple[str, str]] = [("status", build.status or "unknown")]
+    status = f"{build.status}, as before: the release was not seen to begin" if ended.is_unbegun else build.status
+    lines: list[str | tuple[str, str]] = [("status", status or "unknown")]
     if ended.verdict in ("approved", "unobserved"):
         lines.append(("share", share_url(build.project_id)))
     if build.objection:

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 
 from spcli import names
 from spcli.errors import SpcliError
-from spcli.models import Project
+from spcli.models import Build, Project, bare_url, file_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from spcli.runtime import Runtime
 
 CANDIDATES = 10
+LONGEST = 80
 
 
 def is_id(text: str) -> bool:
@@ -84,3 +87,28 @@ def candidates(projects: list[Project]) -> str:
     lines = [f"{project.id}  {project.name or ''}".rstrip() for project in projects[:CANDIDATES]]
     more = len(projects) - CANDIDATES
     return "\n".join([*lines, *([f"and {more} more: spcli projects list"] if more > 0 else [])])
+
+
+def assert_upload_id(word: str, builds: "Sequence[Build]") -> None:
+    """Make sure that `word`, which none of the project's listed builds bears, can be an upload id at all: half of one, a file's
+    name or a URL would cost a window. Ids of another form than the known one leave that to the service.
+
+    Raises:
+        SpcliError: `no-target`, with the builds that may be meant.
+    """
+    if builds and not is_id(word) and all(is_id(build.upload_id) for build in builds):
+        raise SpcliError("no-target", f"{bare_url(word)[:LONGEST]!r} is no upload id", hint=_meant(word, builds))
+
+
+def _meant(word: str, builds: "Sequence[Build]") -> str:
+    """The builds that `word` may mean: part of an id or of a file's name, or an id mistyped."""
+    from difflib import get_close_matches
+
+    part, name = word.casefold(), file_name(word).casefold() or "/"
+    close = get_close_matches(part, [build.upload_id for build in builds], n=CANDIDATES, cutoff=0.8)
+    near = [
+        f"{build.upload_id}  {file_name(build.file_url)}".rstrip()
+        for build in builds
+        if part in build.upload_id or build.upload_id in close or name in file_name(build.file_url).casefold()
+    ]
+    return "\n".join(["did you mean", *near[:CANDIDATES]]) if near else "`spcli builds` lists the project's builds"

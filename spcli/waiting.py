@@ -4,6 +4,7 @@ A failed poll is never a verdict. Sources: https://docs.streampixel.io, build li
 advice on polling.
 """
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from spcli import evidence, policy
@@ -20,18 +21,20 @@ if TYPE_CHECKING:
 UNLISTED = 60.0
 HEARTBEAT = 60.0
 STALE_GRACE = 180.0
+NONE: "Mapping[str, float]" = MappingProxyType({})
 Verdict = Literal["approved", "unobserved", "rejected", "deadline", "unreadable", "no-target"]
 _WORST_FIRST: tuple[Verdict, ...] = ("rejected", "unreadable", "deadline", "no-target")
 
 
 class Plan(NamedTuple):
-    """What to wait for. `deadline` and `interval` are seconds; `released` says that a distribute was just triggered."""
+    """What to wait for. `deadline` and `interval` are seconds; `released` are the builds of which a release was just triggered,
+    with the seconds since then."""
 
     project_id: str
     upload_ids: tuple[str, ...]
     deadline: float
     interval: float | None = None
-    released: bool = False
+    released: "Mapping[str, float]" = NONE
 
 
 class Ended(NamedTuple):
@@ -41,18 +44,33 @@ class Ended(NamedTuple):
     verdict: Verdict
     trouble: str | None = None
 
+    @property
+    def is_unbegun(self) -> bool:
+        """Whether the build still shows the `Approved` from before its release, which is not done then."""
+        return self.build.state == "approved" and self.verdict not in ("approved", "unobserved")
+
+    @property
+    def state(self) -> str:
+        """What later steps of a job are told of the build."""
+        return "distributing" if self.is_unbegun else self.build.state
+
 
 class Audience(Protocol):
     """Who is told while waiting."""
 
-    def looked(self, build: Build, in_state: float) -> None:
-        """The build was seen, `in_state` seconds after it came to its present state."""
+    def looked(self, build: Build, in_state: float, *, is_stale: bool) -> None:
+        """The build was seen, `in_state` seconds after it came to its present state; a stale one is from before its release."""
 
     def ticked(self) -> None:
         """Time passes; called before each pause, and each second on a terminal."""
 
     def ended(self, one: Ended) -> None:
         """Waiting for this build is over; called once for each."""
+
+
+def grace(scale: float) -> float:
+    """Seconds that a release is given to be seen in the build's state."""
+    return max(STALE_GRACE * scale, min(STALE_GRACE, 2.0))
 
 
 def wait(runtime: "Runtime", plan: Plan, audience: Audience) -> list[Ended]:
@@ -76,8 +94,11 @@ class _Wait:
         self._trouble: str | None = None
         self._has_list: bool | None = None
         self._had_event = False
-        grace = max(STALE_GRACE * self._scale, min(STALE_GRACE, 2.0))
-        self._pending = {upload_id: _Seen(Watch(plan.released, grace)) for upload_id in plan.upload_ids}
+        left = grace(self._scale)
+        self._pending = {
+            upload_id: _Seen(Watch(upload_id in plan.released, left - plan.released.get(upload_id, 0.0)))
+            for upload_id in plan.upload_ids
+        }
         self._ended: list[Ended] = []
 
     def run(self) -> list[Ended]:
@@ -176,7 +197,7 @@ class _Wait:
         if seen.build is None or build.status != seen.build.status:
             seen.since = now
         seen.build, seen.watch = build, seen.watch.seen(build.state)
-        self._audience.looked(build, now - seen.since)
+        self._audience.looked(build, now - seen.since, is_stale=seen.watch.stale)
         verdict = seen.watch.verdict(build.state, now - self._started)
         if verdict != "progress":
             self._end(upload_id, build, verdict)
@@ -195,7 +216,7 @@ class _Wait:
         del self._pending[upload_id]
         ended = Ended(build, verdict, self._trouble if self._has_list is None else None)
         self._ended.append(ended)
-        if is_final(build.state):
+        if is_final(build.state) and not ended.is_unbegun:
             self._runtime.state.saw_build(build.upload_id, build.state)
         self._audience.ended(ended)
 
@@ -233,13 +254,15 @@ def _words(ended: Ended, project_id: str) -> tuple[str, str]:
     if ended.verdict == "rejected":
         return (
             build.objection or "the build was rejected; no reason given",
-            f"mend the build and upload it again; its page: {page}",
+            f"mend it and upload it again; `spcli builds show {build.upload_id}` shows this one, as does {page}",
         )
     if ended.trouble is not None:
         return (
             f"the deadline passed before the build's status could be read: {ended.trouble}",
             f"the build goes on; {again} waits on",
         )
+    if ended.is_unbegun:
+        return "the deadline passed before the release was seen to begin; it goes on", f"{again} waits on"
     if ended.verdict == "deadline":
         return f"the deadline passed while the build was {build.status or 'not yet listed'}; it goes on", f"{again} waits on"
     if ended.verdict == "unreadable":

@@ -1,10 +1,10 @@
 """`spcli builds`: list, show, wait."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from spcli import ci, handover, options, stages, target, waiting
+from spcli import ci, handover, options, release, stages, target, waiting
 from spcli.errors import SpcliError
 from spcli.lifecycle import STATES, state_of
 from spcli.models import Build, file_name, iso_utc
@@ -44,8 +44,8 @@ def list_builds(
     """
     runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, project
-    found, _server = known_builds(runtime, target.project_id(runtime))
-    wanted = [build for build in found if status is None or build.state == status]
+    found = known_builds(runtime, target.project_id(runtime))
+    wanted = [build for build in found.builds if status is None or build.state == status]
     builds = wanted[: (LIMIT if limit is None else limit) or None]
     local = runtime.output.local_time
     runtime.output.listing(
@@ -57,15 +57,26 @@ def list_builds(
     )
 
 
-def known_builds(runtime: "Runtime", project_id: str) -> tuple[list[Build], bool]:
-    """The project's builds, newest first, and whether they are the service's own list."""
+class Known(NamedTuple):
+    """The project's builds, newest first.
+
+    `is_listed`: they are the service's own list; `is_proof`: what that list lacks is not there.
+    """
+
+    builds: list[Build]
+    is_listed: bool
+    is_proof: bool
+
+
+def known_builds(runtime: "Runtime", project_id: str) -> Known:
+    """The builds as the service lists them, or as far as this machine knows them."""
     page = runtime.api.project(project_id)
     if page.builds is not None:
         uploads = [(build.upload_id, file_name(build.file_url)) for build in page.builds]
         runtime.state.remember_uploads(runtime.settings.base_url, runtime.api.user_id, project_id, uploads)
-        return page.builds, True
+        return Known(page.builds, True, page.whole and bool(page.builds))
     runtime.output.note(NO_LIST)
-    return local_builds(runtime, project_id), False
+    return Known(local_builds(runtime, project_id), False, False)
 
 
 def local_builds(runtime: "Runtime", project_id: str) -> list[Build]:
@@ -102,8 +113,7 @@ def show(
 
 def find(runtime: "Runtime", project_id: str, upload_id: str) -> Build:
     """The build of that id. Raises `SpcliError` (no-target) when the project has none."""
-    builds, _server = known_builds(runtime, project_id)
-    for build in builds:
+    for build in known_builds(runtime, project_id).builds:
         if build.upload_id == upload_id:
             return build
     raise SpcliError(
@@ -153,9 +163,8 @@ def wait(
     if latest:
         ids = (_latest(runtime, project_id),)
     handover.prepare(output_file)
-    ended = stages.wait_shown(
-        runtime, project_id, ids, stages.Limits(deadline, interval), on_end=_print_line if len(ids) > 1 else None
-    )
+    on_end, released = _print_line if len(ids) > 1 else None, _just_released(runtime, project_id)
+    ended = stages.wait_shown(runtime, project_id, ids, stages.Limits(deadline, interval), released=released, on_end=on_end)
     if len(ids) == 1 and ended[0].verdict != "no-target":
         build = ended[0].build
         lines = [("upload id", build.upload_id), *stages.verdict_lines(ended[0])]
@@ -164,14 +173,22 @@ def wait(
     deciding = next((one for one in ended if failure is not None and one.verdict == failure.kind), ended[-1])
     # An id that nobody knows is nothing a later step should act on.
     if deciding.verdict != "no-target":
-        build = deciding.build
-        handover.hand_over(runtime, ci.facts_of(build.upload_id, project_id, build, ""), output_file)
+        handover.hand_over(runtime, ci.facts_of(deciding.build.upload_id, project_id, deciding.state), output_file)
     if failure is not None:
         raise failure
 
 
+def _just_released(runtime: "Runtime", project_id: str) -> dict[str, float]:
+    """Builds released from here a moment ago: what they show may be from before."""
+    from spcli.state import account
+
+    origin = runtime.settings.base_url
+    sent = runtime.state.releases(origin, account(origin, runtime.api.user_id), project_id, limit=LIMIT)
+    return release.unseen(sent, runtime.clock.wall(), waiting.grace(runtime.settings.scale))
+
+
 def _latest(runtime: "Runtime", project_id: str) -> str:
-    builds, _server = known_builds(runtime, project_id)
+    builds = known_builds(runtime, project_id).builds
     if not builds:
         raise SpcliError("no-target", f"project {project_id} has no build")
     return builds[0].upload_id

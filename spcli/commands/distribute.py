@@ -10,6 +10,7 @@ from spcli.errors import SpcliError
 from spcli.models import Build, DistributeResult, file_name
 
 if TYPE_CHECKING:
+    from spcli.api import ProjectPage
     from spcli.runtime import Runtime
 
 
@@ -49,8 +50,9 @@ def distribute(
     if not dry_run:
         handover.prepare(output_file)
     project_id = target.project_id(runtime)
-    builds = None if dry_run and not latest else _builds(runtime, project_id, is_needed=latest)
-    before = _newest(runtime, builds) if upload_id is None else _named(runtime, builds, upload_id)
+    page = None if dry_run and not latest else _page(runtime, project_id, is_needed=latest)
+    builds = None if page is None else page.builds
+    before = _newest(runtime, builds) if upload_id is None else _named(runtime, page, upload_id)
     wanted = upload_id or (before.upload_id if before else "")
     if dry_run:
         print_request(runtime, "/projects/distribute-file", runtime.api.distribute_body(project_id, wanted))
@@ -76,15 +78,19 @@ def _newest(runtime: "Runtime", builds: list[Build] | None) -> Build:
     return newest
 
 
-def _named(runtime: "Runtime", builds: list[Build] | None, upload_id: str) -> Build | None:
+def _named(runtime: "Runtime", page: "ProjectPage | None", upload_id: str) -> Build | None:
     """What the list says of the build; `None` where it says nothing (then the service judges).
 
     Raises:
-        SpcliError: `guard` for a build that is rejected or not finished.
+        SpcliError: `guard` for a build that is rejected or not finished; `no-target` for a word that can be no build's id.
     """
-    build = next((build for build in builds or () if build.upload_id == upload_id), None)
+    builds = (page and page.builds) or ()
+    build = next((build for build in builds if build.upload_id == upload_id), None)
+    if build is None and page is not None and page.whole:
+        target.assert_upload_id(upload_id, builds)
     if build is not None and build.state not in ("approved", "unknown") and not _is_ours(runtime, build):
-        hint = build.objection if build.state == "rejected" and build.objection else f"spcli builds wait {upload_id}"
+        mend = build.objection or "mend the build and upload it again"
+        hint = mend if build.state == "rejected" else f"spcli builds wait {upload_id}"
         raise SpcliError("guard", f"the build is {build.status}: only an approved build can be released", hint=hint)
     return build
 
@@ -95,10 +101,10 @@ def _is_ours(runtime: "Runtime", build: Build) -> bool:
     return build.state == "distributing" and pipeline.is_release_open(runtime, build.project_id, build.upload_id)
 
 
-def _builds(runtime: "Runtime", project_id: str, *, is_needed: bool) -> list[Build] | None:
-    """The build list; `None` where there is none, and where it can't be read: a named build is released without it."""
+def _page(runtime: "Runtime", project_id: str, *, is_needed: bool) -> "ProjectPage | None":
+    """The project with its build list; `None` where it can't be read: a named build is released without it."""
     try:
-        return runtime.api.project(project_id).builds
+        return runtime.api.project(project_id)
     except SpcliError as failure:
         if is_needed or failure.kind not in ("network", "http-5xx", "rate-limited", "protocol"):
             raise

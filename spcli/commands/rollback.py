@@ -129,7 +129,7 @@ def _plan(runtime: "Runtime", project_id: str, to: str | None, expect_live: str 
             nothing to go back to.
     """
     try:
-        builds, is_listed = known_builds(runtime, project_id)
+        builds, is_listed, is_proof = known_builds(runtime, project_id)
     except SpcliError as failure:
         if to is None or expect_live is not None or failure.kind not in _TRANSIENT:
             raise
@@ -145,7 +145,12 @@ def _plan(runtime: "Runtime", project_id: str, to: str | None, expect_live: str 
     wanted = to if to is not None else unfinished
     if wanted is not None:
         is_open = any(one.upload_id == wanted and one.phase != "done" for one in known.attempts)
-        _guard_target(by_id.get(wanted), wanted, live, is_listed=is_listed, is_open=is_open)
+        if by_id.get(wanted) is None and is_proof:
+            target.assert_upload_id(wanted, builds)
+            raise SpcliError(
+                "no-target", f"the project has no build {wanted}", hint="`spcli builds --status approved` lists the good ones"
+            )
+        _guard_target(by_id.get(wanted), wanted, live, is_open=is_open)
         return Plan(live, wanted, by_id, in_progress=moving)
     found = release.previous(known)
     if found is None:
@@ -164,15 +169,12 @@ def _guard_live(live: release.Standing | None, expected: str | None) -> None:
     raise SpcliError("guard", f"--expect-live {expected}: {what}", hint="`spcli rollback --dry-run` shows the plan")
 
 
-def _guard_target(build: Build | None, to: str, live: release.Standing | None, *, is_listed: bool, is_open: bool) -> None:
+def _guard_target(build: Build | None, to: str, live: release.Standing | None, *, is_open: bool) -> None:
     """Refuse what can't be released. An earlier release of unknown outcome (`is_open`) is gone on with, whatever it has begun."""
-    if build is None and is_listed:
-        raise SpcliError(
-            "no-target", f"the project has no build {to}", hint="`spcli builds --status approved` lists the good ones"
-        )
     allowed = ("approved", "unknown", "distributing") if is_open else ("approved", "unknown")
     if build is not None and build.state not in allowed:
-        hint = build.objection if build.state == "rejected" and build.objection else f"spcli builds wait {to}"
+        mend = build.objection or "mend the build and upload it again"
+        hint = mend if build.state == "rejected" else f"spcli builds wait {to}"
         raise SpcliError(
             "guard", f"the build is {build.status or build.state}: only an approved build can be released", hint=hint
         )

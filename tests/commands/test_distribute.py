@@ -15,6 +15,7 @@ from spcli.sandbox.seeds import (
     SHOWROOM_REJECTED,
     SOLO_NEW,
 )
+from tests.faultd import FaultServer, answer
 from tests.front import Front, releases
 
 URL = "https://builds.example.com/Game-1.4.zip"
@@ -116,7 +117,7 @@ def test_unfinished_build_is_refused_with_the_command_that_waits(spcli: Front, s
     assert releases(server) == []
 
 
-@pytest.mark.parametrize("upload_id", [SOLO_NEW, "nosuch", "0" * 24])
+@pytest.mark.parametrize("upload_id", [SOLO_NEW, "0" * 24])
 def test_an_id_that_is_not_listed_is_the_servers_to_judge(spcli: Front, service: Any, upload_id: str) -> None:
     server = service()
     found = spcli("distribute", upload_id, "--json")
@@ -180,3 +181,73 @@ def test_latest_warns_when_a_newer_build_is_being_distributed(spcli: Front, serv
     sent = spcli("distribute", "--latest")
     assert sent.code == 0, sent
     assert f"warning: build {newer} is newer and being distributed" in sent.err
+
+
+@pytest.mark.parametrize("words", [("distribute",), ("rollback", "--yes", "--to")], ids=lambda words: words[0])
+def test_a_build_rejected_without_a_reason_is_not_to_be_waited_for(spcli: Front, words: tuple[str, ...]) -> None:
+    page = {"name": "Showroom", "files": [{"_id": SHOWROOM_OLD, "url": URL, "status": "Reject", "objection": None}]}
+    with FaultServer([answer(200, page)]) as server:
+        spcli.use(server.url)
+        refused = spcli(*words, SHOWROOM_OLD, "--json")
+    assert (refused.code, refused.error["hint"]) == (14, "mend the build and upload it again")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        (SHOWROOM_OLD[:12], SHOWROOM_OLD),
+        (SHOWROOM_OLD[:-1], SHOWROOM_OLD),
+        ("Showroom-1.0.0.zip", SHOWROOM_OLD),
+        ("https://builds.example.com/Showroom-1.0.0.zip?X-Amz-Signature=5ec4e7", SHOWROOM_OLD),
+        ("nosuch", "`spcli builds` lists"),
+    ],
+)
+def test_a_word_that_can_be_no_id_costs_no_window_and_names_what_may_be_meant(
+    spcli: Front, service: Any, word: str, meant: str
+) -> None:
+    server = service()
+    found = spcli("distribute", word, "--json")
+    assert (found.code, found.error["kind"], found.error["outcome"], found.out) == (13, "no-target", "not_sent", "")
+    assert meant in found.error["hint"]
+    assert "5ec4e7" not in found.err
+    assert releases(server) == []
+
+
+def answering(page: dict[str, Any]) -> Any:
+    """A service whose project's page is `page`, and that takes every release."""
+    triggered = answer(200, {"message": "Distribution triggered"})
+    return lambda request: triggered if request.method == "POST" else answer(200, page)
+
+
+LISTED = {"_id": SHOWROOM_OLD, "url": URL, "status": "Approved"}
+
+
+@pytest.mark.parametrize("words", [("distribute",), ("rollback", "--yes", "--to")], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param({"files": []}, id="empty"),
+        pytest.param({"files": [LISTED, {"url": URL}]}, id="an entry has no id"),
+        pytest.param({"id": "f" * 24, "files": [LISTED]}, id="another project's"),
+    ],
+)
+def test_a_list_that_proves_nothing_refuses_no_release(spcli: Front, words: tuple[str, ...], page: dict[str, Any]) -> None:
+    with FaultServer(handler=answering(page)) as server:
+        spcli.use(server.url)
+        assert spcli(*words, "build-7", "--json").json["uploadId"] == "build-7"
+        assert [request.method for request in server.ledger].count("POST") == 1
+
+
+def test_where_the_services_ids_have_another_form_it_judges_the_word(spcli: Front) -> None:
+    with FaultServer(handler=answering({"files": [{**LISTED, "_id": "build-6"}]})) as server:
+        spcli.use(server.url)
+        assert spcli("distribute", "build-7", "--json").json["uploadId"] == "build-7"
+
+
+@pytest.mark.parametrize("word", ["Showroom-1.0.0.zip", SHOWROOM_OLD[:12]])
+def test_a_rollback_to_no_id_names_what_may_be_meant(spcli: Front, service: Any, word: str) -> None:
+    server = service()
+    found = spcli("rollback", "--to", word, "--yes", "--json")
+    assert (found.code, found.error["outcome"]) == (13, "not_sent")
+    assert SHOWROOM_OLD in found.error["hint"]
+    assert releases(server) == []

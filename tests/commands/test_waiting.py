@@ -396,3 +396,39 @@ def test_a_page_that_lost_its_build_list_is_a_failed_poll(spcli: Front) -> None:
     page = listing(**{"_" + GOOD: "pending"})
     found = waiting(spcli, [page, {"name": "Showroom"}, listing(**{"_" + GOOD: "Approved"})], GOOD)
     assert found.code == 0, found
+
+
+def test_a_rejected_build_is_not_said_to_go_on(spcli: Front, service: Any) -> None:
+    service(reject="Game*")
+    sent = spcli("upload", URL, "--wait", "--json")
+    assert sent.code == 10
+    assert "goes on" not in sent.err
+    assert "builds wait" not in sent.err
+    assert f"spcli builds show {sent.json['uploadId']}" in sent.error["hint"]
+
+
+def test_a_release_that_has_not_begun_at_the_deadline_is_not_shown_as_done(spcli: Front, tmp_path: Path) -> None:
+    path = tmp_path / "build.env"
+    pages = [answer(200, {"message": "Distribution triggered"}), answer(200, listing(**{"_" + GOOD: "Approved"}))]
+    with FaultServer(handler=lambda request: pages[request.method == "GET"]) as server:
+        spcli.use(server.url)
+        found = spcli("distribute", GOOD, "--wait", "--deadline", "1m", "--output-file", str(path))
+    assert found.code == 11, found
+    assert "Approved as before: the release has not begun" in found.err
+    assert "before the release was seen to begin" in found.err
+    assert "Approved, as before: the release was not seen to begin" in found.out
+    assert "STREAMPIXEL_STATE=distributing\n" in path.read_text()
+
+
+def test_a_wait_after_a_release_from_here_does_not_take_the_old_approved_for_its_end(
+    spcli: Front, service: Any, clock: Any
+) -> None:
+    service(stage=60)
+    assert spcli("distribute", SHOWROOM_OLD).code == 0
+    waited = spcli("builds", "wait", SHOWROOM_OLD)
+    assert (waited.code, clock.seconds >= 75) == (0, True), waited
+    assert "Distribute" in waited.err
+    # Its end was seen: it is not waited for again.
+    since = clock.seconds
+    assert spcli("builds", "wait", SHOWROOM_OLD).code == 0
+    assert clock.seconds == since
