@@ -91,7 +91,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str, str, bool, str]] = {
     "host": (("--host",), "HOST", "", False, "Address to listen on (default: 127.0.0.1)."),
     "port": (("--port",), "PORT", "", False, "Port; 0 takes a free one (default: 0)."),
     "public-url": (("--public-url",), "URL", "", False, "Where a tunnel leads here from, https."),
-    "path-token": (("--path-token",), "TOKEN", "", False, "The secret end of the path; made up without it."),
+    "path-token": (("--path-token",), "TOKEN", "", False, "The secret end of the path, for a URL that stays; else made up anew."),
     "forward-to": (("--forward-to",), "URL", "", False, "POST each event there as well."),
     "exec": (("--exec",), "CMD", "", False, "Run CMD for each event, payload on its input."),
     "event": (("--event",), "GLOB", "", True, "Only events that match; may be repeated."),

@@ -89,7 +89,8 @@ def status(
     if not watch:
         runtime.output.result(_document(runtime, screen), lines=_lines(runtime, screen))
         return
-    pause = max(PAUSE if interval is None else interval, LEAST_PAUSE) * runtime.settings.scale
+    scale = runtime.settings.scale
+    pause = PAUSE * scale if interval is None else max(interval, LEAST_PAUSE * min(scale, 1.0))
     is_first = True
     while True:
         _redraw(runtime, screen, is_first=is_first)

@@ -31,7 +31,10 @@ def listen(
         str | None, typer.Option(metavar="URL", help="Where a tunnel leads here from, https.", show_default=False)
     ] = None,
     path_token: Annotated[
-        str | None, typer.Option(metavar="TOKEN", help="The secret end of the path; made up without it.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="TOKEN", help="The secret end of the path, for a URL that stays; else made up anew.", show_default=False
+        ),
     ] = None,
     forward_to: Annotated[
         str | None, typer.Option(metavar="URL", help="POST each event there as well.", show_default=False)
@@ -57,10 +60,11 @@ def listen(
 ) -> None:
     """Receive the service's webhooks on this machine, and store them.
 
-    The URL to enter in the dashboard is printed once; its path is a secret. Events are hints: nothing is signed.
+    The URL to enter in the dashboard is printed once; its path is a secret. Without --path-token every start makes up another,
+    and the dashboard's URL leads nowhere. Events are hints: nothing is signed.
 
     \b
-      spcli webhooks listen --port 8080 --public-url https://hooks.example.com
+      spcli webhooks listen --port 8080 --path-token "$TOKEN" --public-url https://hooks.example.com
       spcli webhooks listen --event 'build.*' --exec './notify.sh --from-stdin'
       spcli webhooks listen --upload-id ID --until build.approved --deadline 1h
     """
@@ -146,8 +150,13 @@ def probe(ctx: typer.Context, project: options.Project = None, timeout: options.
                 "set the URL in the dashboard's project settings and use its Test Webhook button"
             )
         raise
-    runtime.output.result(report, lines=[f"{name}: {value}" for name, value in report.items()])
+    status = report["statusCode"]
+    lines = [
+        ("delivered", "yes" if report["success"] else "no"),
+        ("message", report["message"] or "none"),
+        ("answer", "unknown" if status is None else f"HTTP {status}" if status else "none: no connection could be made"),
+    ]
+    runtime.output.result(report, lines=lines)
     if report["success"] is not True:
-        status = report["statusCode"]
         why = "no connection to it could be made" if status in (0, None) else f"it answered {status}"
         raise SpcliError("receiver", report["message"] or "the webhook receiver failed", hint=f"{why}; spcli webhooks listen")

@@ -5,11 +5,13 @@ in one transaction, so that a burst costs few commits.
 """
 
 import asyncio
+import contextlib
 import logging
 import queue
+import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -215,6 +217,20 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return listening
 
 
+class _Uvicorn(uvicorn.Server):
+    """Leaves alone the signals that this process was started to ignore, as a shell's background job is: it lives on after a
+    Ctrl-C that is meant for others, and so does what it runs, which inherits no handler but that."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> "Iterator[None]":
+        """As uvicorn's, but for those signals."""
+        ignored = [number for number in uvicorn.server.HANDLED_SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
+        with super().capture_signals():
+            for number in ignored:
+                signal.signal(number, signal.SIG_IGN)
+            yield
+
+
 class Server:
     """uvicorn over a socket that is bound already, without its own logs."""
 
@@ -237,7 +253,7 @@ class Server:
         )
         # What uvicorn would log says nothing about events, and holds tracebacks.
         logging.getLogger("uvicorn.error").disabled = True
-        self._server = uvicorn.Server(config)
+        self._server = _Uvicorn(config)
 
     def run(self, listening: socket.socket) -> None:
         """Serve until `stop`, or until a signal, which is raised again afterwards."""

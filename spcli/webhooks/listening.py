@@ -111,6 +111,8 @@ def _tell_address(runtime: "Runtime", asked: Asked, port: int, token: str) -> No
     runtime.output.status(f"listening on http://{host}:{port}{guard.PREFIX}{token}")
     if asked.public_url is not None:
         runtime.output.status(f"enter in the dashboard: {asked.public_url.rstrip('/')}{guard.PREFIX}{token}")
+        if asked.path_token is None:
+            runtime.output.note("the next start makes up another URL; --path-token TOKEN keeps it")
     if asked.host not in LOOPBACK and not asked.host.startswith("127."):
         runtime.output.note("others on the network can reach this port", name="warning")
     runtime.output.secrets.append(Secret(token))

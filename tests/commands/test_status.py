@@ -245,3 +245,13 @@ def test_watch_redraws_on_a_terminal(spcli: Front, service: Any) -> None:
     assert len(screens) == 3
     assert all(screen.startswith("time:") for screen in screens[1:])
     spcli.printed.append(Result(130, "".join(screens).encode(), b""))
+
+
+@pytest.mark.parametrize(("words", "pauses"), [(("--interval", "7s"), [7.0, 7.0]), ((), [0.5] * 17)])
+def test_watch_of_a_sandbox_is_quick_unless_an_interval_is_given(
+    spcli: Front, service: Any, words: tuple[str, ...], pauses: list[float]
+) -> None:
+    service(window=6)
+    spcli.clock = Stopped(after=8)
+    assert spcli("status", "--watch", *words).code == 130
+    assert spcli.clock.slept == pauses

@@ -142,3 +142,21 @@ def test_a_received_event_brings_the_next_look_forward_and_the_list_has_the_word
     first, second, third, *_ = [record.time for record in server.requests[looks:]]
     assert second - first == pytest.approx(1.0)
     assert third - second > 4
+
+
+@pytest.mark.parametrize(
+    ("report", "shown"),
+    [
+        (
+            {"success": True, "message": "Test webhook delivered", "statusCode": 200},
+            ["yes", "Test webhook delivered", "HTTP 200"],
+        ),
+        ({"success": False, "message": "No", "statusCode": 0}, ["no", "No", "none: no connection could be made"]),
+        ({"success": True}, ["yes", "none", "unknown"]),
+    ],
+)
+def test_the_report_of_a_test_is_in_words(spcli: Front, report: dict[str, Any], shown: list[str]) -> None:
+    with FaultServer([answer(200, report)]) as server:
+        spcli.use(server.url)
+        lines = spcli("webhooks", "test").out.splitlines()
+    assert [line.split(":", 1)[1].strip() for line in lines] == shown

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.processes import until
+
 pytest.importorskip("uvicorn")
 TOKEN = "t0ken-t0ken-t0ken-t0ken"
 
@@ -23,14 +25,21 @@ TOKEN = "t0ken-t0ken-t0ken-t0ken"
 class Listener:
     """One running listener."""
 
-    def __init__(self, home: Path, *words: str, token: str | None = TOKEN, base_url: str = "http://127.0.0.1:9") -> None:
+    def __init__(
+        self,
+        home: Path,
+        *words: str,
+        token: str | None = TOKEN,
+        base_url: str = "http://127.0.0.1:9",
+        under: tuple[str, ...] = (),
+    ) -> None:
         environ = {**os.environ, "SPCLI_CONFIG": str(home / "config.toml"), "SPCLI_STATE_DIR": str(home / "state")}
         environ |= {
             "STREAMPIXEL_API_KEY": "listen-key-c4n4ry",
             "STREAMPIXEL_USER_ID": "u" * 24,
             "STREAMPIXEL_BASE_URL": base_url,
         }
-        argv = [sys.executable, "-m", "spcli", "webhooks", "listen", "--json", *words]
+        argv = [*under, sys.executable, "-m", "spcli", "webhooks", "listen", "--json", *words]
         self.home, self.environ = home, environ
         self.process = subprocess.Popen(
             argv + (["--path-token", token] if token else []),
@@ -271,6 +280,37 @@ def test_exec_gets_the_payload_on_its_input_and_no_key(listen: Callable[..., Lis
     assert '"u1; rm -rf /"' in got
     assert "STREAMPIXEL_API_KEY" not in got
     assert "noise" not in out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
+def test_ctrl_c_in_the_shell_ends_neither_a_listener_in_the_background_nor_its_command(
+    listen: Callable[..., Listener], tmp_path: Path
+) -> None:
+    got = tmp_path / "got"
+    script = tmp_path / "take.py"
+    script.write_text(
+        f"import os, pathlib, signal\npart = pathlib.Path({str(got) + '.part'!r})\n"
+        f"part.write_text(str(signal.getsignal(signal.SIGINT) is signal.SIG_IGN))\nos.replace(part, {str(got)!r})\n"
+    )
+    listener = listen("--exec", f"'{sys.executable}' '{script}'", under=("sh", "-c", 'trap "" INT; exec "$@"', "sh"))
+    assert listener.post(event("u1")) == 200
+    until(got.exists)
+    assert got.read_text() == "True"
+    listener.process.send_signal(signal.SIGINT)
+    assert listener.post(event("u2")) == 200
+    code, out, _err = listener.end(signal.SIGTERM)
+    assert (code, len(out.splitlines())) == (143, 2)
+
+
+def test_the_url_stays_the_same_with_a_token_of_ones_own_and_else_it_is_said_to_change(listen: Callable[..., Listener]) -> None:
+    words = ("--public-url", "https://hooks.example.com")
+    for token, changes in ((TOKEN, False), (TOKEN, False), (None, True)):
+        listener = listen(*words, token=token)
+        assert listener.post(event("u1")) == 200
+        listener.process.send_signal(signal.SIGINT)
+        assert listener.process.stderr is not None
+        err = listener.process.stderr.read()
+        assert ("--path-token TOKEN keeps it" in err) is changes
 
 
 @pytest.mark.parametrize(("name", "code"), [("build.approved", 0), ("build.rejected", 10)])
