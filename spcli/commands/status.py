@@ -1,7 +1,7 @@
 """`spcli status`: account, project, windows, builds and users on one screen."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar
 
 import typer
 
@@ -12,7 +12,8 @@ from spcli.commands.rollback import sources
 from spcli.errors import SpcliError
 from spcli.lifecycle import created_at, is_final
 from spcli.limited import duration
-from spcli.models import Build, Limit, ProjectDetail, UserStats, as_json, file_name
+from spcli.models import Build, Limit, ProjectDetail, UserStats, as_json, file_name, iso_utc
+from spcli.waiting import grace
 
 if TYPE_CHECKING:
     from spcli.api import ProjectPage
@@ -22,6 +23,7 @@ PAUSE = 10.0
 LEAST_PAUSE = 5.0
 RECENT = 5
 UNREAD = "the build list could not be read; shown are the builds sent from this machine and received events"
+_STANDING = {"live": "live", "assumed": "assumed live", "releasing": "being released"}
 _TRANSIENT = ("network", "http-5xx", "rate-limited", "protocol")
 _T = TypeVar("_T")
 
@@ -31,6 +33,17 @@ class Running(NamedTuple):
 
     build: Build
     elapsed: float | None
+
+
+class Live(NamedTuple):
+    """The build that was put live last, as far as is known: `live`, `assumed` to be, or `releasing` while that is on its way.
+
+    `since` is ISO 8601 UTC; `None` where it is not known.
+    """
+
+    upload_id: str
+    standing: Literal["live", "assumed", "releasing"]
+    since: str | None
 
 
 class Problem(NamedTuple):
@@ -54,6 +67,7 @@ class Screen:
         self.limits: list[Limit] = []
         self.running: list[Running] = []
         self.recent: list[Build] = []
+        self.live: Live | None = None
         self.problems: list[Problem] = []
 
     def read(self, what: str, reading: Callable[[], _T]) -> _T | None:
@@ -174,6 +188,7 @@ def _read_builds(runtime: "Runtime", screen: Screen, project_id: str, page: "Pro
     server = page.server_wall if page is not None else None
     now = runtime.clock.wall() if server is None else server
     known = sources(runtime, project_id, builds, is_listed)
+    screen.live = _live(runtime, known)
     began = {one.upload_id: one.at for one in release.pile(known) if one.is_known}
     # A build of the ledger whose state nobody told may be in progress or not.
     moving = [
@@ -181,6 +196,19 @@ def _read_builds(runtime: "Runtime", screen: Screen, project_id: str, page: "Pro
     ]
     screen.running = [Running(build, _elapsed(build, began.get(build.upload_id), now)) for build in moving]
     screen.recent = builds[:RECENT]
+
+
+def _live(runtime: "Runtime", known: release.Sources) -> Live | None:
+    """What the last release put live. Until it is seen at its end, or had the time for it, nobody should take it for done."""
+    found = release.live(known)
+    if found is None:
+        return None
+    fresh = release.unseen(known.attempts, runtime.clock.wall(), grace(runtime.settings.scale))
+    is_moving = any(one.upload_id == found.upload_id and one.state == "distributing" for one in known.builds)
+    since = iso_utc(found.at) if found.is_known and found.at > 0 else None
+    if is_moving or found.upload_id in fresh:
+        return Live(found.upload_id, "releasing", since)
+    return Live(found.upload_id, "live" if found.is_known else "assumed", since)
 
 
 def _elapsed(build: Build, released: float | None, now: float) -> float | None:
@@ -206,6 +234,7 @@ def _document(runtime: "Runtime", screen: Screen) -> dict[str, object]:
             {"what": one.what, "kind": one.failure.kind, "message": one.failure.message, "hint": one.failure.hint}
             for one in screen.problems
         ],
+        "live": as_json(screen.live),
     }
 
 
@@ -250,11 +279,17 @@ def _build_lines(runtime: "Runtime", screen: Screen) -> list[str | tuple[str, st
         elapsed = "" if one.elapsed is None else f"  {duration(one.elapsed)} elapsed"
         lines.append(f"  {one.build.upload_id}  {_word(one.build)}{elapsed}  {file_name(one.build.file_url)}")
     lines.append("last builds:" if screen.recent else f"last builds: {none}")
-    wide = max((len(_word(build)) for build in screen.recent), default=0)
-    for build in screen.recent:
+    words = [_marked(build, screen.live) for build in screen.recent]
+    for build, word in zip(screen.recent, words, strict=True):
         date = runtime.output.local_time(build.date)
-        lines.append(f"  {build.upload_id}  {_word(build):<{wide}}  {date}  {file_name(build.file_url)}".rstrip())
+        lines.append(f"  {build.upload_id}  {word:<{max(map(len, words))}}  {date}  {file_name(build.file_url)}".rstrip())
+    if screen.live is not None and all(build.upload_id != screen.live.upload_id for build in screen.recent):
+        lines.append(f"  {screen.live.upload_id}  earlier, {_STANDING[screen.live.standing]}")
     return [*lines, ""] if screen.problems else lines
+
+
+def _marked(build: Build, live: Live | None) -> str:
+    return _word(build) if live is None or live.upload_id != build.upload_id else f"{_word(build)}, {_STANDING[live.standing]}"
 
 
 def _word(build: Build) -> str:

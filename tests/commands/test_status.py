@@ -16,7 +16,7 @@ from tests.faultd import FaultServer
 from tests.front import FakeClock, Front, Result
 
 URL = "https://builds.example.com/Game-1.4.zip"
-KEYS = ["profile", "userId", "baseUrl", "project", "limits", "running", "recent", "stats", "problems"]
+KEYS = ["profile", "userId", "baseUrl", "project", "limits", "running", "recent", "stats", "problems", "live"]
 
 
 class Stopped(FakeClock):
@@ -255,3 +255,37 @@ def test_watch_of_a_sandbox_is_quick_unless_an_interval_is_given(
     spcli.clock = Stopped(after=8)
     assert spcli("status", "--watch", *words).code == 130
     assert spcli.clock.slept == pauses
+
+
+def test_the_live_build_is_marked_and_a_release_is_live_only_once_it_was_seen_to_end(spcli: Front, service: Any) -> None:
+    service()
+    assert spcli("status", "--json").json["live"] == {"uploadId": SHOWROOM_NEW, "standing": "assumed", "since": None}
+    assert f"{SHOWROOM_NEW}  Approved, assumed live  20" in spcli("status").out
+    assert spcli("distribute", SHOWROOM_OLD).code == 0
+    # The Approved from before the release still stands.
+    assert f"{SHOWROOM_OLD}  Approved, being released  20" in spcli("status").out
+    spcli.clock.sleep(20)
+    assert f"{SHOWROOM_OLD}  Distribute, being released  20" in spcli("status").out
+    assert spcli("builds", "wait", SHOWROOM_OLD).code == 0
+    shown = spcli("status")
+    assert f"{SHOWROOM_OLD}  Approved, live  20" in shown.out
+    assert shown.out.count("live  20") == 1
+
+
+def test_a_live_build_that_is_not_among_the_last_is_named_below_them(spcli: Front, service: Any) -> None:
+    service(window=1)
+    assert spcli("distribute", SHOWROOM_OLD, "--wait").code == 0
+    for number in range(5):
+        spcli("upload", f"https://builds.example.com/Game-{number}.zip", "--no-auto-release")
+    assert spcli("status").out.endswith(f"  {SHOWROOM_OLD}  earlier, live\n")
+
+
+def test_without_a_build_list_the_last_release_from_here_is_marked(spcli: Front, service: Any) -> None:
+    service(generation="status")
+    upload_id = spcli("upload", URL, "--no-auto-release", "-q").out.strip()
+    spcli.clock.sleep(500)
+    assert spcli("status", "--json").json["live"] is None
+    assert spcli("distribute", upload_id).code == 0
+    assert spcli("status", "--json").json["live"]["standing"] == "releasing"
+    spcli.clock.sleep(500)
+    assert spcli("status", "--json").json["live"]["standing"] == "live"
