@@ -98,18 +98,18 @@ def hand_over(runtime: "Runtime", facts: ci.Facts, path: str | None) -> None:
     Raises:
         SpcliError: `output-lost`, when the file that was asked for can't be written any more.
     """
-    if path is not None:
-        try:
-            _write(path, ci.dotenv(facts), "w")
-        except OSError as error:
-            message = f"the build is {facts.upload_id}, but --output-file could not be written: {error.strerror}"
-            raise SpcliError("output-lost", message, outcome="done", upload_id=facts.upload_id) from None
     system = ci.system_of(runtime.environ)
     if system == "github":
         _tell_github(runtime, facts)
     elif system is not None:
         for line in ci.variable_lines(system, facts):
             runtime.output.command_line(line)
+    if path is not None:
+        try:
+            _write(path, ci.dotenv(facts), "w")
+        except OSError as error:
+            message = f"the build is {facts.upload_id}, but --output-file could not be written: {error.strerror}"
+            raise SpcliError("output-lost", message, outcome="done", upload_id=facts.upload_id) from None
 
 
 def _tell_github(runtime: "Runtime", facts: ci.Facts) -> None:

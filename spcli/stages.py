@@ -79,7 +79,7 @@ class _Shown:
 
     def looked(self, build: Build, in_state: float, *, is_stale: bool) -> None:
         """Remember where the build stands, and tell it when it has moved."""
-        where = f"{build.status} as before: the release has not begun" if is_stale else position(build, self._scale)
+        where = f"{build.status}, perhaps still from before the release" if is_stale else position(build, self._scale)
         line = (f"{build.upload_id}  " if self._several else "") + where
         if not is_final(build.state):
             for hint in self._hints(build, in_state):

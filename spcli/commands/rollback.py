@@ -192,7 +192,7 @@ def _show(runtime: "Runtime", plan: Plan) -> None:
         runtime.output.status("from: not known")
     else:
         since = "" if plan.live.at <= 0 else f", since {runtime.output.local_time(iso_utc(plan.live.at))}"
-        how = f"live{since}" if plan.live.is_known else "assumed to be live: it was not released from here"
+        how = f"live{since}" if plan.live.is_known else "assumed to be live: its release was not seen from here"
         runtime.output.status(f"from: {_named(runtime, plan.builds.get(plan.live.upload_id), plan.live.upload_id)} ({how})")
     how = " (assumed to have been live: it was not released from here)" if plan.is_assumed else ""
     runtime.output.status(f"to:   {_named(runtime, plan.builds.get(plan.upload_id), plan.upload_id)}{how}")

@@ -10,6 +10,7 @@ import pytest
 
 from spcli.errors import Interrupted
 from spcli.sandbox.seeds import MAIN, SHOWROOM
+from tests.faultd import FaultServer, answer
 from tests.front import FakeClock, Front, uploads
 from tests.unit.test_ci import azure_command, github_command, github_file, teamcity_message
 
@@ -149,8 +150,6 @@ def test_elsewhere_nobody_is_given_commands(spcli: Front, service: Any) -> None:
 
 
 def test_server_text_commands_no_runner(spcli: Front, service: Any) -> None:
-    from tests.faultd import FaultServer, answer
-
     message = "::error::x\n::add-mask::y ##vso[task.complete result=Failed]z ##teamcity[buildStop]"
     for env in ({"GITHUB_ACTIONS": "true"}, {"TF_BUILD": "True"}, {"TEAMCITY_VERSION": "1"}):
         with FaultServer([answer(400, {"message": message})]) as server:
@@ -176,3 +175,21 @@ def test_a_dry_run_makes_no_output_file(spcli: Front, service: Any, tmp_path: Pa
     path = tmp_path / "build.env"
     assert spcli(*words, "--dry-run", "--output-file", str(path)).code == 0
     assert not path.exists()
+
+
+def test_github_gets_the_id_though_the_output_file_cannot_be_written_any_more(spcli: Front, tmp_path: Path) -> None:
+    output, path = tmp_path / "output", tmp_path / "build.env"
+
+    def handler(request: Any) -> Any:
+        if request.method == "GET":
+            return answer(200, {"files": []})
+        path.unlink()
+        path.mkdir()
+        return answer(201, {"message": "queued", "uploadId": "u1"})
+
+    with FaultServer(handler=handler) as server:
+        spcli.use(server.url)
+        env = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output)}
+        sent = spcli("upload", URL, "--output-file", str(path), env=env)
+    assert sent.code == 19, sent
+    assert github_file(output.read_text())["upload-id"] == "u1"
