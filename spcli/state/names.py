@@ -15,8 +15,8 @@ _UPLOADS_ADDED = 50
 _PUT = "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?, ?)"
 _CLEAR = "DELETE FROM names WHERE kind = 'project' AND account = ?"
 _PRUNE = (
-    "DELETE FROM names WHERE kind = 'upload' AND account = ?1 AND rowid NOT IN"
-    " (SELECT rowid FROM names WHERE kind = 'upload' AND account = ?1 ORDER BY seen DESC, rowid LIMIT ?2)"
+    "DELETE FROM names WHERE kind = 'upload' AND account = ? AND rowid NOT IN"
+    " (SELECT rowid FROM names WHERE kind = 'upload' AND account = ? ORDER BY seen DESC, rowid LIMIT ?)"
 )
 
 
@@ -52,7 +52,7 @@ class Names:
         def work(connection: Connection) -> None:
             for id_, name in fresh:
                 connection.run(_PUT, ("upload", who, id_, name, seen))
-            connection.run(_PRUNE, (who, UPLOADS_KEPT))
+            connection.run(_PRUNE, (who, who, UPLOADS_KEPT))
 
         if fresh:
             self._database.attempt(work)
