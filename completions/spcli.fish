@@ -6,9 +6,14 @@ function __spcli_complete
     set -lx _SPCLI_COMPLETE complete_fish
     set -lx COMP_CWORD (count $typed)
     set -lx COMP_WORDS (string join \n -- $typed "$current" | string collect --no-trim-newlines)
-    set -l answer (command $typed[1] 2>/dev/null </dev/null)
+    # A path with a variable in it: the one on the path knows the same. fish would complain of one that is missing.
+    set -l program (string replace -- '~/' $HOME/ $typed[1])
+    command -sq -- $program; or set program spcli
+    command -sq -- $program; or return
+    set -l answer (command $program 2>/dev/null </dev/null)
     if string match -q 'files*' -- $answer[1]
-        __fish_complete_path $current
+        # fish's own, which knows quotes, the home folder, and paths behind --output-file=
+        complete -C "'' $current"
     else
         set -e answer[1]
         test (count $answer) -gt 0; and string join \n -- $answer

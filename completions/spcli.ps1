@@ -4,16 +4,27 @@ Register-ArgumentCompleter -Native -CommandName 'spcli', 'spcli.exe' -ScriptBloc
     param($wordToComplete, $commandAst, $cursorPosition)
 
     $typed = @()
+    $end = -1
     foreach ($element in $commandAst.CommandElements) {
-        if ($element.Extent.StartOffset -ge $cursorPosition) { break }
-        if ($element -is [System.Management.Automation.Language.StringConstantExpressionAst]) {
+        $extent = $element.Extent
+        if ($extent.StartOffset -ge $cursorPosition) { break }
+        if ($extent.EndOffset -gt $cursorPosition) {
+            # The cursor stands within the word: what counts is what is before it.
+            $typed += $extent.Text.Substring(0, $cursorPosition - $extent.StartOffset) -replace '^["'']', ''
+        }
+        elseif ($element -is [System.Management.Automation.Language.StringConstantExpressionAst]) {
             $typed += $element.Value
         }
         else {
-            $typed += $element.Extent.Text
+            $typed += $extent.Text
         }
+        $end = $extent.EndOffset
     }
-    if ("$wordToComplete" -eq '') { $typed += '' }
+    # Behind a space an empty word begins, whatever follows the cursor.
+    if ($end -lt $cursorPosition) { $typed += '' }
+    # An alias, or a path with a variable in it: the one on the path knows the same.
+    $program = $typed[0]
+    if (-not (Get-Command $program -ErrorAction Ignore)) { $program = 'spcli' }
 
     $encoding = $null
     try { $encoding = [Console]::OutputEncoding; [Console]::OutputEncoding = [System.Text.Encoding]::UTF8 } catch { }
@@ -21,7 +32,7 @@ Register-ArgumentCompleter -Native -CommandName 'spcli', 'spcli.exe' -ScriptBloc
         $env:_SPCLI_COMPLETE = 'complete_powershell'
         $env:COMP_WORDS = $typed -join "`n"
         $env:COMP_CWORD = $typed.Count - 1
-        $answer = @(& $typed[0] 2>$null)
+        $answer = @(& $program 2>$null)
     }
     catch {
         $answer = @()
@@ -34,7 +45,18 @@ Register-ArgumentCompleter -Native -CommandName 'spcli', 'spcli.exe' -ScriptBloc
     }
 
     # No answer at all: PowerShell offers its file names.
-    if ($answer.Count -gt 0 -and "$($answer[0])" -like 'files*') { return }
+    if ("$($answer)" -like 'files*') {
+        $head = $typed[-1].Substring(0, [int]("$($answer[0])" -replace '\D', ''))
+        if ($head -eq '') { return }
+        # It knows no file behind --output-file=
+        $path = $typed[-1].Substring($head.Length)
+        foreach ($file in [System.Management.Automation.CompletionCompleters]::CompleteFilename($path)) {
+            $text = if ($file.CompletionText -match '^["'']') { $matches[0] + $head + $file.CompletionText.Substring(1) }
+                    else { $head + $file.CompletionText }
+            [System.Management.Automation.CompletionResult]::new($text, $file.ListItemText, $file.ResultType, $file.ToolTip)
+        }
+        return
+    }
     # An empty text keeps it from doing so.
     if ($answer.Count -lt 2) { return '' }
     foreach ($line in $answer[1..($answer.Count - 1)]) {

@@ -245,7 +245,7 @@ def _bash(found: Answer, line: Line, *, listing: bool) -> str:
     # Ids tell a person nothing. Where bash only lists, it shows their names as well.
     if listing and found.note and len(set(lines)) > 1:
         lines = [f"{text}  ({offer[1]})" if offer[1] else text for text, offer in zip(lines, fitting, strict=True)]
-    return _joined(found.kind, lines)
+    return _joined(f"{found.kind} {line.quote}", lines)
 
 
 def _for_bash(word: str, quote: str) -> str:
@@ -275,7 +275,7 @@ def _powershell(found: Answer, current: str) -> str:
     """What is inserted, what is listed, and the tool tip, which must not be empty."""
     fitting = _fitting(found, current)
     lines = [f"{_for_powershell(found.head + word)}\t{word}\t{meaning or word}" for word, meaning in fitting]
-    return _joined(found.kind, lines)
+    return _joined(f"{found.kind} {len(found.head)}", lines)
 
 
 def _for_powershell(word: str) -> str:

@@ -120,6 +120,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     state.remember_projects(SERVICE, "user-2", [("cccccccccccccccccccccccc", "Backstage")])
     state.close()
     (home / "Game Build.zip").write_bytes(b"PK")
+    (home / "Sub Folder").mkdir()
+    (home / "Sub Folder" / "Inner.zip").write_bytes(b"PK")
     return home
 
 
@@ -253,6 +255,79 @@ def test_a_name_with_a_colon_is_completed_behind_it(shell: Terminal) -> None:
 
 def test_files_are_completed_where_a_file_is_meant(shell: Terminal) -> None:
     assert shell.argv("spcli check Game\t") == ["check", "Game Build.zip"]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "--output-file=Game\t",
+        "--output-file=Game\\ B\t",
+        "--output-file='Game B\t",
+        '--output-file="Game B\t',
+        "--output-file Game\t",
+    ],
+)
+def test_files_are_completed_behind_an_option_in_the_same_word_too(shell: Terminal, typed: str) -> None:
+    value = shell.argv(f"spcli upload {typed}")[1:]
+    assert value in (["--output-file=Game Build.zip"], ["--output-file", "Game Build.zip"])
+
+
+@pytest.mark.parametrize("start", ["'Sub\t", "Sub\t", "~/Sub\t", "$HOME/Sub\t"])
+def test_files_are_completed_folder_by_folder_from_the_home_and_in_quotes(shell: Terminal, start: str) -> None:
+    folder = f"{shell.home}/Sub Folder" if "/" in start else "Sub Folder"
+    assert shell.argv(f"spcli check {start}Inn\t") == ["check", f"{folder}/Inner.zip"]
+
+
+@pytest.mark.parametrize("program", ["./bin/spcli", "~/bin/spcli", "$HOME/bin/spcli"])
+def test_words_are_completed_behind_a_path_to_the_program(shell: Terminal, program: str) -> None:
+    assert shell.argv(f"{program} upload --output-file=Game\t") == ["upload", "--output-file=Game Build.zip"]
+
+
+ALIAS = {
+    "bash": "alias sp=spcli; complete -F _spcli sp",
+    "zsh": "setopt complete_aliases; alias sp=spcli; compdef sp=spcli",
+    "zsh by fpath": "alias sp=spcli",
+    "fish": "alias sp=spcli",
+}
+
+
+@pytest.mark.parametrize("name", ALIAS)
+def test_words_are_completed_behind_an_alias(home: Path, name: str) -> None:
+    terminal = _started(name, home)
+    terminal.set_up(ALIAS[name])
+    assert terminal.argv("sp upload --on-limit f\t") == ["upload", "--on-limit", "fail"]
+    terminal.close()
+
+
+UNUSUAL = {
+    "bash": ["IFS=wfo", "set -u", "shopt -s nullglob failglob; set -C", "enable -n compopt"],
+    "zsh": ["IFS=wfo", "setopt nounset", "setopt ksharrays", "setopt shwordsplit noglob"],
+}
+
+
+@pytest.mark.parametrize(("name", "setting"), [(name, one) for name, settings in UNUSUAL.items() for one in settings])
+def test_what_a_user_has_changed_in_the_shell_changes_nothing(home: Path, name: str, setting: str) -> None:
+    terminal = _started(name, home)
+    terminal.set_up(setting)
+    assert terminal.argv("spcli upload -p Two\t") == ["upload", "-p", "Two Words"]
+    assert terminal.argv("spcli check Game\t") == ["check", "Game Build.zip"]
+    assert terminal.argv("spcli check 'Game\t") == ["check", "Game Build.zip"]
+    assert terminal.argv("spcli check ~/Game\t") == ["check", f"{home}/Game Build.zip"]
+    terminal.close()
+
+
+def test_a_word_in_the_middle_of_the_line_is_completed_there(shell: Terminal) -> None:
+    back = "\x1b[D" * len(" --wait")
+    assert shell.argv(f"spcli upload -p Show --wait{back}\t") == ["upload", "-p", "Showroom", "--wait"]
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_nothing_is_said_where_the_program_is_missing(home: Path, name: str) -> None:
+    terminal = _started(name, home)
+    terminal.set_up("set -gx PATH /usr/bin /bin" if name == "fish" else "PATH=/usr/bin:/bin")
+    shown = terminal.screen("spcli upl\t\t\x15echo by''e\r", r"[\r\n]bye[\r\n]")
+    terminal.close()
+    assert not re.search(r"(?i)unknown|not found|no such", shown)
 
 
 def test_files_are_not_completed_where_none_is_meant(shell: Terminal) -> None:

@@ -137,7 +137,10 @@ def test_behind_two_dashes_there_are_only_arguments(home: dict[str, str]) -> Non
 
 def test_files_are_asked_for_only_where_a_file_is_meant() -> None:
     assert told("bash", {}, "check", "") == "files\n"
-    assert told("zsh", {}, "upload", "--output-file=o").startswith("files 14")
+    # Behind an open quote bash's own names need none.
+    assert answer({"_SPCLI_COMPLETE": "complete_bash", "COMP_WORDS": "spcli check 'o"}) == "files '\n"
+    for shell in ("zsh", "powershell"):
+        assert told(shell, {}, "upload", "--output-file=o").startswith("files 14")
     assert told("fish", {}, "upload", "") == "nothing\n"
 
 
