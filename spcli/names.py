@@ -153,7 +153,7 @@ def _answers(path: str, questions: "Sequence[Question]") -> "list[list[Offer]]":
     # A path is quoted by hand: urllib would take longer than the question.
     quoted = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23").replace(os.sep, "/")
     try:
-        connection = sqlite3.connect(f"file:{'' if quoted[0] == '/' else '/'}{quoted}?mode=ro", uri=True, timeout=0.1)
+        connection = sqlite3.connect(f"file://{'' if quoted[0] == '/' else '/'}{quoted}?mode=ro", uri=True, timeout=0.1)
     except sqlite3.Error:
         return nothing
     try:

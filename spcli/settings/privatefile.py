@@ -3,12 +3,9 @@
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4)
+from spcli.clock import Clock
+from spcli.patience import replace_patiently
 
 
 def replace_file(target: str, content: bytes) -> None:
@@ -29,7 +26,7 @@ def replace_file(target: str, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        replace_patiently(temporary, target)
+        replace_patiently(temporary, target, Clock())
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
@@ -48,25 +45,6 @@ def make_private_folder(folder: str) -> None:
     except FileExistsError:
         if not os.path.isdir(folder):
             raise
-
-
-def replace_patiently(
-    source: str,
-    target: str,
-    *,
-    replace: "Callable[[str, str], None]" = os.replace,
-    sleep: "Callable[[float], None] | None" = None,
-) -> None:
-    """`os.replace`, tried again for under a second while Windows says that another program has the file open."""
-    from spcli.clock import Clock
-
-    pauses = _PAUSES if sys.platform == "win32" or sleep else ()
-    for pause in pauses:
-        try:
-            return replace(source, target)
-        except PermissionError:
-            (sleep or Clock().sleep)(pause)
-    return replace(source, target)
 
 
 def _sync_folder(folder: str) -> None:

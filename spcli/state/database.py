@@ -4,7 +4,6 @@ Nothing here knows what is stored; `state` does. SQLite's own busy handler would
 in slices of a tenth of a second. No transaction is ever open while the program sleeps or talks to the network.
 """
 
-import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import TypeVar
 
 from spcli.clock import Clock
 from spcli.errors import SpcliError
+from spcli.patience import replace_patiently
 from spcli.state.connection import Connection, damage, readable
 from spcli.state.place import (
     Unfit,
@@ -228,7 +228,7 @@ class Database:
         try:
             self._run(guard, "BEGIN EXCLUSIVE")
             if damaged is not None and identity(self.path) == damaged:
-                kept = set_aside(self.path, KEPT_DAMAGED)
+                kept = set_aside(self.path, KEPT_DAMAGED, self._clock)
                 self.tell(f"the state file was damaged; it is kept as {kept}, and the windows count as just used")
             if identity(self.path) is None:
                 self._create()
@@ -252,7 +252,7 @@ class Database:
             connection.run("COMMIT")
         finally:
             connection.close()
-        os.replace(path, self.path)
+        replace_patiently(path, self.path, self._clock)
 
     def _connected(self, path: Path) -> Connection:
         """The database at `path`. Raises `sqlite3.DatabaseError` with the code of a damaged one where it is not ours."""

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from spcli.clock import Clock
 from spcli.errors import SpcliError
+from spcli.patience import replace_patiently
 
 OWN = "state."
 """Every file of ours begins so."""
@@ -83,7 +85,7 @@ def refuse_foreign_file(path: Path) -> None:
         path.chmod(found.st_mode & 0o700)
 
 
-def set_aside(path: Path, keep: int) -> Path:
+def set_aside(path: Path, keep: int, clock: Clock) -> Path:
     """Rename a damaged database, journals included; the oldest of those kept makes room. Its new name."""
     numbers = sorted(int(one.name.rpartition("-")[2]) for one in kept_aside(path))
     for old in numbers[: max(0, len(numbers) - keep + 1)]:
@@ -94,7 +96,7 @@ def set_aside(path: Path, keep: int) -> Path:
     path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
     for suffix in ("", "-wal", "-journal"):
         with suppress(FileNotFoundError):
-            os.replace(path.with_name(path.name + suffix), _aside(path, number, suffix))
+            replace_patiently(path.with_name(path.name + suffix), _aside(path, number, suffix), clock)
     return _aside(path, number, "")
 
 

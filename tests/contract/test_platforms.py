@@ -14,14 +14,17 @@ from pathlib import Path
 
 import pytest
 
+from spcli.names import live
 from spcli.output.stream import Stream, is_closed_pipe
+from spcli.patience import replace_patiently
 from spcli.settings.credentials import find_program
-from spcli.settings.privatefile import replace_patiently
+from spcli.settings.privatefile import replace_file
 from spcli.settings.settingspec import parse_command_line
+from spcli.state import State
 from spcli.state.owner import is_gone, is_running, owner
 from spcli.transport.proxies import proxy_for
 from spcli.transport.trust import tls_context
-from tests.front import sandbox
+from tests.front import FakeClock, sandbox
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "spcli"
@@ -165,25 +168,68 @@ def test_nobody_is_provably_dead_or_alive_on_windows(windows: None) -> None:
     assert not is_gone(f"{stored.rsplit('/', 2)[0]}/999999/1")
 
 
-def test_a_file_that_a_virus_scanner_holds_open_is_replaced_a_moment_later() -> None:
-    tries, pauses = [], []
+@pytest.fixture
+def held(windows: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A virus scanner that looks into every file: each is let go at the fourth try. What was tried."""
+    replace, tried = os.replace, []
 
-    def replace(source: str, target: str) -> None:
-        tries.append((source, target))
-        if len(tries) < 4:
+    def denied(source: str, target: str) -> None:
+        tried.append(os.path.basename(target))
+        if tried.count(tried[-1]) < 4:
             raise PermissionError(errno.EACCES, "Access is denied")
+        replace(source, target)
 
-    replace_patiently("new", "old", replace=replace, sleep=pauses.append)
-    assert tries == [("new", "old")] * 4
-    assert 0 < sum(pauses) < 1
+    monkeypatch.setattr(os, "replace", denied)
+    return tried
 
 
-def test_a_file_that_stays_open_is_an_error_in_the_end() -> None:
-    def replace(_source: str, _target: str) -> None:
+def test_a_config_file_that_a_virus_scanner_holds_open_is_replaced_a_moment_later(held: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("old")
+    replace_file(str(path), b"new")
+    assert path.read_bytes() == b"new"
+    assert held == [path.name] * 4
+
+
+def test_a_state_file_that_a_virus_scanner_holds_open_is_put_in_place_a_moment_later(held: list[str], tmp_path: Path) -> None:
+    clock, notes = FakeClock(), []
+    state = State(tmp_path / "state", clock=clock, environ={}, note=notes.append)
+    assert state.probe() == tmp_path / "state" / "state.db"
+    state.close()
+    (tmp_path / "state" / "state.db").write_bytes(b"not a database" * 100)
+    state = State(tmp_path / "state", clock=clock, environ={}, note=notes.append)
+    assert state.probe() == tmp_path / "state" / "state.db"
+    state.close()
+    assert held[:4] == ["state.db"] * 4
+    assert held.count("state.db.damaged-1") == 4
+    assert [note for note in notes if "using" in note] == []
+    assert 0 < max(clock.slept) < 1
+
+
+def test_a_file_that_may_not_be_replaced_is_an_error_at_once_and_on_windows_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(sys, "platform", "linux")
+
+    def denied(_source: str, _target: str) -> None:
         raise PermissionError(errno.EACCES, "Access is denied")
 
+    monkeypatch.setattr(os, "replace", denied)
     with pytest.raises(PermissionError):
-        replace_patiently("new", "old", replace=replace, sleep=lambda _seconds: None)
+        replace_patiently("new", "old", clock)
+    assert clock.slept == []
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(PermissionError):
+        replace_patiently("new", "old", clock)
+    assert 0 < sum(clock.slept) < 1
+
+
+def test_names_are_found_in_a_state_folder_on_a_network_drive(tmp_path: Path) -> None:
+    # A path that begins with two slashes, as all do there: SQLite must not take what follows for a host.
+    environ = {"SPCLI_CONFIG": str(tmp_path / "config.toml"), "SPCLI_STATE_DIR": f"/{tmp_path}", "STREAMPIXEL_USER_ID": "u1"}
+    state = State(tmp_path, clock=FakeClock(), environ={}, note=pytest.fail)
+    state.remember_projects("https://api.streampixel.io/pixelStripeApi", "u1", [("a" * 24, "Showroom")])
+    state.close()
+    assert live("project", environ, None) == [("Showroom", "a" * 24), ("a" * 24, "Showroom")]
 
 
 def test_windows_own_certificates_are_verified_against(windows: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -412,7 +412,7 @@ def test_journal_of_a_damaged_file_is_kept_with_it(opened: Opened) -> None:
     opened.folder.mkdir()
     for suffix in ("", "-wal", "-shm"):
         (opened.folder / f"state.db{suffix}").write_bytes(b"of " + suffix.encode())
-    kept = set_aside(opened.file, 3)
+    kept = set_aside(opened.file, 3, FakeClock())
     assert {one.name: one.read_bytes() for one in opened.folder.iterdir()} == {kept.name: b"of ", f"{kept.name}-wal": b"of -wal"}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from spcli.settings.places import config_path, state_dir
-from spcli.settings.privatefile import make_private_folder, replace_file, replace_patiently
+from spcli.settings.privatefile import make_private_folder, replace_file
 
 
 @pytest.fixture
@@ -48,29 +48,6 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(path: Path) -> None
         replace_file(str(path), None)  # type: ignore[arg-type]
     assert path.read_bytes() == b"old"
     assert os.listdir(path.parent) == [path.name]
-
-
-def test_a_file_another_program_holds_open_is_tried_again(path: Path) -> None:
-    pauses: list[float] = []
-    source = path.with_name("new")
-    source.write_text("new")
-
-    def held(old: str, new: str) -> None:
-        if len(pauses) < 3:
-            raise PermissionError
-        os.replace(old, new)
-
-    replace_patiently(str(source), str(path), replace=held, sleep=pauses.append)
-    assert path.read_text() == "new"
-    assert sum(pauses) < 1
-    pauses.clear()
-
-    def stuck(old: str, new: str) -> None:
-        raise PermissionError
-
-    with pytest.raises(PermissionError):
-        replace_patiently(str(source), str(path), replace=stuck, sleep=pauses.append)
-    assert len(pauses) == 5
 
 
 def test_a_folder_is_not_made_in_a_files_place(path: Path) -> None:
