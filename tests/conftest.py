@@ -5,10 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from spcli.sandbox.seeds import MAIN
 from spcli.sandbox.server import Sandbox
 from tests.front import RAW_CONTROL, FakeClock, Front, leaks, sandbox, spacing_problems
+
+# A busy machine is no failure: no example is held to a time.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture
