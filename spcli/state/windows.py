@@ -18,7 +18,7 @@ _WAITERS = "SELECT ticket, wall, mono, owner FROM waiters WHERE bucket = ? ORDER
 # A place may be taken in a file that is not the one it is from.
 _ENQUEUE = (
     "INSERT INTO waiters (seq, bucket, ticket, wall, mono, owner) "
-    "VALUES ((SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM waiters WHERE seq = ?1)), ?2, ?3, ?4, ?5, ?6)"
+    "VALUES ((SELECT ? WHERE NOT EXISTS (SELECT 1 FROM waiters WHERE seq = ?)), ?, ?, ?, ?, ?)"
 )
 _WINDOW = "SELECT * FROM windows WHERE bucket = ?"
 _REBORN = "SELECT wall, mono FROM meta WHERE key = 'reborn'"
@@ -55,7 +55,7 @@ class Windows:
         import uuid
 
         ticket = uuid.uuid4().hex
-        row = (place, key, ticket, *self._clock.now(), owner())
+        row = (place, place, key, ticket, *self._clock.now(), owner())
         try:
             self._database.write(lambda connection: connection.run(_ENQUEUE, row))
         except Interrupted:
