@@ -4,12 +4,15 @@ The service downloads the build from a direct link; see https://docs.streampixel
 which an older page forbids and the newest one uses: that is a note, not an error.
 """
 
-from urllib.parse import urlsplit
+import re
+from urllib.parse import unquote, urlsplit
 
 from spcli.errors import SpcliError
 from spcli.models import Secret, bare_url
 
 SIGNATURE_LENGTH = 16
+# Fields of a presigned query that hold times, algorithms and headers: their values stand in other texts, too.
+_TELLING_NOTHING = r"(?i)x-(?:amz|goog)-(?:algorithm|date|signedheaders)|response-.*|rsc.|st|se"
 HOW_TO_GET_ONE = (
     "Streampixel takes a URL: put the zip on S3, GCS, Azure or any web server and pass its direct https link "
     "(for S3: aws s3 presign s3://BUCKET/Game.zip --expires-in 43200)"
@@ -78,9 +81,12 @@ def _unfit(message: str, hint: str) -> SpcliError:
 def secrets_in(url: str) -> list[Secret]:
     """What a presigned URL keeps in its query: a server that quotes the URL in a message must not spread it.
 
-    The query as a whole, its pairs, and the values long enough to be a signature or a credential.
+    The query as a whole, its pairs, and the values long enough to be a signature or a credential; as they stand there and, as S3
+    quotes them, decoded.
     """
     query = url.partition("#")[0].partition("?")[2]
     pairs = [pair for pair in query.split("&") if pair]
-    values = [value for pair in pairs if len(value := pair.partition("=")[2]) >= SIGNATURE_LENGTH]
-    return [Secret(text) for text in (query, *pairs, *values) if text]
+    pairs += [unquote(pair) for pair in pairs]
+    named = [pair.partition("=") for pair in pairs]
+    values = [value for name, _, value in named if len(value) >= SIGNATURE_LENGTH and not re.fullmatch(_TELLING_NOTHING, name)]
+    return [Secret(text) for text in dict.fromkeys((query, *pairs, *values)) if text]

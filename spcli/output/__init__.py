@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from spcli.errors import EXIT_CODES, SpcliError
-from spcli.output.inert import cut, inert_block, redacted, without_commands
+from spcli.output.inert import cut, inert_block, redacted, traces, without_commands
 from spcli.output.prompt import Prompt
 from spcli.output.table import SCREENFUL, aligned, cells, drawn, fits, padded, width
 from spcli.output.writer import Writer, painted
@@ -135,7 +135,7 @@ class Output(Writer):
         if self.json_mode:
             from spcli.output.document import error_object
 
-            self._safely(lambda: self._err.write(self._json(error_object(error), None)))
+            self._safely(lambda: self._err.write(self._json(error_object(error, self._forms()), None)))
 
     def _tell_ci(self, level: Literal["error", "warning"], message: str) -> None:
         if self.problem_line is not None:
@@ -238,7 +238,7 @@ class Output(Writer):
     def _redacted_rows(self, rows: Rows) -> Rows:
         forms = self._forms()
         everything = "\n".join(map("\n".join, rows))
-        if not any(form in everything for form in forms):
+        if not any(trace in everything for trace in traces(forms)):
             return rows
         return [[redacted(cell, forms) for cell in row] for row in rows]
 

@@ -7,7 +7,7 @@ from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any
 
 from spcli.models import as_json, is_model, json_keys
-from spcli.output.inert import cut, redacted, without_commands
+from spcli.output.inert import cut, redacted, traces, without_commands
 
 if TYPE_CHECKING:
     from spcli.errors import SpcliError
@@ -28,25 +28,30 @@ def document(value: object, *, indent: int | None = None, forms: Sequence[str] =
         text = ""
     if is_model(value) and len(text) > LIMIT:
         return _dumps(_clean(as_json(value), forms, short=True), indent)
-    if not text or _has_lone_surrogate(text) or any(_dumps(form, None)[1:-1] in text for form in forms):
+    if not text or _has_lone_surrogate(text) or any(_dumps(trace, None)[1:-1] in text for trace in traces(forms)):
         return _dumps(_clean(as_json(value), forms), indent)
     return text
 
 
-def error_object(error: SpcliError) -> dict[str, object]:
-    """What `--json` says of a failure, at most 64 KiB of it; `retryAfter` in whole seconds, rounded up."""
+def error_object(error: SpcliError, forms: Sequence[str] = ()) -> dict[str, object]:
+    """What `--json` says of a failure: at most 64 KiB of it, no secrets (`forms`), `retryAfter` in whole seconds, rounded up."""
     after = error.retry_after
+
+    def shown(text: str) -> str:
+        # In this order: a cut through a secret would leave a part of it that is found no more.
+        return cut(redacted(text, forms))
+
     return {
         "error": {
             "kind": error.kind,
-            "message": cut(error.message),
+            "message": shown(error.message),
             "status": error.status,
             "exitCode": error.exit_code,
             "retryable": error.retryable,
             "retryAfter": max(0, ceil(after)) if after is not None and isfinite(after) else None,
             "outcome": error.outcome,
-            "uploadId": None if error.upload_id is None else cut(error.upload_id),
-            "hint": None if error.hint is None else cut(error.hint),
+            "uploadId": None if error.upload_id is None else shown(error.upload_id),
+            "hint": None if error.hint is None else shown(error.hint),
         }
     }
 
@@ -58,11 +63,12 @@ def without_marks(text: str) -> str:
 
 def plain_body(body: bytes, forms: Sequence[str], *, is_json: bool, is_watched: bool) -> bytes:
     """`body` byte for byte, but for secrets; where a runner reads along (`is_watched`), with nothing in it that it would obey."""
-    for form in forms:
-        body = body.replace(form.encode("utf-8", "surrogatepass"), b"****")
-    if not is_watched:
+    found = any(trace.encode("utf-8", "surrogatepass") in body for trace in traces(forms))
+    if not found and not is_watched:
         return body
-    text = body.decode("utf-8", "surrogateescape")
+    text = redacted(body.decode("utf-8", "surrogateescape"), forms if found else ())
+    if not is_watched:
+        return text.encode("utf-8", "surrogateescape")
     return (without_marks(text) if is_json else without_commands(text)).encode("utf-8", "surrogateescape")
 
 

@@ -5,7 +5,7 @@ hostile page or a colleague with a sense of humour. What is shown keeps its lett
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 LIMIT = 2048
 """Bytes of one text that are shown."""
@@ -91,6 +91,10 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+_FRAGMENT = 6  # letters of a secret at a cut that tell something of it
+_SURE_FRAGMENT = 12  # that many are one whatever follows them
+_CUT_MARKS = ("…", "...", " (truncated")
+
 # GitHub and Azure look for `##[` and `##vso[` anywhere in a line, TeamCity for `##teamcity[`, GitLab for its section marks.
 # Kept as text, as most outputs need neither pattern, and compiling takes longer than writing.
 _MARKS = r"(?i)##(?=\w*\[)|(?<=section_start)(?=:)|(?<=section_end)(?=:)"
@@ -131,8 +135,68 @@ def spellings(secret: str) -> tuple[str, ...]:
 
 
 def redacted(text: str, forms: Sequence[str]) -> str:
-    """`text` with each of `forms` (see `spellings`) replaced by `****`."""
+    """`text` with each of `forms` (see `spellings`) replaced by `****`, and so what a cut has left of one: its start or end."""
     for form in forms:
         if form in text:
             text = text.replace(form, "****")
+    spans = [span for form in forms for span in _fragments(text, form)]
+    for begin, end in reversed(_merged(spans)):
+        text = f"{text[:begin]}****{text[end:]}"
     return text
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((begin, end))
+    return merged
+
+
+def _fragments(text: str, form: str) -> Iterator[tuple[int, int]]:
+    """Where a start of `form` stands that a cut left, or an end of it."""
+    if _start_of(form) in text:
+        yield from _starts(text, form, named=_value_at(form) > 0)
+    if not _value_at(form) and form[-_FRAGMENT:] in text:
+        yield from ((len(text) - end, len(text) - begin) for begin, end in _starts(text[::-1], form[::-1], named=False))
+
+
+def traces(forms: Sequence[str]) -> list[str]:
+    """What a text must hold for `redacted` to find anything in it: one look at a whole document spares looks at its parts."""
+    return [trace for form in forms for trace in (_start_of(form), *([] if _value_at(form) else [form[-_FRAGMENT:]]))]
+
+
+def _value_at(form: str) -> int:
+    """Where the value of a `name=value` begins; 0 for what is none, such as base64 that ends in that mark."""
+    at = min((place + len(mark) for mark in ("=", "%3D", "%3d") if (place := form.find(mark)) > 0), default=0)
+    return at if form[at:].strip("=%3Dd") else 0
+
+
+def _start_of(form: str) -> str:
+    """The least of it at a cut that tells something: behind a name one letter of the value does."""
+    return form[: (_value_at(form) or _FRAGMENT - 1) + 1]
+
+
+def _starts(text: str, form: str, *, named: bool) -> Iterator[tuple[int, int]]:
+    start, at = _start_of(form) if named else form[:_FRAGMENT], 0
+    while len(start) < len(form) and (at := text.find(start, at)) >= 0:
+        end = at + len(start)
+        while end - at < len(form) and text[end : end + 1] == form[end - at]:
+            end += 1
+        if _is_fragment(text, at, end, form) and not (named and _is_in_word(text, at)):
+            yield at, end
+        at = end
+
+
+def _is_fragment(text: str, begin: int, end: int, form: str) -> bool:
+    """Whether `text[begin:end]`, a start of `form`, was cut there; a word with which a key begins is none but before dots."""
+    part, after = text[begin:end], form[end - begin : end - begin + 1]
+    if part.isalpha() and (part.islower() or part.isupper() or part.istitle()) and not after.isalnum():
+        return text.startswith(_CUT_MARKS, end)
+    return len(part) >= _SURE_FRAGMENT or not text[end : end + 1].isalnum()
+
+
+def _is_in_word(text: str, begin: int) -> bool:
+    return text[begin - 1 : begin].isalnum() and not text.endswith("\\u0026", 0, begin)

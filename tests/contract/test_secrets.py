@@ -98,6 +98,34 @@ def test_a_server_that_echoes_the_key_and_the_signature_spreads_neither(
     assert b"5ec4e75ec4e7" not in state
 
 
+@pytest.mark.parametrize("pad", [*range(84, 132, 6), *range(1950, 2004, 9)])
+@pytest.mark.parametrize("documented", [True, False], ids=["message", "page"])
+def test_a_text_that_we_or_the_server_cut_shows_no_part_of_a_signature(spcli: Front, pad: int, documented: bool) -> None:
+    text = f"{'n' * pad} {URL}"
+    body = {"message": text} if documented else f"<html>{text} is not there</html>".encode()
+
+    def handler(request: Any) -> Any:
+        return answer(400, body) if request.method == "POST" else answer(200, {"files": []})
+
+    with FaultServer(handler=handler) as double:
+        spcli.use(double.url)
+        found = spcli("upload", URL, "--no-check", "--json")
+    assert (found.code, found.error["status"]) == (40, 400), found
+    assert "Signature=5" not in found.err
+    assert "5ec4e7" not in found.err
+
+
+@pytest.mark.parametrize("size", range(6, 29, 3))
+def test_an_answer_that_ends_in_the_middle_of_the_key_shows_no_part_of_it(spcli: Front, size: int) -> None:
+    with FaultServer([answer(200, f'{{"key": "{PLAIN[:size]}'.encode())]) as double:
+        spcli.use(double.url)
+        spcli.environ["STREAMPIXEL_API_KEY"] = PLAIN
+        found = spcli("api", "GET", "/projects")
+    assert found.code == 0, found
+    assert "canary-5" not in found.out
+    assert size == 6 or "canary" not in found.out
+
+
 def test_the_request_body_is_logged_under_v_with_the_key_removed_by_structure(spcli: Front, service: Any) -> None:
     service()
     found = spcli("upload", URL, "-v")

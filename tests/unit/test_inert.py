@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from spcli.file_url import secrets_in
 from spcli.output.inert import LIMIT, cut, inert, inert_block, redacted, spellings, without_commands
 
 ANY_TEXT = st.text(st.characters(), max_size=60)
@@ -124,3 +125,46 @@ def test_a_secret_is_found_in_every_spelling(secret: str) -> None:
 
 def test_a_secret_too_short_to_hide_is_left_alone() -> None:
     assert redacted("a banana", spellings("a")) == "a banana"
+
+
+HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
+BASE64 = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", min_size=27, max_size=27).map("{}=".format)
+SIGNED = [
+    "https://b.s3.amazonaws.com/G.zip?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20260430T140000Z&X-Amz-Signature={}&x=1",
+    "https://b.s3.amazonaws.com/G.zip?AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE&Expires=1790000000&Signature={}",
+    "https://storage.googleapis.com/b/G.zip?X-Goog-Date=20260430T140000Z&X-Goog-Signature={}",
+    "https://a.blob.core.windows.net/b/G.zip?sv=2022-11-02&se=2026-04-30T12%3A00%3A00Z&sp=r&sig={}",
+]
+ENDS = ["", "…", "...", '"', "'>", " (truncated, 4000 bytes)", "\n", ", and more"]
+
+
+@given(st.sampled_from(SIGNED), HEX | BASE64, st.integers(0, 300), st.integers(1, 300), st.sampled_from(ENDS), st.booleans())
+def test_whatever_is_cut_of_a_signed_url_nothing_of_its_signature_is_shown(
+    pattern: str, value: str, begin: int, size: int, end: str, quoted: bool
+) -> None:
+    from urllib.parse import quote
+
+    url = pattern.format(quote(value))
+    forms = [form for secret in secrets_in(url) for form in spellings(secret.reveal())]
+    text = quote(url) if quoted else url
+    shown = redacted(f"cannot fetch {text[begin : begin + size]}{end}", forms)
+    assert not re.search(r"(?:[Ss]ignature|sig)(?:=|%3D)[0-9A-Za-z]", shown)
+    assert value[:6] not in shown
+    assert value[-7:-1] not in shown
+
+
+@given(st.from_regex(r"[a-z0-9]{8}-[A-Za-z0-9]{32}", fullmatch=True), st.integers(6, 41), st.sampled_from(ENDS))
+@example("sandbox1-" + "f" * 32, 9, "")
+def test_whatever_is_cut_of_a_key_no_six_letters_of_it_are_shown(key: str, size: int, end: str) -> None:
+    forms = spellings(key)
+    plain_word = key[:size].isalpha() and size == 8 and not end.startswith(("…", "...", " ("))
+    assert plain_word or key[:6] not in redacted(f"unknown key {key[:size]}{end}", forms)
+    assert key[-6:] not in redacted(f"unknown key …{key[-size:]}{end}", forms)
+
+
+@pytest.mark.parametrize(
+    "text", ["a sandbox", "sandbox: not found", "sandboxes", "profile sandbox-eu", "20260430T140000Z", "SHA256"]
+)
+def test_a_word_that_a_key_begins_with_and_the_times_of_a_signed_url_are_no_secrets(text: str) -> None:
+    secrets = [secret.reveal() for secret in secrets_in(SIGNED[0].format("0f" * 32))]
+    assert redacted(text, [form for secret in ("sandbox-main-bade7a0d995aa43d", *secrets) for form in spellings(secret)]) == text
