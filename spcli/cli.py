@@ -130,8 +130,8 @@ class Commands(typer.core.TyperGroup):
         """As Typer's; a command's word that comes after options of the default one is explained."""
         try:
             return super().invoke(ctx)
-        except (_Surplus, failures.TYPER_ERROR):
-            if not self.words_after_options:
+        except (_Surplus, failures.TYPER_ERROR) as usage:
+            if not self.words_after_options or failures.is_about_a_value(usage):
                 raise
             word = self.words_after_options[0]
         message = f"options before `{word}` are those of {ctx.command_path} {self.default}"
@@ -142,12 +142,25 @@ class Commands(typer.core.TyperGroup):
         name = args[0]
         if name in self.table:
             return name, self.get_command(ctx, name), args[1:]
-        from difflib import get_close_matches
-
-        near = get_close_matches(name.lower(), list(self.table), n=1, cutoff=0.5)
-        hint = f"did you mean `{ctx.command_path} {near[0]}`?" if near else f"`{ctx.command_path} --help` lists the commands"
+        near = self._nearest(name.lower(), ctx.command_path)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"`{ctx.command_path} --help` lists the commands"
         shown = f" {name!r}" if failures.is_showable(name) else ""
         raise SpcliError("usage", f"no such command{shown}", hint=hint)
+
+    def _nearest(self, name: str, path: str) -> list[str]:
+        """What may have been meant: a word that stands somewhere else (`wait`, under `builds`), else the one spelt nearly so."""
+        from difflib import get_close_matches
+
+        homes: dict[str, list[str]] = {}
+        for word, entry in TABLE.items():
+            for member in entry.commands if isinstance(entry, Group) else ():
+                homes.setdefault(member, []).append(f"`spcli {word} {member}`")
+        homes |= {word: [f"`spcli {word}`"] for word in TABLE}
+        if name not in homes:
+            if self.table is not TABLE:
+                homes = {word: [f"`{path} {word}`"] for word in self.table}
+            name = next(iter(get_close_matches(name, homes, n=1, cutoff=0.5)), name)
+        return homes.get(name, [])
 
 
 def built(name: str, entry: Entry | Group) -> Any:

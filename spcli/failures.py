@@ -36,10 +36,31 @@ def usage_error(usage: "typer.TyperException", words: "Sequence[str]") -> SpcliE
     near = getattr(usage, "possibilities", None)
     message = str(getattr(usage, "message", "")) if near else usage.format_message()
     name = getattr(usage, "option_name", None)
-    if name and message.lower().startswith("no such option") and not is_showable(name.lstrip("-")):
-        message = "no such option"
+    if name and not is_about_a_value(usage):
+        if home := _home_of(name, path, words):
+            return SpcliError(
+                "usage", f"{name} is no option of {path} itself", hint=f"a command's options stand behind it: {home}"
+            )
+        if not is_showable(name.lstrip("-")):
+            message = "no such option"
     suggestion = f"did you mean `{near[0]}`? " if near else ""
     return SpcliError("usage", message[:1].lower() + message[1:].rstrip("."), hint=f"{suggestion}`{path} --help` explains it")
+
+
+def is_about_a_value(usage: Exception) -> bool:
+    """Whether a known option lacks its value, or has one that it does not take."""
+    return getattr(usage, "option_name", None) is not None and not hasattr(usage, "possibilities")
+
+
+def _home_of(option: str, path: str, words: "Sequence[str]") -> str | None:
+    """How an option that stands before its command is written; `None` where no command below `path` has it."""
+    from spcli.tree import COMMANDS, OPTIONS
+
+    keys = {key for key, (spellings, *_) in OPTIONS.items() if option in spellings}
+    homes = [f"spcli {name}" for name, (_, _, _, options, _) in COMMANDS.items() if name and keys.intersection(options)]
+    below = [home for home in homes if home.startswith(f"{path} ")]
+    meant = _path_in(words)
+    return f"{meant if meant in below else f'{path} COMMAND'} {option} …" if below else None
 
 
 def _path_in(words: "Sequence[str]") -> str:
@@ -48,7 +69,8 @@ def _path_in(words: "Sequence[str]") -> str:
     if found is None:
         return "spcli"
     entry = TABLE[found]
-    member = next((word for word in words if word in entry.commands), entry.default) if isinstance(entry, Group) else None
+    behind = words[words.index(found) + 1 :]
+    member = next((word for word in behind if word in entry.commands), entry.default) if isinstance(entry, Group) else None
     return " ".join(["spcli", found, *([member] if member else [])])
 
 

@@ -78,8 +78,22 @@ def matching(projects: list[Project], wanted: str) -> Project:
             raise SpcliError(
                 "no-target", f"{len(found)} projects are called {wanted!r}", hint=f"use the id:\n{candidates(found)}"
             )
-    hint = f"the account's projects:\n{candidates(projects)}" if projects else "the account has no project"
+    near = _near(projects, folded)
+    hint = f"did you mean:\n{candidates(near)}" if near else f"the account's projects:\n{candidates(projects)}"
+    if not projects:
+        hint = "the account has no project"
     raise SpcliError("no-target", f"no project is called {wanted!r}", hint=hint)
+
+
+def _near(projects: list[Project], folded: str) -> list[Project]:
+    """Projects whose name, or as much of its start, is spelt nearly so."""
+    from difflib import SequenceMatcher
+
+    def likeness(project: Project) -> float:
+        name = (project.name or "").strip().casefold()
+        return max(SequenceMatcher(None, text, folded).ratio() for text in (name, name[: len(folded)]))
+
+    return sorted((project for project in projects if likeness(project) >= 0.7), key=likeness, reverse=True)[:3]
 
 
 def candidates(projects: list[Project]) -> str:

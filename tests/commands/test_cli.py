@@ -88,6 +88,15 @@ def test_verbose_works_before_between_and_after_and_shows_no_key(spcli: Front, s
         (["projects", "lst"], "`spcli projects list`"),
         (["builds", "wiat"], "`spcli builds wait`"),
         (["config", "unste"], "`spcli config unset`"),
+        (["uplaod"], "`spcli upload`"),
+        (["wait"], "`spcli builds wait`"),
+        (["wiat"], "`spcli builds wait`"),
+        (["list"], "`spcli projects list` or `spcli builds list` or `spcli config list`"),
+        (["login"], "`spcli auth login`"),
+        (["show", "x"], "`spcli projects show` or `spcli builds show`"),
+        (["listen"], "`spcli webhooks listen`"),
+        (["projects", "wait"], "`spcli builds wait`"),
+        (["builds", "upload"], "`spcli upload`"),
         (["zzzzzz"], "`spcli --help` lists the commands"),
         (["auth", "zzzzzz"], "`spcli auth --help` lists the commands"),
     ],
@@ -114,6 +123,59 @@ def test_unknown_option_suggests_the_nearest_and_fails(spcli: Front, service: An
     assert (found.code, found.error["kind"], found.out) == (2, "usage", "")
     assert f"did you mean `{near}`?" in found.error["hint"]
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "place"),
+    [
+        (["--deadline", "5m", "upload", "https://x/a.zip"], "--deadline", "spcli upload --deadline"),
+        (["--project", "showroom", "upload", "https://x/a.zip"], "--project", "spcli upload --project"),
+        (["--project=showroom", "builds", "wait", "x"], "--project", "spcli builds wait --project"),
+        (["-p", "show", "builds"], "-p", "spcli builds list -p"),
+        (["-p", "showroom"], "-p", "spcli COMMAND -p"),
+        (["--wait", "limits"], "--wait", "spcli COMMAND --wait"),
+        (["auth", "--user-id", "x", "login"], "--user-id", "spcli auth login --user-id"),
+        (["projects", "-p", "x"], "-p", "spcli projects COMMAND -p"),
+    ],
+)
+def test_an_option_before_its_command_is_told_its_place(spcli: Front, words: list[str], option: str, place: str) -> None:
+    found = spcli(*words, "--json")
+    assert (found.code, found.error["kind"], found.out) == (2, "usage", "")
+    assert found.error["message"].startswith(f"{option} is no option of spcli")
+    assert found.error["hint"] == f"a command's options stand behind it: {place} …"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--profile"], "option '--profile' requires an argument"),
+        (["--json=x"], "option '--json' does not take a value"),
+        (["builds", "--json=x", "wait", "x"], "option '--json' does not take a value"),
+        (["builds", "wait", "x", "--profile"], "option '--profile' requires an argument"),
+    ],
+)
+def test_a_missing_or_surplus_value_is_told_as_such(spcli: Front, words: list[str], message: str) -> None:
+    found = spcli(*words)
+    assert (found.code, found.err.splitlines()[0]) == (2, message)
+    assert "stand behind" not in found.err
+
+
+@pytest.mark.parametrize(
+    ("named", "near"),
+    [("showrom", ["Showroom Demo"]), ("shworoom", ["Showroom Demo"]), ("konfigurator", ["Configurator EU", "Configurator APAC"])],
+)
+def test_a_mistyped_project_suggests_the_near_ones(spcli: Front, service: Any, named: str, near: list[str]) -> None:
+    service()
+    found = spcli("builds", "-p", named, "--json")
+    assert (found.code, found.error["kind"], found.error["message"]) == (13, "no-target", f"no project is called {named!r}")
+    head, *lines = found.error["hint"].splitlines()
+    assert (head, sorted(line.partition("  ")[2] for line in lines)) == ("did you mean:", sorted(near))
+
+
+def test_a_project_unlike_any_lists_all(spcli: Front, service: Any) -> None:
+    service()
+    hint = spcli("projects", "show", "zzz", "--json").error["hint"]
+    assert all(project.name in hint for project in MAIN.projects)
 
 
 @pytest.mark.parametrize(
