@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TextIO
 from spcli.errors import EXIT_CODES, SpcliError
 from spcli.output.inert import cut, inert_block, redacted, traces, without_commands
 from spcli.output.prompt import Prompt
-from spcli.output.table import SCREENFUL, aligned, cells, drawn, fits, padded, width
+from spcli.output.table import aligned, cells, fitted, padded, width
 from spcli.output.writer import Writer, painted
 
 if TYPE_CHECKING:
@@ -227,13 +227,13 @@ class Output(Writer):
             self.note(empty)
             return
         head, *body = cells([columns, *self._redacted_rows(rows)], len(columns), self._out.fit)
-        colour = self._colour(self._out)
-        if self._out.terminal and len(body) <= SCREENFUL and fits(head, body, self._screen()):
-            lines = drawn(head, body, screen=self._screen(), colour=colour)
+        if self._out.terminal:
+            top, lines = fitted(head, body, self._screen(), self._out.fit("…"))
         else:
-            lines = aligned(head, body)
-            lines[0] = painted(lines[0], _BOLD if colour else "")
-        self._data(without_commands("".join(line + "\n" for line in lines)))
+            first, *lines = aligned(head, body)
+            top = [first]
+        bold = _BOLD if self._colour(self._out) else ""
+        self._data(without_commands("".join(f"{line}\n" for line in [*(painted(line, bold) for line in top), *lines])))
 
     def _redacted_rows(self, rows: Rows) -> Rows:
         forms = self._forms()

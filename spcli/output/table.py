@@ -1,18 +1,20 @@
-"""Pure: how wide text is on a screen, and rows as aligned columns or as a drawn table."""
+"""Pure: how wide text is on a screen, and rows as columns, whole or fitted to a screen."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 
 from spcli.output.inert import LIMIT, inert, is_plain
 
 Rows = Sequence[Sequence[str]]
 
-SCREENFUL = 200
-"""Rows that rich may draw: it takes up to half a millisecond for each."""
-
 _GAP = "  "
 _PAD = 100  # one absurdly long cell must not pad ten thousand others
-_WHOLE = 26  # cells up to this wide (an id has 24 letters) are never broken: people copy them
-_FOLDED = 10  # the narrowest column worth folding text into
+_NARROW = 8  # the narrowest column worth reading
+_SENTENCE = 32  # texts wider than that are sentences: folded, not cut
+_FOLDS = 6  # lines that one of them may take
+_ID = r"[\w-]{20,40}"
+_ID_LEAST = 20
 
 
 def width(text: str) -> int:
@@ -76,48 +78,62 @@ def aligned(columns: Sequence[str], rows: Rows) -> list[str]:
     return [_GAP.join(map(padded, row, sizes)).rstrip() for row in table]
 
 
-def fits(columns: Sequence[str], rows: Rows, screen: int) -> bool:
-    """Whether a drawn table leaves ids whole on a screen of this width; long texts may be folded."""
-    sizes = [_widest(column) for column in zip(columns, *rows, strict=True)]
-    least = [size if size <= _WHOLE else _FOLDED for size in sizes]
-    return sum(least) + len(_GAP) * (len(sizes) - 1) <= screen
+def fitted(columns: Sequence[str], rows: Rows, screen: int, mark: str = "…") -> tuple[list[str], list[str]]:
+    """The header's lines and those of the rows, for a terminal `screen` columns wide; `mark` stands where text was cut.
+
+    Ids stay whole: people copy them. Where not all fits, empty columns go; then sentences are folded between words, and other
+    texts are cut; columns too many even so are left out from the right. Where not even the first one fits, nothing is cut.
+    """
+    table = [columns, *rows]
+    kept = [list(column) for column in zip(*table, strict=True)]
+    natural = [max(map(width, column)) for column in kept]
+    if _sum(natural) > screen:
+        kept = [column for column in kept if any(column[1:])] or kept
+        while len(kept) > 1 and _sum(map(_least, kept)) > screen:
+            kept.pop()
+        natural = [max(map(width, column)) for column in kept]
+    sizes = _shared(natural, list(map(_least, kept)), screen)
+    if _sum(sizes) > screen:
+        lines = aligned(columns, rows)
+        return lines[:1], lines[1:]
+    shape = [(size, size < whole and whole > _SENTENCE) for size, whole in zip(sizes, natural, strict=True)]
+    head, *body = ([_folded(cell, *one, mark) for cell, one in zip(row, shape, strict=True)] for row in zip(*kept, strict=True))
+    return _lines([head], sizes), _lines(body, sizes)
 
 
-def _widest(column: Sequence[str]) -> int:
-    if is_plain("".join(column)):
-        return max(map(len, column))
-    from rich.cells import cell_len  # where it counts more than we do, it would cut a cell that we think fits
-
-    return max(max(width(cell), cell_len(cell)) for cell in column)
+def _sum(sizes: Iterable[int]) -> int:
+    return sum(size + len(_GAP) for size in sizes) - len(_GAP)
 
 
-def drawn(columns: Sequence[str], rows: Rows, *, screen: int, colour: bool) -> list[str]:
-    """Header and rows as rich lays them out for a screen of this width (see `fits`): long cells folded, nothing cut."""
-    from io import StringIO
+def _least(column: Sequence[str]) -> int:
+    """The narrowest that a column may become: as wide as the ids in it, else as is worth reading."""
+    if column[0].endswith("ID"):
+        return max(map(width, column))
+    ids = (len(word) for cell in column for word in cell.split() if len(word) >= _ID_LEAST and re.fullmatch(_ID, word))
+    return max(min(_NARROW, max(map(width, column))), *ids, 0)
 
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="bold" if colour else "")
-    for column in zip(columns, *rows, strict=True):
-        table.add_column(Text(column[0]), overflow="fold", no_wrap=_widest(column) <= _WHOLE)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    paper = StringIO()
-    # Everything rich would otherwise read from the environment is decided here.
-    console = Console(
-        file=paper,
-        width=screen,
-        height=100,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        no_color=not colour,
-        legacy_windows=False,
-        force_jupyter=False,
-        markup=False,
-        emoji=False,
-        highlight=False,
-    )
-    console.print(table)
-    return [line.rstrip() for line in paper.getvalue().splitlines()]
+def _shared(natural: Sequence[int], least: Sequence[int], screen: int) -> list[int]:
+    """Each column's width: its own, but none wider than all the widest may be together."""
+    most = max(natural)
+    while most and _sum(max(low, min(size, most)) for size, low in zip(natural, least, strict=True)) > screen:
+        most -= 1
+    return [max(low, min(size, most)) for size, low in zip(natural, least, strict=True)]
+
+
+def _folded(cell: str, size: int, is_sentence: bool, mark: str) -> list[str]:
+    """The lines of a cell in a column of `size`: one, cut where it is too long, or a sentence's."""
+    if not is_sentence or width(cell) <= size:
+        return [shortened(cell, size, mark)]
+    lines = [""]
+    for word in cell.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if width(longer) <= size or not lines[-1]:
+            lines[-1] = shortened(longer, size, mark)
+        else:
+            lines.append(shortened(word, size, mark))
+    return lines if len(lines) <= _FOLDS else [*lines[: _FOLDS - 1], shortened(f"{lines[_FOLDS - 1]} {mark}", size, mark)]
+
+
+def _lines(rows: Iterable[Sequence[Sequence[str]]], sizes: Sequence[int]) -> list[str]:
+    return [_GAP.join(map(padded, line, sizes)).rstrip() for row in rows for line in zip_longest(*row, fillvalue="")]

@@ -173,16 +173,18 @@ def test_no_width_crashes_or_loses_an_id(columns: int, told: str | None) -> None
         screen.output.clear()
         text = screen.seen()
     assert PROJECT.id in text
-    assert "Showroom" in text
+    assert "Showroom" in text or columns == 24  # which is the id's own width
 
 
-def test_a_long_list_on_a_terminal_is_plain_columns() -> None:
+def test_a_table_is_cut_to_the_terminal_and_whole_in_a_pipe() -> None:
+    rows = [[str(number), "x" * 70] for number in range(201)]
     with terminal({"NO_COLOR": "1"}, columns=60) as screen:
-        rows = [[str(number), "x" * 70] for number in range(201)]
         screen.output.listing(rows, columns=["N", "TEXT"], rows=rows, bare=[], empty="")
-        assert len(screen.seen().splitlines()) == 202
-        screen.output.listing(rows, columns=["N", "TEXT"], rows=rows[:200], bare=[], empty="")
-        assert len(screen.seen().splitlines()) > 202
+        lines = screen.seen().splitlines()
+    assert (len(lines), {len(line) for line in lines[1:]}, lines[1][-1]) == (202, {60}, "…")
+    paper = Paper({"COLUMNS": "60"})
+    paper.output.listing(rows, columns=["N", "TEXT"], rows=rows, bare=[], empty="")
+    assert paper.out.count("x" * 70) == 201
 
 
 def test_the_json_keys_follow_the_watch_line_by_line() -> None:
@@ -705,12 +707,11 @@ def test_times_are_local() -> None:
 
 
 @pytest.mark.parametrize("json_mode", ["True", "False"])
-def test_rich_is_loaded_to_draw_on_a_terminal_only(json_mode: str) -> None:
+def test_json_is_loaded_where_it_is_written_only(json_mode: str) -> None:
     code = "import sys; from spcli.output import Output; before = {*sys.modules};"
     code += "o = Output(None, sys.stdout, sys.stderr, {});"
     code += f"o.json_mode = {json_mode}; o.listing([1], columns=['A'], rows=[['展']], bare=[], empty='');"
     code += "o.error(__import__('spcli.errors').errors.SpcliError('usage', 'x')); print({*sys.modules}, before)"
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
     shown = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True).stdout
-    assert "'rich" not in shown
     assert ("'json'" in shown) == (json_mode == "True")

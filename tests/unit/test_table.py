@@ -1,13 +1,11 @@
 """Columns: how wide text is, and what becomes of rows."""
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spcli.output.progress import spinner, stage_bar
-from spcli.output.table import aligned, cells, drawn, fits, shortened, width
+from spcli.output.table import aligned, cells, fitted, shortened, width
 
 ID = "65f0c0ffee65f0c0ffee65f0"
 ROWS = [
@@ -56,39 +54,54 @@ def test_nothing_is_lost_in_plain_columns(rows: list[tuple[str, str]]) -> None:
         assert "".join(line.split()) == "".join("".join(row).split())
 
 
-@given(st.lists(st.tuples(CELL, CELL), min_size=1, max_size=5), st.integers(1, 400))
-def test_nothing_is_lost_in_a_drawn_table_that_fits(rows: list[tuple[str, str]], screen: int) -> None:
+@given(st.lists(st.tuples(CELL, CELL), min_size=1, max_size=5), st.integers(len(ID), 400))
+def test_no_line_of_a_fitted_table_is_wider_than_the_screen_and_ids_stay_whole(rows: list[tuple[str, str]], screen: int) -> None:
+    top, lines = fitted(["ID", "A", "B"], [[ID, *row] for row in rows], screen)
+    assert all(width(line) <= screen for line in [*top, *lines])
+    assert sum(line.startswith(ID) for line in lines) == len(rows)
+
+
+@given(st.lists(st.tuples(CELL, CELL), min_size=1, max_size=5))
+def test_a_table_that_fits_is_that_of_a_pipe(rows: list[tuple[str, str]]) -> None:
     table = [[ID, *row] for row in rows]
-    if fits(["ID", "A", "B"], table, screen):
-        text = "\n".join(drawn(["ID", "A", "B"], table, screen=screen, colour=False))
-        assert sorted("".join(text.split())) == sorted("".join("".join(["IDAB", *map("".join, table)]).split()))
-        assert text.count(ID) == len(rows)
-        assert all(width(line) <= screen for line in text.split("\n"))
+    top, lines = fitted(["ID", "A", "B"], table, 400)
+    assert [*top, *lines] == aligned(["ID", "A", "B"], table)
 
 
-def test_markup_stays_literal_in_a_drawn_table() -> None:
-    hostile = [["[/]", "[link=x]y[/link]"], [":bomb:", "[@click=a]\\[b]"]]
-    text = "\n".join(drawn(["[red]A", "B"], hostile, screen=80, colour=True))
-    for cell in ("[/]", "[link=x]y[/link]", ":bomb:", "[@click=a]\\[b]", "[red]A"):
-        assert cell in text
+def test_where_not_all_fits_empty_columns_go_first_and_names_are_cut_then() -> None:
+    columns, rows = ["ID", "NAME", "STATUS", "SUBSCRIPTION"], [[ID, "Configurator APAC", "active", ""]]
+    assert fitted(columns, rows, 65)[0] == [f"{'ID':<24}  {'NAME':<17}  STATUS  SUBSCRIPTION"]
+    assert fitted(columns, rows, 64) == ([f"{'ID':<24}  {'NAME':<17}  STATUS"], [f"{ID}  Configurator APAC  active"])
+    assert fitted(columns, rows, 45) == ([f"{'ID':<24}  {'NAME':<11}  STATUS"], [f"{ID}  Configurat…  active"])
 
 
-def test_only_the_header_of_a_drawn_table_is_bold_and_only_in_colour() -> None:
-    header, *rest = drawn(COLUMNS, ROWS, screen=80, colour=True)
-    assert "\x1b[1m" in header
-    assert "\x1b" not in "".join(rest)
-    assert drawn(COLUMNS, ROWS, screen=80, colour=False) == [re.sub(r"\x1b\[\d*m", "", header).rstrip(), *rest]
+def test_columns_too_many_for_the_screen_are_left_out_from_the_right() -> None:
+    assert fitted(["UPLOAD ID", "STATUS", "FILE"], [[ID, "Approved", "Game-1.4.zip"]], 36) == (
+        [f"{'UPLOAD ID':<24}  STATUS"],
+        [f"{ID}  Approved"],
+    )
 
 
-def test_a_long_text_is_folded_and_the_id_stays_whole() -> None:
-    lines = drawn(["ID", "URL"], [[ID, "https://x.example/" + "a" * 60]], screen=50, colour=False)
-    assert len(lines) > 3
-    assert sum(ID in line for line in lines) == 1
+def test_a_sentence_is_folded_between_words_and_a_word_too_long_is_cut() -> None:
+    _, lines = fitted(["CODE", "MEANING"], [["13", "no such name or id, ambiguous, or https://x.example/" + "a" * 60]], 34)
+    assert lines == ["13    no such name or id,", "      ambiguous, or", "      https://x.example/aaaaaaaaa…"]
+    _, lines = fitted(["CODE", "MEANING"], [["1", "word " * 100]], 40)
+    assert (len(lines), lines[-1][-1]) == (6, "…")
 
 
-def test_a_screen_too_narrow_for_ids_is_no_place_for_a_drawn_table() -> None:
-    assert fits(COLUMNS, ROWS, 80)
-    assert not any(fits(COLUMNS, ROWS, screen) for screen in range(40))
+def test_an_id_within_a_column_of_other_texts_stays_whole() -> None:
+    columns, rows = ["SETTING", "VALUE"], [["a" * 15, ID], ["b", "https://x.example/a.zip"]]
+    assert ID in fitted(columns, rows, 36)[1][0]
+
+
+def test_a_screen_too_narrow_for_ids_cuts_nothing() -> None:
+    for screen in range(len(ID)):
+        top, lines = fitted(COLUMNS, ROWS, screen)
+        assert [*top, *lines] == aligned(COLUMNS, ROWS)
+
+
+def test_the_mark_of_a_cut_is_one_that_the_screen_can_show() -> None:
+    assert fitted(["ID", "NAME"], [[ID, "Configurator APAC"]], 40, "...")[1] == [f"{ID}  Configurato..."]
 
 
 def test_cells_are_inert_even_out_and_are_left_alone_when_ordinary() -> None:
