@@ -110,7 +110,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str, str, bool, str]] = {
         True,
         "A query parameter, or for POST, PUT and PATCH a field of the JSON body. May be repeated.",
     ),
-    "include": (("--include", "-i"), "", "", False, "Status and headers, too."),
+    "include": (("--include", "-i"), "", "", False, "Status and headers, too; a refusal on standard error."),
     "user-id": (("--user-id",), "ID", "", False, "The account's user id."),
     "key-stdin": (("--key-stdin",), "", "", False, "Read the API key from standard input."),
     "no-verify": (("--no-verify",), "", "", False, "Store without asking the service."),

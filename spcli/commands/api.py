@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spcli.transport import Reply
 
 LARGEST = 8 * 1024 * 1024
+MOST_REFUSED = 64 * 1024
 MAY_HAVE_HAPPENED = "it may have been processed; a raw call is sent once and not looked up: look before you send it again"
 
 
@@ -33,7 +34,9 @@ def api(
             show_default=False,
         ),
     ] = None,
-    include: Annotated[bool, typer.Option("--include", "-i", help="Status and headers, too.")] = False,
+    include: Annotated[
+        bool, typer.Option("--include", "-i", help="Status and headers, too; a refusal on standard error.")
+    ] = False,
     timeout: options.Timeout = None,
 ) -> None:
     """Make one authenticated call and print the body of its answer.
@@ -52,7 +55,14 @@ def api(
     call = raw_call(method, path, fields or (), base_url=runtime.settings.base_url)
     if not call.is_read:
         runtime.output.assert_stdout()
-    reply = _answer(runtime, call)
+    try:
+        reply = _answer(runtime, call)
+    except SpcliError as failure:
+        if failure.status == 404:
+            failure.hint = f"no such path, or nothing of that id: PATH is looked for below {runtime.settings.base_url}"
+        if include and failure.status is not None:
+            _show_refused(runtime)
+        raise
     _show(runtime, call, reply, include)
 
 
@@ -219,6 +229,18 @@ def _show(runtime: "Runtime", call: "RawCall", reply: "Reply", include: bool) ->
         output.result({"status": reply.status, "headers": headers, "body": reply.data} if include else reply.data)
         return
     if include:
-        output.result(None, lines=[f"HTTP {reply.status}", *(f"{name}: {value}" for name, value in reply.headers), ""])
+        output.result(None, lines=_head(reply))
     if reply.body:
         output.body(reply.body, reply.data, is_json=is_json)
+
+
+def _head(reply: "Reply") -> list[str]:
+    return [f"HTTP {reply.status}", *(f"{name}: {value}" for name, value in reply.headers), ""]
+
+
+def _show_refused(runtime: "Runtime") -> None:
+    """A refused answer on stderr, above the error: stdout stays empty then."""
+    reply = runtime.api.transport.refused
+    if reply is not None:
+        for line in (*_head(reply), *reply.body[:MOST_REFUSED].decode("utf-8", "replace").splitlines()):
+            runtime.output.status(line)

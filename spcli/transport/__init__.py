@@ -74,6 +74,9 @@ class Transport:
         environ: where proxies and CA certificates are named.
         log: receives the lines of `-v`; without it none are made.
         secrets: replaced by stars wherever a message or log line would show them.
+
+    Attributes:
+        refused: the answer of the last call as it came, but for secrets, where it was 300 or more.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Transport:
         self._route: tuple[Origin, Proxy | None, ssl.SSLContext | None] | None = None
         self._kept: Wire | None = None
         self._headers: Headers = ()
+        self.refused: Reply | None = None
 
     @property
     def reached(self) -> Reached | None:
@@ -127,6 +131,7 @@ class Transport:
         route = self._find_route()
         if self._log is not None:
             self._note(f"> {shown(call)}")
+        self.refused = None
         started = self._clock.mono()
         outcome = self._exchange(call, route[0], deadline, fresh, on_first_byte)
         milliseconds = round((self._clock.mono() - started) * 1000)
@@ -194,6 +199,7 @@ class Transport:
             from spcli.transport.exchange import proxy_login_missing
 
             raise proxy_login_missing()
+        self.refused = _reply(answer._replace(body=masked_body(answer.body, self._secrets)))
         raise self._refused(answer)
 
     def _refused(self, answer: "Answer") -> Refused:

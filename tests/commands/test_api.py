@@ -393,3 +393,30 @@ def test_a_failure_before_anything_was_sent_says_so_where_the_method_writes(
 ) -> None:
     failed = spcli("api", method, "/projects", "--profile", "nobody", "--json")
     assert (failed.code, failed.error["outcome"]) == (3, outcome), failed
+
+
+@pytest.mark.parametrize("words", [["GET", "/x"], ["POST", "/x", "-f", "a=b"]], ids=" ".join)
+def test_include_shows_a_refused_answer_on_stderr_before_the_error(spcli: Front, words: list[str]) -> None:
+    body = f'{{"message": "No.", "requestId": "r\u202e1", "key": "{MAIN.api_key}"}}'.encode()
+    with FaultServer([answer(404, body, {"X-Trace": "t1"})]) as server:
+        spcli.use(server.url)
+        found = spcli("api", *words, "--include", "--json")
+    assert (found.code, found.out) == (44, "")
+    lines = found.err.splitlines()
+    assert lines[0] == "HTTP 404"
+    assert "x-trace: t1" in map(str.lower, lines)
+    assert lines.index("No.") > lines.index('{"message": "No.", "requestId": "r\\u202e1", "key": "****"}') > lines.index("")
+    assert found.error["message"] == "No."
+
+
+def test_without_include_a_refused_answer_is_its_message_and_the_hint_is_that_of_a_raw_call(spcli: Front) -> None:
+    with FaultServer([answer(404, {"message": "No."}, {"X-Trace": "t1"})]) as server:
+        spcli.use(server.url)
+        found = spcli("api", "GET", "/x")
+        assert "trace" not in found.err.lower()
+        assert f"looked for below {server.url}" in found.err
+    assert "spcli builds" not in found.err
+
+
+def test_include_without_an_answer_adds_nothing(spcli: Front) -> None:
+    assert spcli("api", "GET", "/x", "--include", "--json").error["kind"] == "config"
