@@ -26,7 +26,17 @@ class Prompt:
         )
 
     def line(self, question: str) -> str:
-        """The answer with its line end; "" at the end of input, or when it isn't text."""
+        """The answer with its line end; "" at the end of input, or when it isn't text. What comes next begins a line."""
+        answer = ""
+        try:
+            answer = self._read(question)
+        finally:
+            # Ctrl-C and Ctrl-D end the answer, and not its line.
+            if not answer.endswith("\n"):
+                self._questions.write("\n")
+        return answer
+
+    def _read(self, question: str) -> str:
         self._questions.write(question)
         try:
             return "" if self._stdin is None else self._typed(self._stdin)
@@ -62,7 +72,7 @@ class Prompt:
         silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
         termios.tcsetattr(number, termios.TCSAFLUSH, silent)
         try:
-            return self.line(question).rstrip("\r\n")
+            return self._read(question).rstrip("\r\n")
         finally:
             termios.tcsetattr(number, termios.TCSAFLUSH, before)
             self._questions.write("\n")

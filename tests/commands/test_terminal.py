@@ -134,6 +134,23 @@ def test_reset_asks_and_only_a_yes_is_one(terminal: Terminal, typed: str, code: 
     assert ended(child)[0] == code
 
 
+@pytest.mark.parametrize(
+    ("words", "question"), [(("auth", "login"), "User id: "), (("limits", "--reset"), "[y/N] ")], ids=["login", "reset"]
+)
+@pytest.mark.parametrize("key", ["intr", "eof"])
+def test_ctrl_c_and_ctrl_d_at_a_prompt_leave_its_line_to_it(terminal: Terminal, words: Any, question: str, key: str) -> None:
+    child = terminal(*words)
+    child.expect_exact(question)
+    getattr(child, f"send{key}")()
+    code, screen = ended(child)
+    first, *lines = screen.split("\n")
+    told = {"intr": (130, "interrupted"), "eof": (2, "User id is needed, and nothing was entered.")}[key]
+    assert (code, COLOUR.sub("", lines[0])) == (told if words[0] == "auth" or key == "intr" else (15, "nothing was changed")), (
+        screen
+    )
+    assert first.replace("^C", "").replace("^D", "").strip("\b ") == ""
+
+
 @pytest.mark.parametrize("variable", ["CI", "GITHUB_ACTIONS"])
 def test_a_ci_with_a_terminal_is_not_asked(terminal: Terminal, variable: str) -> None:
     code, screen = ended(terminal("limits", "--reset", **{variable: "true"}))
