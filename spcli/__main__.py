@@ -13,7 +13,11 @@ def run() -> None:
     if sys.argv[1:] == ["--version"] and sys.stdout is not None:
         from spcli import __version__
 
-        sys.stdout.write(f"spcli {__version__}\n")
+        try:
+            sys.stdout.write(f"spcli {__version__}\n")
+            sys.stdout.flush()
+        except OSError:
+            _leave(141)  # closed-pipe, as every command whose result can't be written
         _leave(0)
     if "_SPCLI_COMPLETE" in os.environ and not sys.argv[1:]:
         _complete()

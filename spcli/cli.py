@@ -117,12 +117,12 @@ class Commands(typer.core.TyperGroup):
             formatter.write_dl([(name, entry.help) for name, entry in self.table.items()])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Without a subcommand: the default one, or the help."""
+        """Without a subcommand: the default one, or the help, which is no JSON."""
         is_named = bool(args) and (not args[0].startswith("-") or args[0] in ("-h", "--help"))
         if self.default is not None and not is_named:
             self.words_after_options = [word for word in args if word in self.table]
             args = [self.default, *args]
-        elif not args:
+        elif not args and not ctx.obj.output.json_mode:
             args = ["--help"]
         return super().parse_args(ctx, args)
 

@@ -258,7 +258,7 @@ def test_json_error_comes_even_when_the_option_stands_behind_the_mistake(spcli: 
     assert spcli("projects", "list", "--bogus", "--json").error["kind"] == "usage"
 
 
-@pytest.mark.parametrize("words", [("--json",), ("-q",), ("config", "--json"), ("projects", "-v")])
+@pytest.mark.parametrize("words", [("--json",), ("-q",), ("config", "--json"), ("--json", "config"), ("projects", "-v")])
 def test_options_without_a_command_are_a_usage_error(spcli: Front, words: tuple[str, ...]) -> None:
     found = spcli(*words)
     assert (found.code, found.out) == (2, "")

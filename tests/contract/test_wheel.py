@@ -109,8 +109,10 @@ def test_the_database_is_closed_before_the_hard_exit(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(("words", "code"), [("--version", 141), ("exit-codes", 141)])
-def test_a_full_disk_is_not_success(tmp_path: Path, words: str, code: int) -> None:
-    assert left(tmp_path, words, redirect=">/dev/full")[0] == code
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_not_success(tmp_path: Path, words: str, code: int, unbuffered: str) -> None:
+    status, _, err = left(tmp_path, words, redirect=">/dev/full", env={"PYTHONUNBUFFERED": unbuffered})
+    assert (status, "Traceback" in err) == (code, False)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the shell closes it")
