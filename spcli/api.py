@@ -78,8 +78,6 @@ class Api:
         """Close kept-alive connections."""
         self.transport.close()
 
-    # -- reads ---------------------------------------------------------------------------------------------------------
-
     def projects(self, until: float | None = None) -> list[Project]:
         """Every project of the account, all pages; `until` as in `read`. Raises `SpcliError` (http-…, network, protocol)."""
         try:
@@ -211,8 +209,6 @@ class Api:
         message = f"the answer to GET {call.path} (HTTP {reply.status}) is not the documented JSON"
         return SpcliError("protocol", message, status=reply.status)
 
-    # -- writes --------------------------------------------------------------------------------------------------------
-
     def test_webhook(self, project_id: str) -> dict[str, Any]:
         """Let the service deliver a `webhook.test`; what it reports: `success`, `message`, `statusCode` (0: no connection).
 
@@ -256,8 +252,6 @@ class Api:
         return accepted(
             self.transport.send(Call(method, path, body=body), deadline=deadline, fresh=True, on_first_byte=on_first_byte)
         )
-
-    # -- calls as somebody typed them ----------------------------------------------------------------------------------
 
     def raw_read(self, method: str, path: str, query: Sequence[tuple[str, str]]) -> Reply:
         """Any GET or HEAD, retried as `read`, whatever the body of its 2xx is. Raises as `read`, but for `protocol`."""

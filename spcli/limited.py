@@ -129,8 +129,6 @@ class LimitedCalls:
         spread = policy.resend_spread(self._limits, self.rules.window, self._clock.chance())
         return min(max(self.rules.window, hint) + spread, policy.RETRY_AFTER_CAP)
 
-    # -- waiting -------------------------------------------------------------------------------------------------------
-
     def _turn(self, request: Request) -> float:
         """Queue until the window is committed to us; the reading of `Clock.mono` from before the commit."""
         shown = _Shown(self._output, self._clock, self._endpoint)
@@ -201,8 +199,6 @@ class LimitedCalls:
             retry_after=wait,
             outcome="not_sent",
         )
-
-    # -- sending -------------------------------------------------------------------------------------------------------
 
     def _send_in_turn(self, request: Request, started: float) -> "Accepted":
         """The call, with quick retries while nothing has left; `deadline` counts from before the commit.

@@ -40,7 +40,7 @@ HOMES = {
     "httpx": {"webhooks"},
     "httpcore": {"transport"},
     "sqlite3": {"state", "names"},
-    "rich": set(),
+    "rich": {"output"},
     "platformdirs": {"settings"},
     "tomli_w": {"settings"},
     "tomllib": {"settings", "names"},

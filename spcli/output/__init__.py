@@ -230,10 +230,9 @@ class Output(Writer):
         if self._out.terminal:
             top, lines = fitted(head, body, self._screen(), self._out.fit("…"))
         else:
-            first, *lines = aligned(head, body)
-            top = [first]
-        bold = _BOLD if self._colour(self._out) else ""
-        self._data(without_commands("".join(f"{line}\n" for line in [*(painted(line, bold) for line in top), *lines])))
+            top, *lines = aligned(head, body)
+        top = painted(top, _BOLD if self._colour(self._out) else "")
+        self._data(without_commands("".join(f"{line}\n" for line in (top, *lines))))
 
     def _redacted_rows(self, rows: Rows) -> Rows:
         forms = self._forms()

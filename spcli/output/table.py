@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from itertools import zip_longest
 
 from spcli.output.inert import LIMIT, inert, is_plain
 
 Rows = Sequence[Sequence[str]]
 
+SCREENFUL = 200
+"""Rows that are fitted to the screen: rich takes up to half a millisecond for each."""
+
 _GAP = "  "
 _PAD = 100  # one absurdly long cell must not pad ten thousand others
 _NARROW = 8  # the narrowest column worth reading
 _SENTENCE = 32  # texts wider than that are sentences: folded, not cut
-_FOLDS = 6  # lines that one of them may take
 _ID = r"[\w-]{20,40}"
 _ID_LEAST = 20
 
@@ -78,14 +79,14 @@ def aligned(columns: Sequence[str], rows: Rows) -> list[str]:
     return [_GAP.join(map(padded, row, sizes)).rstrip() for row in table]
 
 
-def fitted(columns: Sequence[str], rows: Rows, screen: int, mark: str = "…") -> tuple[list[str], list[str]]:
-    """The header's lines and those of the rows, for a terminal `screen` columns wide; `mark` stands where text was cut.
+def fitted(columns: Sequence[str], rows: Rows, screen: int, mark: str = "…") -> tuple[str, list[str]]:
+    """The header's line and those of the rows, for a terminal `screen` columns wide; `mark` stands where a header was cut.
 
     Ids stay whole: people copy them. Where not all fits, empty columns go; then sentences are folded between words, and other
-    texts are cut; columns too many even so are left out from the right. Where not even the first one fits, nothing is cut.
+    texts are cut; columns too many even so are left out from the right. Where not even the first one fits, and past a screenful
+    of rows, nothing is cut.
     """
-    table = [columns, *rows]
-    kept = [list(column) for column in zip(*table, strict=True)]
+    kept = [list(column) for column in zip(columns, *rows, strict=True)]
     natural = [max(map(width, column)) for column in kept]
     if _sum(natural) > screen:
         kept = [column for column in kept if any(column[1:])] or kept
@@ -93,12 +94,21 @@ def fitted(columns: Sequence[str], rows: Rows, screen: int, mark: str = "…") -
             kept.pop()
         natural = [max(map(width, column)) for column in kept]
     sizes = _shared(natural, list(map(_least, kept)), screen)
-    if _sum(sizes) > screen:
-        lines = aligned(columns, rows)
-        return lines[:1], lines[1:]
-    shape = [(size, size < whole and whole > _SENTENCE) for size, whole in zip(sizes, natural, strict=True)]
-    head, *body = ([_folded(cell, *one, mark) for cell, one in zip(row, shape, strict=True)] for row in zip(*kept, strict=True))
-    return _lines([head], sizes), _lines(body, sizes)
+    if _sum(sizes) > screen or len(rows) > SCREENFUL:
+        top, *lines = aligned(columns, rows)
+    elif sizes == natural:
+        top, *lines = aligned(*_rows_of(kept))
+    else:
+        top = _GAP.join(padded(shortened(column[0], size, mark), size) for column, size in zip(kept, sizes, strict=True)).rstrip()
+        lines = _drawn(
+            kept, sizes, screen, [size < whole and whole > _SENTENCE for size, whole in zip(sizes, natural, strict=True)]
+        )
+    return top, lines
+
+
+def _rows_of(table: Sequence[Sequence[str]]) -> tuple[Sequence[str], Rows]:
+    columns, *rows = zip(*table, strict=True)
+    return columns, rows
 
 
 def _sum(sizes: Iterable[int]) -> int:
@@ -121,19 +131,24 @@ def _shared(natural: Sequence[int], least: Sequence[int], screen: int) -> list[i
     return [max(low, min(size, most)) for size, low in zip(natural, least, strict=True)]
 
 
-def _folded(cell: str, size: int, is_sentence: bool, mark: str) -> list[str]:
-    """The lines of a cell in a column of `size`: one, cut where it is too long, or a sentence's."""
-    if not is_sentence or width(cell) <= size:
-        return [shortened(cell, size, mark)]
-    lines = [""]
-    for word in cell.split():
-        longer = f"{lines[-1]} {word}".lstrip()
-        if width(longer) <= size or not lines[-1]:
-            lines[-1] = shortened(longer, size, mark)
-        else:
-            lines.append(shortened(word, size, mark))
-    return lines if len(lines) <= _FOLDS else [*lines[: _FOLDS - 1], shortened(f"{lines[_FOLDS - 1]} {mark}", size, mark)]
+def _drawn(table: Sequence[Sequence[str]], sizes: Sequence[int], screen: int, folds: Sequence[bool]) -> list[str]:
+    """The rows as rich lays them out in columns of these sizes: those that fold between words, the others cut."""
+    from io import StringIO
 
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-def _lines(rows: Iterable[Sequence[Sequence[str]]], sizes: Sequence[int]) -> list[str]:
-    return [_GAP.join(map(padded, line, sizes)).rstrip() for row in rows for line in zip_longest(*row, fillvalue="")]
+    drawn = Table(box=None, show_header=False, pad_edge=False, padding=(0, len(_GAP), 0, 0))
+    for size, is_folded in zip(sizes, folds, strict=True):
+        drawn.add_column(width=size, no_wrap=not is_folded, overflow="ellipsis")
+    for row in _rows_of(table)[1]:
+        drawn.add_row(*map(Text, row))
+    paper = StringIO()
+    # Everything rich would otherwise read from the environment is decided here.
+    console = Console(
+        file=paper, width=screen, height=100, force_terminal=False, color_system=None, legacy_windows=False, force_jupyter=False,
+        markup=False, emoji=False, highlight=False,
+    )  # fmt: skip
+    console.print(drawn)
+    return [line.rstrip() for line in paper.getvalue().splitlines()]

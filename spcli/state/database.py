@@ -74,8 +74,6 @@ class Database:
         if connection is not None:
             connection.close()
 
-    # -- transactions --------------------------------------------------------------------------------------------------
-
     def write(self, work: Callable[[Connection], T], *, durable: bool = False) -> T:
         """Do `work` in one transaction, which a `durable` one puts on the disk; after damage, once more on a fresh file.
 
@@ -155,8 +153,6 @@ class Database:
     def _refusal(self, error: sqlite3.Error) -> SpcliError:
         message = f"the state file {self.path} cannot be used: {_reason(error)}"
         return unusable(message, retryable=_code(error) == sqlite3.SQLITE_BUSY)
-
-    # -- opening -------------------------------------------------------------------------------------------------------
 
     def _open(self) -> Connection:
         """The open connection; another one when another process has set the file aside and begun a fresh one."""

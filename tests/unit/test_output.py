@@ -177,14 +177,14 @@ def test_no_width_crashes_or_loses_an_id(columns: int, told: str | None) -> None
 
 
 def test_a_table_is_cut_to_the_terminal_and_whole_in_a_pipe() -> None:
-    rows = [[str(number), "x" * 70] for number in range(201)]
+    rows = [[str(number), "x" * 70] for number in range(200)]
     with terminal({"NO_COLOR": "1"}, columns=60) as screen:
         screen.output.listing(rows, columns=["N", "TEXT"], rows=rows, bare=[], empty="")
         lines = screen.seen().splitlines()
-    assert (len(lines), {len(line) for line in lines[1:]}, lines[1][-1]) == (202, {60}, "…")
+    assert (len(lines), {len(line) for line in lines[1:]}, lines[1][-1]) == (201, {60}, "…")
     paper = Paper({"COLUMNS": "60"})
     paper.output.listing(rows, columns=["N", "TEXT"], rows=rows, bare=[], empty="")
-    assert paper.out.count("x" * 70) == 201
+    assert paper.out.count("x" * 70) == 200
 
 
 def test_the_json_keys_follow_the_watch_line_by_line() -> None:
