@@ -93,6 +93,7 @@ def _encoded(text: str) -> bytes:
 
 _FRAGMENT = 6  # letters of a secret at a cut that tell something of it
 _SURE_FRAGMENT = 12  # that many are one whatever follows them
+_SEPARATORS = ("\\u0026", "%26", "%3F", "%3f")  # what a query's names follow, as JSON and URLs write it
 _CUT_MARKS = ("…", "...", " (truncated")
 
 # GitHub and Azure look for `##[` and `##vso[` anywhere in a line, TeamCity for `##teamcity[`, GitLab for its section marks.
@@ -199,4 +200,4 @@ def _is_fragment(text: str, begin: int, end: int, form: str) -> bool:
 
 
 def _is_in_word(text: str, begin: int) -> bool:
-    return text[begin - 1 : begin].isalnum() and not text.endswith("\\u0026", 0, begin)
+    return text[begin - 1 : begin].isalnum() and not text.endswith(_SEPARATORS, 0, begin)
