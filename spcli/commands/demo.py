@@ -48,7 +48,7 @@ def demo(ctx: typer.Context) -> None:
 
     runtime: Runtime = ctx.obj
     world = World(SEED, WINDOW, stage=STAGE, reject="Broken*")
-    with tempfile.TemporaryDirectory(prefix="spcli-demo-") as home, Sandbox(world) as server:
+    with tempfile.TemporaryDirectory(prefix="spcli-demo-", ignore_cleanup_errors=True) as home, Sandbox(world) as server:
         environ = _environ(runtime.environ, home) | {
             "STREAMPIXEL_API_KEY": MAIN.api_key,
             "STREAMPIXEL_USER_ID": MAIN.user_id,
