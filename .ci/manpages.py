@@ -1,9 +1,9 @@
 """The man pages: what the command tree knows, and the sections written by hand in `man_sections/`.
 
-A page's hand-written file is named after it (`upload.txt`, `builds-wait.txt`, `spcli.txt`, `config.5.txt`). Its first lines may
-say `codes:`, more exit codes; `see:`, more pages; `json:`, the model printed, behind `list` where it is an array. Below them a
-section begins with `# NAME`; paragraphs are parted by empty lines, indented ones are code, `- term: text` is a list, and text
-between backticks is bold. A command without a file gets a page all the same.
+A page's hand-written file is named after it (`upload.txt`, `builds-wait.txt`, `spcli.txt`, `config.5.txt`). Its first line may
+say `see:`, more pages. Below it a section begins with `# NAME`; paragraphs are parted by empty lines, indented ones are code,
+`- term: text` is a list, and text between backticks is bold. DESCRIPTION, JSON OUTPUT and ENVIRONMENT go on what the program
+knows; the items of EXIT STATUS say what a code means for that command.
 """
 
 import re
@@ -11,31 +11,31 @@ from pathlib import Path
 from typing import NamedTuple
 
 from command_tree import Argument, Node, Option, common, nodes
+from documents import described
+from facts import codes, files, meaning, variables
 from roff import blocks, bold, code, escaped, filled, inline, item, paragraph, sentence
 
-from spcli import __version__, models
-from spcli.errors import EXIT_CODES, ExitCode
-from spcli.settings.settingspec import SETTINGS, SPEC_OF, SettingSpec
+from spcli import __version__
+from spcli.errors import EXIT_CODES
+from spcli.sandbox import faults
+from spcli.settings.settingspec import SETTINGS, SettingSpec
 
 ENDS = (
     "`spcli-exit-codes`(7) lists all codes; this command ends with one of these. Where nothing is said of it, the same command "
     "again ends the same way."
 )
+FAULTS = (
+    "`--fault` takes ENDPOINT:KIND, or ENDPOINT:KINDx3 for the first three calls of that endpoint (without it the first one), "
+    "or ENDPOINT:KINDx* for all of them."
+)
 DATE = "2026-11-23"
 SECTIONS = Path(__file__).resolve().parent / "man_sections"
-LOCAL = {"exit-codes", "completion", "demo", "sandbox"}
-PLACES = {
-    "~/.config/spcli/config.toml": "Settings and stored keys, mode 0600; `spcli config path` prints where it is.",
-    "~/.local/state/spcli/state.db": "The windows, a ledger of what was sent from here, and names for TAB. No key is in it.",
-}
 
 
 class Hand(NamedTuple):
     """What one hand-written file says."""
 
-    codes: frozenset[int]
     see: tuple[str, ...]
-    json: str
     sections: dict[str, str]
 
 
@@ -48,87 +48,56 @@ def pages() -> dict[str, str]:
     unused = {path.stem for path in SECTIONS.glob("*.txt")} - {"-".join(node.path) or "spcli" for node in tree}
     if unused - {"exit-codes.7", "config.5"}:
         raise SystemExit(f"man_sections: no such command: {', '.join(sorted(unused))}")
-    found["spcli-exit-codes.7"] = _codes_page()
+    found["spcli-exit-codes.7"] = _codes_page(tree)
     found["spcli-config.5"] = _config_page()
     return found
 
 
 def _command_page(node: Node, tree: list[Node]) -> str:
     hand = _hand("-".join(node.path) or "spcli")
-    paragraphs, examples = _about(node.about)
-    parts = [
-        _head(_name(node), 1),
-        _section("NAME", filled(f"{_name(node)} \\- {escaped(_sentence_start(node.purpose))}") + "\n"),
-        _section("SYNOPSIS", _synopsis(node)),
-        _section("DESCRIPTION", "".join(map(paragraph, paragraphs)) + blocks(hand.sections.pop("DESCRIPTION", ""))),
+    # A word that stands for a command under it has that one's options, codes and documents.
+    acting = next((one for one in tree if one.path == (*node.path, node.default)), node)
+    paragraphs, examples = _about(node)
+    sections = [
+        ("NAME", filled(f"{_name(node)} \\- {escaped(_sentence_start(node.purpose))}") + "\n"),
+        ("SYNOPSIS", _synopsis(node, acting)),
+        ("DESCRIPTION", "".join(map(paragraph, paragraphs)) + blocks(hand.sections.pop("DESCRIPTION", ""))),
+        ("COMMANDS", "".join(_command_item(one) for one in tree if one.path[:-1] == node.path and one.path)),
+        ("ARGUMENTS", "".join(map(_argument_item, node.arguments))),
+        ("OPTIONS", _options(acting)),
+        ("FAULTS", _faults() if node.path == ("sandbox",) else ""),
     ]
-    if node.commands:
-        parts.append(_section("COMMANDS", "".join(_command_item(one) for one in tree if one.path[:-1] == node.path and one.path)))
-    if node.arguments:
-        parts.append(_section("ARGUMENTS", "".join(map(_argument_item, node.arguments))))
-    parts.append(_section("OPTIONS", _options(node)))
-    examples_by_hand = hand.sections.pop("EXAMPLES", "")
-    parts += [_section(name, blocks(text)) for name, text in hand.sections.items()]
-    if hand.json:
-        parts.append(_section("JSON OUTPUT", _json(hand.json)))
-    parts += _facts(node, hand)
-    if examples_by_hand or examples:
-        parts.append(_section("EXAMPLES", blocks(examples_by_hand) or code(examples)))
-    parts.append(_section("SEE ALSO", _see(node, tree, hand)))
-    return "".join(parts)
+    known = {
+        "JSON OUTPUT": "".join(map(paragraph, described(" ".join(acting.path)))),
+        "EXIT STATUS": _codes(acting, hand.sections.pop("EXIT STATUS", "")),
+        "ENVIRONMENT": "".join(
+            item(", ".join(map(bold, spec.environment)), sentence(spec.description)) for spec in variables(acting)
+        ),
+        "FILES": "".join(item(f"\\fI{escaped(path)}\\fR", inline(text)) for path, text in files(acting).items()),
+    }
+    known = {name: body + blocks(hand.sections.pop(name, "")) for name, body in known.items()}
+    by_hand = blocks(hand.sections.pop("EXAMPLES", ""))
+    sections += [(name, blocks(text)) for name, text in hand.sections.items()]
+    sections += [*known.items(), ("EXAMPLES", by_hand or code(examples)), ("SEE ALSO", _see(node, tree, hand))]
+    return _head(_name(node), 1) + "".join(_section(name, body) for name, body in sections if body)
 
 
-def _facts(node: Node, hand: Hand) -> list[str]:
-    """Exit status, environment and files, as far as they touch this command."""
-    codes, variables = _codes(node) | hand.codes, _variables(node)
-    text = filled(inline(ENDS)) + "\n"
-    parts = [
-        _section(
-            "EXIT STATUS",
-            text + "".join(item(bold(str(row.code)), _meaning(row, is_short=True)) for row in EXIT_CODES if row.code in codes),
-        )
-    ]
-    if variables:
-        items = (item(", ".join(map(bold, spec.environment)), sentence(spec.description)) for spec in variables)
-        parts.append(_section("ENVIRONMENT", "".join(items)))
-    places = [path for path in PLACES if ("state" not in path and _reads_config(node)) or _uses_state(node)]
-    if places:
-        parts.append(_section("FILES", "".join(item(f"\\fI{escaped(path)}\\fR", inline(PLACES[path])) for path in places)))
-    return parts
+def _codes(node: Node, by_hand: str) -> str:
+    said = {int(term.strip("`")): " ".join(text.split()) for term, text in re.findall(r"^- (.+?): (.+)$", by_hand, re.MULTILINE)}
+    wanted = codes(node) | set(said)
+    rows = (
+        item(bold(str(row.code)), inline(meaning(node, row, said.get(row.code, "")))) for row in EXIT_CODES if row.code in wanted
+    )
+    return filled(inline(ENDS)) + "\n" + "".join(rows)
 
 
-def _reads_config(node: Node) -> bool:
-    return node.path[:1] == () or node.path[0] not in LOCAL
-
-
-def _has(node: Node, spelling: str) -> bool:
-    return any(spelling in option.spellings for option in node.options)
-
-
-def _uses_state(node: Node) -> bool:
-    return not node.path or _has(node, "--timeout") or node.path == ("limits",)
-
-
-def _codes(node: Node) -> set[int]:
-    codes = {0, 1, 2, 130, 143}
-    codes |= {3} if _reads_config(node) else set()
-    kinds = {option.kind for option in node.options} | {argument.kind for argument in node.arguments}
-    codes |= {13} if kinds & {"project", "upload"} else set()
-    codes |= {40, 41, 43, 44, 48, 49, 50, 60, 62} if _has(node, "--timeout") else set()
-    codes |= {19, 45, 61} if _has(node, "--on-limit") else set()
-    codes |= {10, 11, 17} if _has(node, "--deadline") else set()
-    return codes if node.path else {row.code for row in EXIT_CODES}
-
-
-def _variables(node: Node) -> list[SettingSpec]:
-    keys = ["default_profile", "config_file"] if _reads_config(node) else []
-    keys += ["api_key", "user_id", "base_url", "state_dir"] if _has(node, "--timeout") else []
-    keys += ["project"] if _has(node, "--project") else []
-    keys += ["on_limit", "window"] if _has(node, "--on-limit") else []
-    if node.path == ("limits",):
-        keys += ["user_id", "base_url", "state_dir", "window"]
-    wanted = set(keys) if node.path else set(SPEC_OF)
-    return [spec for spec in SETTINGS if spec.key in wanted and spec.environment]
+def _faults() -> str:
+    """The program's own table of what can go wrong."""
+    lists = (
+        "".join(item(bold(name), sentence(what)) for name, what in table.items()) for table in (faults.ENDPOINTS, faults.KINDS)
+    )
+    endpoints, kinds = lists
+    return paragraph(FAULTS) + paragraph("Endpoints:") + endpoints + paragraph("Kinds:") + kinds
 
 
 def _head(name: str, section: int) -> str:
@@ -140,19 +109,20 @@ def _section(name: str, body: str) -> str:
     return f".SH {name}\n.nh\n{body.removeprefix('.PP' + chr(10))}"
 
 
-def _synopsis(node: Node) -> str:
+def _synopsis(node: Node, acting: Node) -> str:
     lines = [f'.SY "{escaped(" ".join(("spcli", *node.path)))}"']
-    for option in node.options:
+    for option in acting.options:
         spellings = [bold(spelling) for spelling in option.spellings]
         value = f"\\ \\fI{escaped(option.metavar)}\\fR" if option.metavar else ""
         shown = "\\ |\\ ".join(spellings) if not option.metavar and spellings[0].startswith("\\fB\\-\\-") else spellings[0]
         lines.append(f"[{shown}{value}]" + ("..." if option.repeats else ""))
-    if node.commands:
-        lines.append("\\fICOMMAND\\fR" if not node.default else "[\\fICOMMAND\\fR]")
-        lines.append("[\\fIARGUMENT\\fR...]")
     for argument in node.arguments:
         name = f"\\fI{escaped(argument.metavar)}\\fR" + ("..." if argument.repeats else "")
         lines.append(name if argument.required else f"[{name}]")
+    if node.default:
+        lines += [".YS", lines[0]]
+    if node.commands:
+        lines += ["\\fICOMMAND\\fR", "[\\fIARGUMENT\\fR...]"]
     return "\n".join([*lines, ".YS"]) + "\n"
 
 
@@ -177,13 +147,6 @@ def _options(node: Node) -> str:
     return own + ".PP\n" + filled(f"Every command also takes {names}; {bold('spcli')}(1) describes them.") + "\n"
 
 
-def _json(shown: str) -> str:
-    many, name = shown.startswith("list "), shown.removeprefix("list ")
-    keys = [key for key in models.json_keys(getattr(models, name)) if key is not None]
-    start = "An array of objects" if many else "One object"
-    return filled(f"{start} with the keys {', '.join(map(bold, keys))}. What is not known is {bold('null')}.") + "\n"
-
-
 def _see(node: Node, tree: list[Node], hand: Hand) -> str:
     near = [_name(one) for one in tree if one.path[:-1] == node.path[:-1] and len(node.path) > 1 and one is not node]
     below = [_name(one) for one in tree if one.path[:-1] == node.path and one.path]
@@ -197,9 +160,9 @@ def _see(node: Node, tree: list[Node], hand: Hand) -> str:
     return " ,\n".join(lines) + "\n"
 
 
-def _codes_page() -> str:
+def _codes_page(tree: list[Node]) -> str:
     hand = _hand("exit-codes.7")
-    rows = "".join(item(f"{bold(str(row.code))} {escaped(row.name)}", _meaning(row)) for row in EXIT_CODES)
+    rows = "".join(item(f"{bold(str(row.code))} {escaped(row.name)}", inline(meaning(tree[0], row))) for row in EXIT_CODES)
     return _page("spcli-exit-codes", 7, "what the exit codes of spcli mean", hand, {"EXIT CODES": rows})
 
 
@@ -226,27 +189,19 @@ def _sources(spec: SettingSpec) -> str:
     return "".join(".br\n" + part + "\n" for part in parts)
 
 
-def _meaning(row: ExitCode, *, is_short: bool = False) -> str:
-    answer = row.safe_to_retry
-    retry = f" The same command again: {answer}." if answer and not (is_short and answer == "no") else ""
-    if answer.startswith("no: "):
-        retry = f" What to type then: `spcli {answer[4:]}`."
-    return inline(row.meaning[0].upper() + row.meaning[1:] + "." + retry)
-
-
 def _name(node: Node) -> str:
     return "-".join(("spcli", *node.path))
 
 
-def _about(text: str) -> tuple[list[str], str]:
-    """The paragraphs of a help text, and its examples."""
+def _about(node: Node) -> tuple[list[str], str]:
+    """The paragraphs of a help text without the purpose, which stands in NAME already, and its examples."""
     paragraphs, examples = [], []
-    for block in text.strip().split("\n\n"):
+    for block in node.about.strip().split("\n\n"):
         if block.startswith("\b"):
             examples += block.splitlines()[1:]
         else:
             paragraphs.append(" ".join(block.split()))
-    return paragraphs, "\n".join(line.removeprefix("  ") for line in examples)
+    return [text for text in paragraphs if text != node.purpose], "\n".join(line.removeprefix("  ") for line in examples)
 
 
 def _hand(name: str) -> Hand:
@@ -255,9 +210,7 @@ def _hand(name: str) -> Hand:
     head, *bodies = re.split(r"^# (.+)\n", text, flags=re.MULTILINE)
     said = dict(line.split(": ", 1) for line in head.splitlines() if line)
     return Hand(
-        frozenset(map(int, said.get("codes", "").split())),
         tuple(said.get("see", "").split()),
-        said.get("json", ""),
         dict(zip(bodies[::2], bodies[1::2], strict=True)),
     )
 

@@ -4,24 +4,17 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path[:0] = [str(ROOT), str(HERE)]
 
-from spcli import models  # noqa: E402
+from documents import table_rows  # noqa: E402
+
 from spcli.commands import TABLE, Entry, Group  # noqa: E402
 from spcli.errors import EXIT_CODES  # noqa: E402
 from spcli.settings import SETTINGS  # noqa: E402
 
 README = ROOT / "README.md"
-THINGS = {
-    "project": models.Project,
-    "project, shown": models.ProjectDetail,
-    "stats": models.UserStats,
-    "upload": models.UploadResult,
-    "distribute": models.DistributeResult,
-    "build": models.Build,
-    "limits": models.Limit,
-}
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -57,10 +50,7 @@ def exit_codes() -> str:
 
 
 def json_keys() -> str:
-    def keys(model: type) -> str:
-        return " ".join(code(key) for key in models.json_keys(model) if key is not None)
-
-    return table(["thing", "keys"], [[name, keys(model)] for name, model in THINGS.items()])
+    return table(["thing", "printed by", "keys"], [list(row) for row in table_rows()])
 
 
 SECTIONS = {"commands": commands, "settings": settings, "json": json_keys, "exit-codes": exit_codes}

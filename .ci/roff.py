@@ -51,11 +51,23 @@ def code(text: str) -> str:
 def _broken(line: str) -> list[str]:
     if len(line) <= CODE_WIDTH:
         return [line]
+    # Between quotes a pipe is jq's, where any white space will do; a backslash there would be read as one.
     at = line.rfind(" | ", 0, CODE_WIDTH - 1)
     if at > 0:
         return [line[: at + 2], *_broken("    " + line[at + 3 :])]
-    at = max(line.rfind(mark, 0, CODE_WIDTH - 1) for mark in (" -", " >", " ~"))
-    return [line] if at <= 4 else [line[:at] + " \\", *_broken("    " + line[at + 1 :])]
+    # Rather before an option than between it and its value.
+    for mark in (" -", " >", " ~"):
+        places = [match.start() for match in re.finditer(re.escape(mark), line[: CODE_WIDTH - 1])]
+        at = max((place for place in places if place > 4 and not _is_quoted(line[:place])), default=0)
+        if at:
+            return [line[:at] + " \\", *_broken("    " + line[at + 1 :])]
+    return [line]
+
+
+def _is_quoted(text: str) -> bool:
+    """Whether a quote is open where `text` ends."""
+    bare = re.sub(r"'[^']*'", "", text)
+    return "'" in bare or bare.count('"') % 2 == 1
 
 
 def sentence(text: str) -> str:

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 HELP = """Ship Unreal Engine builds to Streampixel.
 
 \b
-  spcli demo                                       see the pipeline, no account needed
-  spcli auth login                                 store your credentials
-  spcli projects list                              your projects and their ids
-  spcli upload https://host/Game-1.4.zip --wait    register a build, wait for the verdict
-  spcli distribute UPLOAD_ID                       release it, or an earlier one again
+  spcli demo                                  see it work, without an account
+  spcli auth login                            store your credentials
+  spcli projects list                         your projects and their ids
+  spcli upload https://host/Game.zip --wait   register a build, wait for it
+  spcli distribute UPLOAD_ID                  release it, or another one
 """
 EPILOG = """\b
 Exit codes:
-  0 ok    2 usage    3 config    10 rejected    11 deadline    13 no such target
-  40-48 the service refused    49 rate limited    50 service failed
-  60 network, nothing changed    61 outcome unknown    130 interrupted
+  0 ok   2 usage   3 config   10 rejected   11 deadline   13 no such target
+  40-48 the service refused   49 rate limited   50 the service failed
+  60 network, nothing changed   61 outcome unknown   130 interrupted
 `spcli exit-codes` lists all. Every command takes --json.
 """
 

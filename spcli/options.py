@@ -93,6 +93,12 @@ Interval = Annotated[
     float | None,
     typer.Option(parser=_interval, metavar="DUR", help="Longest pause between two looks (5s to 30s).", show_default=False),
 ]
+WatchInterval = Annotated[
+    float | None,
+    typer.Option(
+        parser=_interval, metavar="DUR", help="With --watch: pause between two looks (10s, at least 5s).", show_default=False
+    ),
+]
 OnLimit = Annotated[
     str | None,
     typer.Option(

@@ -35,14 +35,14 @@ def api(
         ),
     ] = None,
     include: Annotated[
-        bool, typer.Option("--include", "-i", help="Status and headers, too; a refusal on standard error.")
+        bool, typer.Option("-i", "--include", help="Status and headers, too; a refusal on standard error.")
     ] = False,
     timeout: options.Timeout = None,
 ) -> None:
-    """Make one authenticated call and print the body of its answer.
+    """Make one authenticated call.
 
-    Credentials are added where the method wants them. In a JSON body a value is a string, but true, false, null and numbers are
-    themselves. upload-file and distribute-file wait for their window.
+    The body of its answer is printed. Credentials are added where the method wants them. In a JSON body a value is a string, but
+    true, false, null and numbers are themselves. upload-file and distribute-file wait for their window.
 
     \b
       spcli api GET /projects -f limit=5

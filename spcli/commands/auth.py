@@ -32,6 +32,7 @@ def login(
 
     \b
       printf %s "$KEY" | spcli auth login --user-id ID --key-stdin
+      $env:KEY | spcli auth login --user-id ID --key-stdin     in PowerShell
     """
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.creates_profile = timeout, True

@@ -14,14 +14,15 @@ def check(
     subject: Annotated[str, typer.Argument(metavar="URL|FILE", help="A direct link to the zip, or the zip on this disk.")],
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
 ) -> None:
-    """Check whether Streampixel would accept a zip, without downloading it.
+    """Check whether Streampixel would accept a zip.
 
-    One line per finding: error, warning or info, and what to do. Exit 0, or 12 when there is an error. No account is needed.
+    It is not downloaded. One line per finding: error, warning or info, and what to do. Exit 0, or 12 when there is an error. No
+    account is needed.
 
     \b
       spcli check https://host/Game-1.4.zip
       spcli check ./Game.zip --strict
-      spcli check "$URL" --json | jq -r '.findings[] | select(.level == "error").code'
+      spcli check "$URL" --json | jq -r '.findings[].message'
     """
     from spcli.check import check_file, check_url, failure_of, is_url
 

@@ -27,10 +27,10 @@ def completion(
     record, never from the network.
 
     \b
-      source <(spcli completion bash)                     in ~/.bashrc
-      eval "$(spcli completion zsh)"                      in ~/.zshrc, after compinit
+      source <(spcli completion bash)   in ~/.bashrc
+      eval "$(spcli completion zsh)"    in ~/.zshrc, behind compinit
       spcli completion fish > ~/.config/fish/completions/spcli.fish
-      spcli completion powershell | Out-String | Invoke-Expression      in $PROFILE
+      spcli completion powershell | Out-String | iex   in $PROFILE
     """
     runtime: Runtime = ctx.obj
     script = SCRIPTS[shell]

@@ -20,7 +20,10 @@ def _shown(value: "Value") -> str:
 
 
 def list_settings(ctx: typer.Context) -> None:
-    """List all settings, each with where it comes from. The key itself is never shown."""
+    """List all settings, each with where it comes from.
+
+    The key itself is never shown.
+    """
     runtime: Runtime = ctx.obj
     values = runtime.settings.values()
     runtime.output.listing(
@@ -33,7 +36,10 @@ def list_settings(ctx: typer.Context) -> None:
 
 
 def get(ctx: typer.Context, key: Key) -> None:
-    """Print one setting; nothing and exit 13 when it is not set."""
+    """Print one setting.
+
+    Nothing, and exit 13, when it is not set.
+    """
     runtime: Runtime = ctx.obj
     value = runtime.settings.value(key)
     if value.source == "not set":

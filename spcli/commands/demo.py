@@ -36,9 +36,9 @@ That was the whole pipeline, against a sandbox on this machine. With an account:
 
 
 def demo(ctx: typer.Context) -> None:
-    """Show the whole pipeline against a sandbox on this machine, in 20 seconds.
+    """Show the whole pipeline against a sandbox, in a few seconds.
 
-    Needs no account and no network, and leaves nothing behind.
+    It needs no account and no network, and leaves nothing behind.
     """
     import tempfile
 

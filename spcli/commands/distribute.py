@@ -31,7 +31,7 @@ def distribute(
     dry_run: options.DryRun = False,
     output_file: options.OutputFile = None,
 ) -> None:
-    """Release one processed build, or release an earlier one again.
+    """Release a processed build, or release it again.
 
     One release in two minutes is allowed: a closed window is waited for.
 

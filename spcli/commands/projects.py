@@ -107,7 +107,7 @@ def stats(
     project: options.ProjectArgument = None,
     also: options.Project = None,
     watch: Annotated[bool, typer.Option("--watch", help="Repeat every 10 s until Ctrl-C.")] = False,
-    interval: options.Interval = None,
+    interval: options.WatchInterval = None,
     timeout: options.Timeout = None,
 ) -> None:
     """Show live and queued users.

@@ -72,12 +72,12 @@ def rollback(
 ) -> None:
     """Release the previous good build again.
 
-    What is live is the last release known from here or from received events; a build that came without us is assumed to have
-    released itself. The plan says so, and --yes then needs --to.
+    What is live is the last release known from here or from received events; a build that was not uploaded from here is assumed
+    to have released itself. The plan says so, and --yes then needs --to.
 
     \b
       spcli rollback --dry-run
-      spcli rollback --to 665a2b3c4d5e6f7a8b9c0e1f --yes --wait -m "1.4 crashes at start"
+      spcli rollback --to 665a2b3c4d5e6f7a8b9c0e1f --yes --wait -m "1.4 crashes"
     """
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.project, runtime.on_limit = timeout, project, on_limit

@@ -61,9 +61,9 @@ def sandbox(
         typer.Option(parser=_seed, metavar="N", help="Another set of accounts and projects (1).", show_default=False),
     ] = None,
 ) -> None:
-    """Run a local Streampixel on loopback, in the foreground.
+    """Run a local Streampixel on loopback.
 
-    Prints exports to paste into another terminal. Its page lists accounts, keys and projects.
+    It runs until Ctrl-C. Prints exports to paste into another terminal. Its page lists accounts, keys and projects.
 
     \b
       spcli sandbox --window 10s --reject '*bad*'

@@ -83,7 +83,7 @@ def status(
     ctx: typer.Context,
     project: options.Project = None,
     watch: Annotated[bool, typer.Option("--watch", help="Repeat every 10 s until Ctrl-C.")] = False,
-    interval: options.Interval = None,
+    interval: options.WatchInterval = None,
     timeout: options.Timeout = None,
 ) -> None:
     """Show account, project, windows and builds on one screen.

@@ -38,6 +38,7 @@ def upload(
       spcli upload https://host/Game-1.4.zip -p showroom --wait
       spcli upload "$URL" --no-auto-release --json | jq -r .uploadId
       id=$(spcli upload "$URL" -q)
+      $id = spcli upload $env:URL -q     in PowerShell
     """
     # Not for `upload --help`, which takes a third less time without.
     from spcli import check, file_url, handover, limited, pipeline, stages, target

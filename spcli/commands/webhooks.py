@@ -26,15 +26,15 @@ UploadId = Annotated[str | None, typer.Option("--upload-id", metavar="ID", help=
 def listen(
     ctx: typer.Context,
     host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(parser=options.port, metavar="PORT", help="Port; 0 takes a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(parser=options.port, metavar="PORT", help="Port; 0 takes a free one, another at each start.")
+    ] = 0,
     public_url: Annotated[
         str | None, typer.Option(metavar="URL", help="Where a tunnel leads here from, https.", show_default=False)
     ] = None,
     path_token: Annotated[
         str | None,
-        typer.Option(
-            metavar="TOKEN", help="The secret end of the path, for a URL that stays; else made up anew.", show_default=False
-        ),
+        typer.Option(metavar="TOKEN", help="The secret end of the path; without it another at each start.", show_default=False),
     ] = None,
     forward_to: Annotated[
         str | None, typer.Option(metavar="URL", help="POST each event there as well.", show_default=False)
@@ -58,10 +58,10 @@ def listen(
         ),
     ] = None,
 ) -> None:
-    """Receive the service's webhooks on this machine, and store them.
+    """Receive the service's webhooks on this machine.
 
-    The URL to enter in the dashboard is printed once; its path is a secret. Without --path-token every start makes up another,
-    and the dashboard's URL leads nowhere. Events are hints: nothing is signed.
+    They are stored. The URL to enter in the dashboard is printed once; its path is a secret. Port and path are new at each start
+    unless --port and --path-token are given. Events are hints: nothing is signed.
 
     \b
       spcli webhooks listen --port 8080 --path-token "$TOKEN" --public-url https://hooks.example.com
@@ -114,10 +114,12 @@ def send(
         typer.Option(parser=options.duration, metavar="DUR", help="Time for the receiver to answer (10s).", show_default=False),
     ] = None,
 ) -> None:
-    """Send a documented payload to a receiver of yours: a forgery, for testing it. Exit 16 when it fails.
+    """Send a documented payload to a receiver of yours.
+
+    It is a forgery, for testing the receiver. Exit 16 when that fails.
 
     \b
-      spcli webhooks send build.rejected --to http://127.0.0.1:8080/hooks/TOKEN --objection 'no executable'
+      spcli webhooks send build.rejected --to http://127.0.0.1:8080/hooks/TOKEN
     """
     runtime: Runtime = ctx.obj
     runtime.project = project
@@ -137,7 +139,10 @@ def send(
 
 
 def probe(ctx: typer.Context, project: options.Project = None, timeout: options.Timeout = None) -> None:
-    """Let the service send a test event to the project's webhook. Exit 16 when the receiver failed."""
+    """Let the service send a test event to the project's webhook.
+
+    Exit 16 when the receiver failed.
+    """
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, project
     project_id = target.project_id(runtime)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from spcli.errors import EXIT_CODES
+from spcli.sandbox.faults import ENDPOINTS, KINDS
 from spcli.scripts import FILES, SCRIPTS
 from spcli.settings.settingspec import SETTINGS
 from spcli.tree import CHOICES, COMMANDS, COMMON, OPTIONS
@@ -120,6 +121,58 @@ def test_a_page_has_its_sections_and_names_only_pages_there_are(page: Path) -> N
     see = text.rpartition(".SH SEE ALSO")[2]
     for name, section in re.findall(r"^\.BR (\S+) \((\d)\)", see, re.MULTILINE):
         assert (ROOT / "man" / f"{name.replace(chr(92), '')}.{section}").exists()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_has_what_a_reader_looks_for(page: Path) -> None:
+    sections = re.findall(r"^\.SH (.+)$", page.read_text(), re.MULTILINE)
+    command = page.stem.removeprefix("spcli").removeprefix("-").replace("-", " ").replace("exit codes", "exit-codes")
+    assert "EXAMPLES" in sections
+    if page.suffix == ".1":
+        assert "EXIT STATUS" in sections
+        assert ("JSON OUTPUT" in sections) == (not COMMANDS[command][2] or bool(COMMANDS[command][1]) or not command)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_says_nothing_twice(page: Path) -> None:
+    text = re.sub(r"\\f[BIR]|\\%|\\&", "", page.read_text().partition(".SH DESCRIPTION")[0] + described(page))
+    told = [" ".join(one.split()).lower() for one in re.split(r"\.\s|^\.SH .*$|^\.PP$|\\- ", text, flags=re.MULTILINE)]
+    assert [one for one in told if len(one) > 20 and told.count(one) > 1] == []
+
+
+def described(page: Path) -> str:
+    """The page's DESCRIPTION."""
+    return page.read_text().partition(".SH DESCRIPTION")[2].partition("\n.SH ")[0]
+
+
+def test_a_word_that_stands_for_a_command_has_the_facts_of_that_command() -> None:
+    alone, listed = ((ROOT / "man" / f"spcli-builds{more}.1").read_text() for more in ("", "-list"))
+    for name in ("OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES"):
+        assert (told := listed.partition(f".SH {name}\n")[2].partition(".SH")[0])
+        assert f".SH {name}\n{told}" in alone
+    assert "\\fBuploadId\\fR" in alone.partition(".SH JSON OUTPUT")[2].partition(".SH")[0]
+
+
+def test_the_faults_of_the_sandbox_are_the_programs() -> None:
+    told = (ROOT / "man" / "spcli-sandbox.1").read_text().partition(".SH FAULTS")[2].partition(".SH ")[0]
+    terms = re.findall(r"^\.TP\n\\fB(.+)\\fR$", told, re.MULTILINE)
+    assert [term.replace("\\-", "-") for term in terms] == [*ENDPOINTS, *KINDS]
+
+
+@pytest.mark.parametrize(
+    ("page", "codes", "variables"),
+    [
+        ("spcli-completion", {0, 1, 2, 130, 141, 143}, set()),
+        ("spcli-config-path", {0, 1, 2, 3, 130, 141, 143}, {"SPCLI_PROFILE", "SPCLI_CONFIG"}),
+        ("spcli-check", {0, 1, 2, 3, 12, 130, 141, 143}, {"STREAMPIXEL_BASE_URL", "SPCLI_PROFILE", "SPCLI_CONFIG"}),
+        ("spcli-webhooks-events", {0, 1, 2, 3, 130, 141, 143}, {"SPCLI_PROFILE", "SPCLI_CONFIG", "SPCLI_STATE_DIR"}),
+    ],
+)
+def test_codes_and_variables_are_those_of_the_command_alone(page: str, codes: set[int], variables: set[str]) -> None:
+    text = (ROOT / "man" / f"{page}.1").read_text()
+    status, environment = (text.partition(f".SH {name}")[2].partition(".SH ")[0] for name in ("EXIT STATUS", "ENVIRONMENT"))
+    assert set(map(int, re.findall(r"^\\fB(\d+)\\fR$", status, re.MULTILINE))) == codes
+    assert set(re.findall(r"\\fB([A-Z_]+)\\fR", environment)) == variables
 
 
 def test_exit_codes_and_settings_stand_in_their_pages() -> None:
