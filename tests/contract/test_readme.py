@@ -13,6 +13,7 @@ import pytest
 from spcli.sandbox.seeds import MAIN
 from spcli.sandbox.server import Sandbox
 from spcli.sandbox.world import World
+from spcli.tree import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,11 +25,37 @@ def test_tables_are_what_the_program_says() -> None:
     assert render(README) == README
 
 
-def test_a_stale_table_is_noticed() -> None:
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ("| 49 | rate-limited |", "| 48 | rate-limited |"),
+        ("| `spcli limits` | Show", "| `spcli limits` | Hide"),
+        ("`SPCLI_WINDOW`", "`SPCLI_WIDOW`"),
+        ("`confirmedBy`", "`confirmed`"),
+    ],
+)
+def test_a_stale_table_is_noticed(said: str, wrong: str) -> None:
     render = runpy.run_path(str(ROOT / ".ci" / "readme.py"))["rendered"]
-    stale = README.replace("| 49 | rate-limited |", "| 48 | rate-limited |")
+    stale = README.replace(said, wrong)
     assert stale != README
     assert render(stale) == README
+
+
+def test_what_every_command_prints_stands_in_the_table() -> None:
+    table = README.partition("<!-- json -->")[2].partition("<!-- /json -->")[0]
+    printers = [row.split(" | ")[1] for row in table.splitlines() if row.startswith("| ")]
+    told = {name for cell in printers for name in re.findall(r"`([a-z].*?)`", cell)}
+    assert told == {name for name, row in COMMANDS.items() if name and not row[2]}
+
+
+def test_powershell_takes_the_lines_for_powershell() -> None:
+    tree_sitter = pytest.importorskip("tree_sitter", reason="the grammar of PowerShell is not installed")
+    grammar = pytest.importorskip("tree_sitter_powershell", reason="the grammar of PowerShell is not installed")
+    parser = tree_sitter.Parser(tree_sitter.Language(grammar.language()))
+    blocks = re.findall(r"```powershell\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    assert [block for block in blocks if parser.parse(block.encode()).root_node.has_error] == []
+    assert parser.parse(blocks[0].replace(")", "", 1).encode()).root_node.has_error
 
 
 def test_nobody_is_sent_to_the_other_spcli_on_the_public_index() -> None:
