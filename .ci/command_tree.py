@@ -150,6 +150,8 @@ def _help_of(param: Any, ctx: Any) -> str:
     text = param.get_help_record(ctx)[1]
     bare, mark, extra = text.partition("  [")
     default = re.search(r"default: ([^;\]]+)", extra) if mark else None
+    if param.param_type_name == "option" and param.required:
+        return f"{bare.rstrip('.')} (required)."
     return f"{bare.rstrip('.')} (default: {default[1]})." if default else bare
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from command_tree import Argument, Node, Option, common, nodes
 from documents import described
-from facts import codes, files, meaning, variables
+from facts import codes, files, has, meaning, variables
 from roff import blocks, bold, code, escaped, filled, inline, item, paragraph, sentence
 
 from spcli import __version__
@@ -27,6 +27,10 @@ ENDS = (
 FAULTS = (
     "`--fault` takes ENDPOINT:KIND, or ENDPOINT:KINDx3 for the first three calls of that endpoint (without it the first one), "
     "or ENDPOINT:KINDx* for all of them."
+)
+HANDED_ON = (
+    "- `GITHUB_ACTIONS`, `TF_BUILD`, `TEAMCITY_VERSION`: Set by the CI system. Later steps then get id, project, state and share "
+    "URL of the build, in GitHub Actions through the files that `GITHUB_OUTPUT` and `GITHUB_STEP_SUMMARY` name."
 )
 DATE = "2026-11-23"
 SECTIONS = Path(__file__).resolve().parent / "man_sections"
@@ -70,9 +74,7 @@ def _command_page(node: Node, tree: list[Node]) -> str:
     known = {
         "JSON OUTPUT": "".join(map(paragraph, described(" ".join(acting.path)))),
         "EXIT STATUS": _codes(acting, hand.sections.pop("EXIT STATUS", "")),
-        "ENVIRONMENT": "".join(
-            item(", ".join(map(bold, spec.environment)), sentence(spec.description)) for spec in variables(acting)
-        ),
+        "ENVIRONMENT": _environment(acting),
         "FILES": "".join(item(f"\\fI{escaped(path)}\\fR", inline(text)) for path, text in files(acting).items()),
     }
     known = {name: body + blocks(hand.sections.pop(name, "")) for name, body in known.items()}
@@ -89,6 +91,11 @@ def _codes(node: Node, by_hand: str) -> str:
         item(bold(str(row.code)), inline(meaning(node, row, said.get(row.code, "")))) for row in EXIT_CODES if row.code in wanted
     )
     return filled(inline(ENDS)) + "\n" + "".join(rows)
+
+
+def _environment(node: Node) -> str:
+    items = "".join(item(", ".join(map(bold, spec.environment)), sentence(spec.description)) for spec in variables(node))
+    return items + (blocks(HANDED_ON) if has(node, "--output-file") else "")
 
 
 def _faults() -> str:
@@ -115,7 +122,8 @@ def _synopsis(node: Node, acting: Node) -> str:
         spellings = [bold(spelling) for spelling in option.spellings]
         value = f"\\ \\fI{escaped(option.metavar)}\\fR" if option.metavar else ""
         shown = "\\ |\\ ".join(spellings) if not option.metavar and spellings[0].startswith("\\fB\\-\\-") else spellings[0]
-        lines.append(f"[{shown}{value}]" + ("..." if option.repeats else ""))
+        one = f"{shown}{value}" if option.help.endswith("(required).") else f"[{shown}{value}]"
+        lines.append(one + ("..." if option.repeats else ""))
     for argument in node.arguments:
         name = f"\\fI{escaped(argument.metavar)}\\fR" + ("..." if argument.repeats else "")
         lines.append(name if argument.required else f"[{name}]")

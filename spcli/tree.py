@@ -99,7 +99,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str, str, bool, str]] = {
     "upload-id": (("--upload-id",), "ID", "upload", False, "Only of this build."),
     "until": (("--until",), "EVENT", "event", False, "End when EVENT comes; exit as `builds wait`."),
     "deadline of webhooks listen": (("--deadline",), "DUR", "", False, "Stop after DUR (2h with --until, else never)."),
-    "to of webhooks send": (("--to",), "URL", "", False, "Your receiver."),
+    "to of webhooks send": (("--to",), "URL", "", False, "Your receiver (required)."),
     "upload-id of webhooks send": (("--upload-id",), "ID", "upload", False, "The build."),
     "file-url": (("--file-url",), "URL", "", False, "The zip."),
     "objection": (("--objection",), "TEXT", "", False, "Why it was rejected."),

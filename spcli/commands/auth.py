@@ -28,7 +28,7 @@ def login(
 ) -> None:
     """Store the user id and API key of a profile.
 
-    Asks on a terminal; the key is not shown. Elsewhere:
+    Asks on a terminal; the key is not shown. In a script it comes from standard input.
 
     \b
       printf %s "$KEY" | spcli auth login --user-id ID --key-stdin

@@ -23,7 +23,7 @@ def completion(
 ) -> None:
     """Print the completion script of a shell.
 
-    TAB then completes commands, options and their values; names of projects, builds and profiles come from this machine's own
+    With it TAB completes commands, options and their values; names of projects, builds and profiles come from this machine's own
     record, never from the network.
 
     \b

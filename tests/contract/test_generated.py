@@ -204,4 +204,11 @@ def test_a_page_fits_eighty_columns_and_no_word_is_broken(page: Path) -> None:
 def test_a_page_shows_options_as_they_are_typed() -> None:
     text = (ROOT / "man" / "spcli-upload.1").read_text()
     assert "\\fB\\-\\-on\\-limit\\fR \\fIwait|fail\\fR" in text
+    assert "[\\fB\\-\\-max\\-wait\\fR\\ \\fIDUR\\fR]" in text
     assert "spcli upload https://host/Game\\-1.4.zip \\-p showroom \\-\\-wait" in text
+
+
+def test_an_option_that_must_be_given_stands_without_brackets() -> None:
+    text = (ROOT / "man" / "spcli-webhooks-send.1").read_text()
+    assert "\n\\fB\\-\\-to\\fR\\ \\fIURL\\fR\n" in text
+    assert "[\\fB\\-\\-objection\\fR\\ \\fITEXT\\fR]" in text
