@@ -64,7 +64,7 @@ def listen(
     unless --port and --path-token are given. Events are hints: nothing is signed.
 
     \b
-      spcli webhooks listen --port 8080 --path-token "$TOKEN" --public-url https://hooks.example.com
+      spcli webhooks listen --port 8080 --path-token "$TOKEN" --public-url URL
       spcli webhooks listen --event 'build.*' --exec './notify.sh --from-stdin'
       spcli webhooks listen --upload-id ID --until build.approved --deadline 1h
     """
