@@ -16,8 +16,8 @@ from spcli.state.database import Database
 from spcli.state.owner import is_gone, is_running, owner
 
 YEAR = 366 * 86400.0
-PRUNED_AT_ONCE = 500
-"""Rows older than a year that each write forgets."""
+PRUNED_AT_ONCE = 50
+"""Rows older than a year that each write forgets: more than it adds, and too few to make the call that waits for it late."""
 MESSAGE_KEPT = 500
 LIVE_LIMIT = MAX_TIMEOUT + 4 * BEAT_LIMIT
 """No call is handled for longer: a deadline beyond it is a damaged value or a stepped clock's."""
