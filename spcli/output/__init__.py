@@ -232,7 +232,7 @@ class Output(Writer):
         else:
             top, *lines = aligned(head, body)
         top = painted(top, _BOLD if self._colour(self._out) else "")
-        self._data(without_commands("".join(f"{line}\n" for line in (top, *lines))))
+        self._data(without_commands("\n".join([top, *lines, ""])))
 
     def _redacted_rows(self, rows: Rows) -> Rows:
         forms = self._forms()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, repeat
 
 from spcli.output.inert import LIMIT, inert, is_plain
 
@@ -63,7 +64,7 @@ def cells(rows: Rows, count: int, fit: Callable[[str], str]) -> list[list[str]]:
     """`rows` as inert text of `count` columns each; `fit` turns what the stream's encoding lacks into what it has."""
     even = [[*row, *[""] * (count - len(row))] for row in rows]
     # One look at all of them: ten thousand ordinary rows need no work at all.
-    if is_plain("".join(map("".join, even))) and all(len(cell) <= LIMIT for row in even for cell in row):
+    if is_plain("".join(map("".join, even))) and max(map(len, chain.from_iterable(even)), default=0) <= LIMIT:
         return even
     return [[fit(inert(cell)) for cell in row] for row in even]
 
@@ -71,12 +72,12 @@ def cells(rows: Rows, count: int, fit: Callable[[str], str]) -> list[list[str]]:
 def aligned(columns: Sequence[str], rows: Rows) -> list[str]:
     """Header and rows as lines of plain columns, nothing cut, no space at a line's end."""
     table = [columns, *rows]
-    sizes = [min(_PAD, max(map(width, column))) for column in zip(*table, strict=True)]
-    sizes[-1:] = [0]
-    if is_plain("".join(map("".join, rows))):
-        pattern = _GAP.join(f"{{:<{size}}}" if size else "{}" for size in sizes)
-        return [pattern.format(*row).rstrip() for row in table]
-    return [_GAP.join(map(padded, row, sizes)).rstrip() for row in table]
+    is_simple = is_plain("".join(map("".join, table)))
+    measure, fill = (len, str.ljust) if is_simple else (width, padded)
+    filled: list[Iterable[str]] = list(zip(*table, strict=True))
+    # Column by column: ten thousand rows cost no call of ours for each.
+    filled[:-1] = [map(fill, column, repeat(min(_PAD, max(map(measure, column))))) for column in filled[:-1]]
+    return [_GAP.join(row).rstrip() for row in zip(*filled, strict=True)]
 
 
 def fitted(columns: Sequence[str], rows: Rows, screen: int, mark: str = "…") -> tuple[str, list[str]]:
@@ -86,6 +87,8 @@ def fitted(columns: Sequence[str], rows: Rows, screen: int, mark: str = "…") -
     texts are cut; columns too many even so are left out from the right. Where not even the first one fits, and past a screenful
     of rows, nothing is cut.
     """
+    if len(rows) > SCREENFUL:
+        return _first(aligned(columns, rows))
     kept = [list(column) for column in zip(columns, *rows, strict=True)]
     natural = [max(map(width, column)) for column in kept]
     if _sum(natural) > screen:
@@ -94,16 +97,17 @@ def fitted(columns: Sequence[str], rows: Rows, screen: int, mark: str = "…") -
             kept.pop()
         natural = [max(map(width, column)) for column in kept]
     sizes = _shared(natural, list(map(_least, kept)), screen)
-    if _sum(sizes) > screen or len(rows) > SCREENFUL:
-        top, *lines = aligned(columns, rows)
-    elif sizes == natural:
-        top, *lines = aligned(*_rows_of(kept))
-    else:
-        top = _GAP.join(padded(shortened(column[0], size, mark), size) for column, size in zip(kept, sizes, strict=True)).rstrip()
-        lines = _drawn(
-            kept, sizes, screen, [size < whole and whole > _SENTENCE for size, whole in zip(sizes, natural, strict=True)]
-        )
-    return top, lines
+    if _sum(sizes) > screen:
+        return _first(aligned(columns, rows))
+    if sizes == natural:
+        return _first(aligned(*_rows_of(kept)))
+    top = _GAP.join(padded(shortened(column[0], size, mark), size) for column, size in zip(kept, sizes, strict=True))
+    folds = [size < whole and whole > _SENTENCE for size, whole in zip(sizes, natural, strict=True)]
+    return top.rstrip(), _drawn(kept, sizes, screen, folds)
+
+
+def _first(lines: list[str]) -> tuple[str, list[str]]:
+    return lines[0], lines[1:]
 
 
 def _rows_of(table: Sequence[Sequence[str]]) -> tuple[Sequence[str], Rows]:

@@ -39,6 +39,16 @@ def test_a_document_holds_what_the_models_say(value: object) -> None:
     assert list(json.loads(document([value]))[0]) == list(as_json(value))
 
 
+@given(st.lists(st.builds(DistributeResult, st.text(), st.text(), st.none() | st.text(), st.none() | st.text()), min_size=1))
+def test_a_list_of_models_is_written_as_each_of_them_alone(models: list[DistributeResult]) -> None:
+    assert document(models) == f"[{','.join(map(document, models))}]"
+
+
+def test_a_long_list_of_models_is_written_whole_and_in_order() -> None:
+    models = [Limit(f"e{number}", None, 1.5, number, '"' if number == 700 else "") for number in range(1201)]
+    assert document(models) == json.dumps(as_json(models), separators=(",", ":"))
+
+
 @given(TREES, st.sampled_from([None, 2]))
 def test_any_value_is_one_ascii_document_without_raw_controls(value: object, indent: int | None) -> None:
     text = document(value, indent=indent)
