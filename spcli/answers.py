@@ -4,7 +4,8 @@
 Pages: list-projects, get-project, project-user-stats, upload-file, distribute-file at https://docs.streampixel.io.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spcli.errors import SpcliError
@@ -27,7 +28,7 @@ def projects_in(data: object) -> list[Project]:
     items = data if isinstance(data, list) else mapping(data).get("projects")
     if not isinstance(items, list):
         raise SpcliError("protocol", "the service's answer holds no list of projects")
-    return [project for item in items if isinstance(item, dict) and (project := _project(item)).id]
+    return [project for project in _projects([item for item in items if isinstance(item, dict)]) if project.id]
 
 
 def pages_in(data: object, page: int, *, more: bool) -> int:
@@ -36,12 +37,52 @@ def pages_in(data: object, page: int, *, more: bool) -> int:
     return pages if pages is not None else page + more
 
 
-def _project(item: dict[str, Any]) -> Project:
-    value = item.get
-    return Project(
-        _id(item), text_of(value("name")), _status(value("status")), text_of(value("region")),
-        text_of(value("subscriptionStatus")), created_at=iso_text(value("createdAt")), updated_at=iso_text(value("updatedAt")),
+_LISTED = ("_id", "name", "status", "region", "subscriptionStatus", "createdAt", "updatedAt")
+
+
+def _projects(items: Sequence[dict[str, Any]]) -> list[Project]:
+    """Read field by field: where all say what is documented, ten thousand projects cost no call of ours for each."""
+    if not items:
+        return []
+    try:
+        rows = list(map(itemgetter(*_LISTED), items))
+    except KeyError:
+        rows = [tuple(map(item.get, _LISTED)) for item in items]
+    ids, names, statuses, regions, subscriptions, created, updated = zip(*rows, strict=True)
+    found = _texts(ids)
+    columns = (
+        found if all(found) else map(_id, items), _texts(names), _statuses(statuses), _texts(regions),
+        _texts(subscriptions), _dates(created), _dates(updated),
     )  # fmt: skip
+    return list(map(Project._make, zip(*columns, strict=True)))
+
+
+def _texts(values: Sequence[Any]) -> Sequence[str | None]:
+    """`text_of` each."""
+    try:
+        texts = list(map(str.strip, values))
+    except TypeError:  # not text alone
+        return list(map(text_of, values))
+    return texts if all(texts) else [text or None for text in texts]
+
+
+def _statuses(values: Sequence[Any]) -> Sequence[str | None]:
+    try:
+        return list(map(_STATUS.__getitem__, values))
+    except (KeyError, TypeError):
+        return list(map(_status, values))
+
+
+def _dates(values: Sequence[Any]) -> Sequence[str | None]:
+    """`iso_text` of each."""
+    try:
+        text = "".join(values)
+    except TypeError:  # not text alone
+        return list(map(iso_text, values))
+    # As in `iso_text`, for all of them at once.
+    marks = ((4, "-"), (7, "-"), (10, "T"), (13, ":"), (16, ":"), (19, "."), (23, "Z"))
+    is_ours = {*map(len, values)} == {24} and all(text[place::24] == mark * len(values) for place, mark in marks)
+    return values if is_ours else list(map(iso_text, values))
 
 
 def builds_in(data: Mapping[str, Any], project_id: str) -> list[Build] | None:
@@ -59,7 +100,7 @@ def is_about(data: dict[str, Any], project_id: str) -> bool:
 
 def detail(data: dict[str, Any], project_id: str, builds: int | None) -> ProjectDetail:
     """The project of a get-project answer; `builds` is how many it has."""
-    base = _project({**data, "id": project_id, "_id": project_id})
+    base = _projects([{**data, "id": project_id, "_id": project_id}])[0]
     return listed_detail(
         base, live=live_users(data), queued=queued_users(data), domain=text_of(data.get("customDomain")), builds=builds
     )
@@ -175,7 +216,7 @@ def count(value: object) -> int | None:
 
 def iso_text(value: object) -> str | None:
     """A service's date as ISO 8601 UTC; text that is no date as it came."""
-    # What the service writes is already what comes out, be it a date or not; ten thousand projects have twenty thousand.
+    # What the service writes is already what comes out, be it a date or not.
     if isinstance(value, str) and len(value) == 24 and value[4:20:3] == "--T::." and value[23] == "Z":
         return value
     text = text_of(value)

@@ -23,8 +23,8 @@ def project(number: int) -> dict[str, object]:
         "status": "active",
         "region": "Europe",
         "subscriptionStatus": "active",
-        "createdAt": "2026-01-04T10:00:00.000Z",
-        "updatedAt": "2026-04-04T10:00:00.000Z",
+        "createdAt": f"2026-01-04T10:00:00.{number % 1000:03}Z",
+        "updatedAt": f"2026-04-04T10:{number % 60:02}:00.000Z",
     }
 
 
