@@ -25,6 +25,8 @@ from spcli.transport.response import (
 if TYPE_CHECKING:
     import ssl
 
+    import httpcore
+
     from spcli.transport.exchange import Answer
     from spcli.transport.network import Wire
     from spcli.transport.proxies import Proxy
@@ -95,6 +97,7 @@ class Transport:
         self._secrets = tuple(secrets)
         self._route: tuple[Origin, Proxy | None, ssl.SSLContext | None] | None = None
         self._kept: Wire | None = None
+        self._last_get: httpcore.Request | None = None
         self._headers: Headers = ()
         self.refused: Reply | None = None
 
@@ -171,11 +174,19 @@ class Transport:
 
         exchange = Exchange(origin.where, clock=self._clock, deadline=deadline, gate=gate)
         wire = self._wire(fresh)
+        if not fresh and call.method == "GET" and call.body is None:
+            return wire.fetch(self._get(call, origin), exchange)
         try:
             return wire.fetch(build_request(call, origin, fresh), exchange)
         finally:
             if fresh:
                 wire.close()
+
+    def _get(self, call: Call, origin: Origin) -> "httpcore.Request":
+        from spcli.transport.network import aim, build_request
+
+        self._last_get = build_request(call, origin, False) if self._last_get is None else aim(self._last_get, call, origin)
+        return self._last_get
 
     def _wire(self, fresh: bool) -> "Wire":
         if not fresh and self._kept is not None:

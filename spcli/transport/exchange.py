@@ -60,12 +60,13 @@ class Exchange:
         if name == "http11.send_request_headers.started":
             self._connecting = getattr(info["request"], "method", b"") == b"CONNECT"
             if not self._connecting:
-                self._pass_gate()
+                self.pass_gate()
         elif name == "http11.receive_response_headers.complete" and self._connecting:
             result = info["return_value"]
             self._proxy_status = result[1] if isinstance(result, tuple) else None
 
-    def _pass_gate(self) -> None:
+    def pass_gate(self) -> None:
+        """Let the request's first byte leave. Raises `NotSent` when its time is over, and what the gate raises."""
         if self.seconds_left() <= 0:
             raise self._too_late()
         if self._gate is not None:

@@ -183,11 +183,15 @@ def masked(text: str, secrets: Sequence[Secret]) -> str:
 def masked_body(body: bytes, secrets: Sequence[Secret]) -> bytes:
     """`body` with secrets replaced, as `masked` does; one shorter than real keys are may be a word of the JSON."""
     for secret in secrets:
-        # No encoder escapes letters and digits: where the longest run of them is missing, so is the key.
-        run = max(re.findall("[0-9A-Za-z]+", secret.reveal()), key=len, default="").encode()
-        if len(secret.reveal()) >= _LEAST_KEY and run in body:
+        if len(secret.reveal()) >= _LEAST_KEY and _longest_run(secret) in body:
             body = masked(body.decode("utf-8", "surrogateescape"), [secret]).encode("utf-8", "surrogateescape")
     return body
+
+
+@lru_cache(4)
+def _longest_run(secret: Secret) -> bytes:
+    """The secret's longest run of letters and digits. No encoder escapes those: where they are missing, so is the key."""
+    return max(re.findall("[0-9A-Za-z]+", secret.reveal()), key=len, default="").encode()
 
 
 def _any_spelling(letter: str) -> str:
