@@ -60,9 +60,9 @@ def shortened(text: str, columns: int, mark: str = "…") -> str:
     return kept + mark
 
 
-def cells(rows: Rows, count: int, fit: Callable[[str], str]) -> list[list[str]]:
+def cells(rows: Rows, count: int, fit: Callable[[str], str]) -> Rows:
     """`rows` as inert text of `count` columns each; `fit` turns what the stream's encoding lacks into what it has."""
-    even = [[*row, *[""] * (count - len(row))] for row in rows]
+    even = rows if {*map(len, rows)} == {count} else [[*row, *[""] * (count - len(row))] for row in rows]
     # One look at all of them: ten thousand ordinary rows need no work at all.
     if is_plain("".join(map("".join, even))) and max(map(len, chain.from_iterable(even)), default=0) <= LIMIT:
         return even
@@ -72,7 +72,7 @@ def cells(rows: Rows, count: int, fit: Callable[[str], str]) -> list[list[str]]:
 def aligned(columns: Sequence[str], rows: Rows) -> list[str]:
     """Header and rows as lines of plain columns, nothing cut, no space at a line's end."""
     table = [columns, *rows]
-    is_simple = is_plain("".join(map("".join, table)))
+    is_simple = all(text.isascii() for text in map("".join, table))
     measure, fill = (len, str.ljust) if is_simple else (width, padded)
     filled: list[Iterable[str]] = list(zip(*table, strict=True))
     # Column by column: ten thousand rows cost no call of ours for each.
