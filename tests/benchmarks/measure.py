@@ -51,6 +51,8 @@ class Installed:
         environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         pip = [str(self.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", str(ROOT)]
         subprocess.run(pip, check=True, env=environ)
+        # Where `venv` still brings setuptools, a `.pth` file of its makes every interpreter slower, the bare one most.
+        subprocess.run([str(self.python), "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools"], check=True)
         self.launcher = folder / "launch.py"
         self.launcher.write_text(_LAUNCHER)
 
