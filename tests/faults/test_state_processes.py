@@ -135,7 +135,8 @@ def test_stopped_head_is_passed_over_and_goes_on_later(slow_jobs: Jobs) -> None:
 
 
 def open_window(jobs: Jobs) -> None:
-    """As it is when the window's time has passed."""
+    """As it is when the window's time has passed, and the service's own."""
+    sleep(WINDOW)
     jobs.rows(f"UPDATE windows SET wall = wall - {CLOSED}, mono = mono - {CLOSED}")
 
 
