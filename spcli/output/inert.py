@@ -5,7 +5,7 @@ hostile page or a colleague with a sense of humour. What is shown keeps its lett
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 LIMIT = 2048
 """Bytes of one text that are shown."""
@@ -140,28 +140,10 @@ def redacted(text: str, forms: Sequence[str]) -> str:
     for form in forms:
         if form in text:
             text = text.replace(form, "****")
-    spans = [span for form in forms for span in _fragments(text, form)]
-    for begin, end in reversed(_merged(spans)):
-        text = f"{text[:begin]}****{text[end:]}"
-    return text
-
-
-def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for begin, end in sorted(spans):
-        if merged and begin <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((begin, end))
-    return merged
-
-
-def _fragments(text: str, form: str) -> Iterator[tuple[int, int]]:
-    """Where a start of `form` stands that a cut left, or an end of it."""
-    if _start_of(form) in text:
-        yield from _starts(text, form, named=_value_at(form) > 0)
-    if not _value_at(form) and form[-_FRAGMENT:] in text:
-        yield from ((len(text) - end, len(text) - begin) for begin, end in _starts(text[::-1], form[::-1], named=False))
+    if not any(trace in text for trace in traces(forms)):
+        return text
+    backwards = [form[::-1] for form in forms if not _value_at(form)]
+    return _without_starts(_without_starts(text, forms)[::-1], backwards)[::-1]
 
 
 def traces(forms: Sequence[str]) -> list[str]:
@@ -180,23 +162,29 @@ def _start_of(form: str) -> str:
     return form[: (_value_at(form) or _FRAGMENT - 1) + 1]
 
 
-def _starts(text: str, form: str, *, named: bool) -> Iterator[tuple[int, int]]:
-    start, at = _start_of(form) if named else form[:_FRAGMENT], 0
-    while len(start) < len(form) and (at := text.find(start, at)) >= 0:
-        end = at + len(start)
-        while end - at < len(form) and text[end : end + 1] == form[end - at]:
-            end += 1
-        if _is_fragment(text, at, end, form) and not (named and _is_in_word(text, at)):
-            yield at, end
-        at = end
+def _without_starts(text: str, forms: Sequence[str]) -> str:
+    """`text` with stars in place of each start of one of `forms` that was cut there, as much of it as stands there."""
+    shown, at = "", 0
+    for found in re.finditer(f"(?={'|'.join(re.escape(_start_of(form)) for form in forms)})", text):
+        begin = found.start()
+        end = max((_cut_at(text, begin, form) for form in forms), default=0)
+        if end > max(at, begin):
+            shown, at = f"{shown}{text[at:begin]}****" if begin >= at else shown, end
+    return shown + text[at:]
 
 
-def _is_fragment(text: str, begin: int, end: int, form: str) -> bool:
-    """Whether `text[begin:end]`, a start of `form`, was cut there; a word with which a key begins is none but before dots."""
-    part, after = text[begin:end], form[end - begin : end - begin + 1]
-    if part.isalpha() and (part.islower() or part.isupper() or part.istitle()) and not after.isalnum():
-        return text.startswith(_CUT_MARKS, end)
-    return len(part) >= _SURE_FRAGMENT or not text[end : end + 1].isalnum()
+def _cut_at(text: str, begin: int, form: str) -> int:
+    """Where the start of `form` that stands in `text` at `begin` ends, if it was cut there; else 0."""
+    end = begin
+    while end - begin < len(form) and text[end : end + 1] == form[end - begin]:
+        end += 1
+    part, after = text[begin:end], form[end - begin :]
+    if len(part) < len(_start_of(form)) or (_value_at(form) and _is_in_word(text, begin)):
+        return 0
+    # A word with which a key begins is no part of it, but before dots.
+    if part.isalpha() and (part.islower() or part.isupper() or part.istitle()) and not after[:1].isalnum():
+        return end if text.startswith(_CUT_MARKS, end) else 0
+    return end if len(part) >= _SURE_FRAGMENT or not text[end : end + 1].isalnum() else 0
 
 
 def _is_in_word(text: str, begin: int) -> bool:
