@@ -47,9 +47,9 @@ class Paper:
 class Terminal:
     """An Output whose three streams are one pseudo-terminal of a given width."""
 
-    def __init__(self, output: Output, master: int) -> None:
+    def __init__(self, output: Output, master: int, slave: int) -> None:
         self.output = output
-        self._master = master
+        self._master, self._slave = master, slave
         self._shown = bytearray()
         # Read all the time: a terminal that nobody reads holds a few kilobytes, and then its writer.
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -68,12 +68,12 @@ class Terminal:
         os.write(self._master, text.encode())
 
     def seen(self) -> str:
-        size = -1
-        while size != len(self._shown):
-            size = len(self._shown)
-            time.sleep(0.03)
-        data = bytes(self._shown[:size])
-        del self._shown[:size]
+        """All that was written until now: a mark behind it tells when the reader has it."""
+        os.write(self._slave, b"\0")
+        while (end := self._shown.find(b"\0")) < 0:
+            time.sleep(0.001)
+        data = bytes(self._shown[:end])
+        del self._shown[: end + 1]
         return data.decode().replace("\r\n", "\n")
 
 
@@ -90,7 +90,7 @@ def terminal(environ: Mapping[str, str] | None = None, *, columns: int = 80, enc
         os.fdopen(os.dup(slave), "w", **mode) as stdout,  # type: ignore[call-overload]
         os.fdopen(slave, "w", **mode) as stderr,  # type: ignore[call-overload]
     ):
-        screen = Terminal(Output(stdin, stdout, stderr, environ or {}), master)
+        screen = Terminal(Output(stdin, stdout, stderr, environ or {}), master, stdout.fileno())
         yield screen
     screen.close()
 
