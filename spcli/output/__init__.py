@@ -227,10 +227,8 @@ class Output(Writer):
             self.note(empty)
             return
         head, *body = cells([columns, *self._redacted_rows(rows)], len(columns), self._out.fit)
-        if self._out.terminal:
-            top, lines = fitted(head, body, self._screen(), self._out.fit("…"))
-        else:
-            top, *lines = aligned(head, body)
+        is_fitted = self._out.terminal
+        top, *lines = fitted(head, body, self._screen(), self._out.fit("…")) if is_fitted else aligned(head, body)
         top = painted(top, _BOLD if self._colour(self._out) else "")
         self._data(without_commands("\n".join([top, *lines, ""])))
 

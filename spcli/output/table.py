@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain, repeat
 
 from spcli.output.inert import LIMIT, inert, is_plain
@@ -80,39 +81,36 @@ def aligned(columns: Sequence[str], rows: Rows) -> list[str]:
     return [_GAP.join(row).rstrip() for row in zip(*filled, strict=True)]
 
 
-def fitted(columns: Sequence[str], rows: Rows, screen: int, mark: str = "…") -> tuple[str, list[str]]:
-    """The header's line and those of the rows, for a terminal `screen` columns wide; `mark` stands where a header was cut.
+def fitted(columns: Sequence[str], rows: Rows, screen: int, mark: str = "…") -> list[str]:
+    """Header and rows as lines for a terminal `screen` columns wide; `mark` stands where a text was cut.
 
     Ids stay whole: people copy them. Where not all fits, empty columns go; then sentences are folded between words, and other
     texts are cut; columns too many even so are left out from the right. Where not even the first one fits, and past a screenful
     of rows, nothing is cut.
     """
     if len(rows) > SCREENFUL:
-        return _first(aligned(columns, rows))
-    kept = [list(column) for column in zip(columns, *rows, strict=True)]
+        return aligned(columns, rows)
+    kept = list(zip(columns, *rows, strict=True))
+    if _sum(max(map(width, column)) for column in kept) <= screen:
+        return aligned(columns, rows)
+    kept = [column for column in kept if any(column[1:])] or kept
+    while len(kept) > 1 and _sum(map(_least, kept)) > screen:
+        kept.pop()
     natural = [max(map(width, column)) for column in kept]
-    if _sum(natural) > screen:
-        kept = [column for column in kept if any(column[1:])] or kept
-        while len(kept) > 1 and _sum(map(_least, kept)) > screen:
-            kept.pop()
-        natural = [max(map(width, column)) for column in kept]
     sizes = _shared(natural, list(map(_least, kept)), screen)
     if _sum(sizes) > screen:
-        return _first(aligned(columns, rows))
-    if sizes == natural:
-        return _first(aligned(*_rows_of(kept)))
-    top = _GAP.join(padded(shortened(column[0], size, mark), size) for column, size in zip(kept, sizes, strict=True))
+        return aligned(columns, rows)
     folds = [size < whole and whole > _SENTENCE for size, whole in zip(sizes, natural, strict=True)]
-    return top.rstrip(), _drawn(kept, sizes, screen, folds)
+    top, *body = zip(*map(partial(_cut, mark=mark), kept, sizes, folds), strict=True)
+    return _folded([top, *body], sizes) if any(folds) else aligned(top, body)
 
 
-def _first(lines: list[str]) -> tuple[str, list[str]]:
-    return lines[0], lines[1:]
-
-
-def _rows_of(table: Sequence[Sequence[str]]) -> tuple[Sequence[str], Rows]:
-    columns, *rows = zip(*table, strict=True)
-    return columns, rows
+def _cut(column: Sequence[str], size: int, is_folded: bool, mark: str) -> list[str]:
+    """A column's texts cut to `size`; those of one that will be folded word by word."""
+    top, *texts = column
+    if not is_folded:
+        return [shortened(text, size, mark) for text in column]
+    return [shortened(top, size, mark), *(" ".join(shortened(word, size, mark) for word in text.split(" ")) for text in texts)]
 
 
 def _sum(sizes: Iterable[int]) -> int:
@@ -135,24 +133,24 @@ def _shared(natural: Sequence[int], least: Sequence[int], screen: int) -> list[i
     return [max(low, min(size, most)) for size, low in zip(natural, least, strict=True)]
 
 
-def _drawn(table: Sequence[Sequence[str]], sizes: Sequence[int], screen: int, folds: Sequence[bool]) -> list[str]:
-    """The rows as rich lays them out in columns of these sizes: those that fold between words, the others cut."""
+def _folded(table: Rows, sizes: Sequence[int]) -> list[str]:
+    """Header and rows as rich lays them out in columns of these sizes: what is too long goes on in the next line."""
     from io import StringIO
 
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=None, show_header=False, pad_edge=False, padding=(0, len(_GAP), 0, 0))
-    for size, is_folded in zip(sizes, folds, strict=True):
-        drawn.add_column(width=size, no_wrap=not is_folded, overflow="ellipsis")
-    for row in _rows_of(table)[1]:
-        drawn.add_row(*map(Text, row))
+    grid = Table.grid(padding=(0, len(_GAP), 0, 0))
+    for size in sizes:
+        grid.add_column(width=size)
+    for row in table:
+        grid.add_row(*map(Text, row))
     paper = StringIO()
     # Everything rich would otherwise read from the environment is decided here.
     console = Console(
-        file=paper, width=screen, height=100, force_terminal=False, color_system=None, legacy_windows=False, force_jupyter=False,
-        markup=False, emoji=False, highlight=False,
+        file=paper, width=_sum(sizes), height=100, force_terminal=False, color_system=None, legacy_windows=False,
+        force_jupyter=False, markup=False, emoji=False, highlight=False,
     )  # fmt: skip
-    console.print(drawn)
+    console.print(grid)
     return [line.rstrip() for line in paper.getvalue().splitlines()]

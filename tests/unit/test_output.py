@@ -187,6 +187,15 @@ def test_a_table_is_cut_to_the_terminal_and_whole_in_a_pipe() -> None:
     assert paper.out.count("x" * 70) == 200
 
 
+def test_what_is_cut_ends_in_dots_that_the_terminal_can_show_and_moves_no_column() -> None:
+    rows = [["1", "x" * 70, "no such id, or none " * 3], ["2", "y", "z"]]
+    with terminal({"NO_COLOR": "1"}, columns=40, encoding="ascii") as screen:
+        screen.output.listing(rows, columns=["N", "TEXT", "MEANING"], rows=rows, bare=[], empty="")
+        lines = screen.seen().splitlines()
+    assert lines[1].startswith("1  xxxxxxxxxxxxxx...  no such")
+    assert lines[1].index("no such") == lines[0].index("MEANING")
+
+
 def test_the_json_keys_follow_the_watch_line_by_line() -> None:
     paper = Paper()
     paper.output.line_object(PROJECT, "Showroom: 3 users\nlive")
