@@ -6,7 +6,6 @@ Pages: list-projects, get-project, project-user-stats, upload-file, distribute-f
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spcli.errors import SpcliError
@@ -43,13 +42,7 @@ _LISTED = ("_id", "name", "status", "region", "subscriptionStatus", "createdAt",
 
 def _projects(items: Sequence[dict[str, Any]]) -> list[Project]:
     """Read field by field: where all say what is documented, ten thousand projects cost no call of ours for each."""
-    if not items:
-        return []
-    try:
-        rows = list(map(itemgetter(*_LISTED), items))
-    except KeyError:
-        rows = [tuple(map(item.get, _LISTED)) for item in items]
-    ids, names, statuses, regions, subscriptions, created, updated = zip(*rows, strict=True)
+    ids, names, statuses, regions, subscriptions, created, updated = ([item.get(key) for item in items] for key in _LISTED)
     found = _texts(ids)
     columns = (
         found if all(found) else map(_id, items), _texts(names), _statuses(statuses), _texts(regions),
