@@ -18,7 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up; a module knows those below it, and its own.
 RANKS = (
     ("errors", "models", "clock"),
-    ("patience",),
+    ("replacing",),
     ("policy", "lifecycle"),
     ("reading", "release", "rawcall", "diagnosis"),
     ("settings", "state", "transport", "output", "storage", "file_url", "answers", "reading"),
@@ -33,7 +33,7 @@ RANKS = (
     ("__main__",),
 )
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
-GROUND = {"errors", "models", "clock", "patience", "policy", "lifecycle", "reading"}
+GROUND = {"errors", "models", "clock", "replacing", "policy", "lifecycle", "reading"}
 ROOMS = {"settings", "state", "transport", "output"}
 OUTWARD = {"cli", "commands", "options", "runtime", "pipeline", "sending", "stages", "waiting", "api", "failures"}
 HOMES = {

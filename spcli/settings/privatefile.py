@@ -5,7 +5,7 @@ import sys
 from contextlib import suppress
 
 from spcli.clock import Clock
-from spcli.patience import replace_patiently
+from spcli.replacing import replace_patiently
 
 
 def replace_file(target: str, content: bytes) -> None:

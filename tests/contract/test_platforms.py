@@ -16,7 +16,7 @@ import pytest
 
 from spcli.names import live
 from spcli.output.stream import Stream, is_closed_pipe
-from spcli.patience import replace_patiently
+from spcli.replacing import replace_patiently
 from spcli.settings.credentials import find_program
 from spcli.settings.privatefile import replace_file
 from spcli.settings.settingspec import parse_command_line

@@ -1,4 +1,4 @@
-"""Patience with Windows, where a program that looks into a file (a virus scanner, a backup) keeps it from being replaced."""
+"""Replacing a file by another, with patience for Windows: what looks into it there (a virus scanner, a backup) holds it."""
 
 import os
 import sys
