@@ -117,6 +117,11 @@ class SpcliError(Exception):
             return self.outcome in (None, "not_sent", "refused")
         return self.kind in _SAFE_KINDS or (self.kind in ("unknown", "interrupted") and self.outcome in ("unknown", "not_sent"))
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether a read that failed so may work a moment later, and so tells nothing of what was asked for."""
+        return self.kind in ("network", "http-5xx", "rate-limited", "protocol")
+
 
 class NotSent(SpcliError):
     """The call failed before its first byte left this machine: the service knows nothing of it.

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 RECENT = 600.0
 # What a read may answer that the upload itself would be answered, too: told before a window is spent.
 _TELLING = (401, 403, 404)
-_UNREADABLE = ("network", "http-5xx", "rate-limited", "protocol")
 
 
 class UploadRequest(NamedTuple):
@@ -162,7 +161,7 @@ class UploadWrite(Write):
         try:
             page = self.api.project(self.project_id)
         except SpcliError as failure:
-            if failure.kind not in _UNREADABLE and (not isinstance(failure, Refused) or failure.status in _TELLING):
+            if not failure.may_pass and (not isinstance(failure, Refused) or failure.status in _TELLING):
                 raise
             self.runtime.output.note(f"could not read the build list: {failure.message}; going on without it")
             return None

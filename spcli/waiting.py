@@ -136,7 +136,7 @@ class _Wait:
         try:
             builds = self._builds()
         except SpcliError as failure:
-            if failure.kind not in ("network", "http-5xx", "rate-limited", "protocol"):
+            if not failure.may_pass:
                 raise
             self._failures += 1
             self._trouble = failure.message

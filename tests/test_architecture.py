@@ -20,7 +20,7 @@ RANKS = (
     ("errors", "models", "clock"),
     ("replacing",),
     ("policy", "lifecycle"),
-    ("reading", "release", "rawcall", "diagnosis"),
+    ("release", "rawcall", "diagnosis"),
     ("settings", "state", "transport", "output", "storage", "file_url", "answers", "reading"),
     ("api",),
     ("evidence", "limited", "check", "target"),

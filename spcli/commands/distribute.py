@@ -106,7 +106,7 @@ def _page(runtime: "Runtime", project_id: str, *, is_needed: bool) -> "ProjectPa
     try:
         return runtime.api.project(project_id)
     except SpcliError as failure:
-        if is_needed or failure.kind not in ("network", "http-5xx", "rate-limited", "protocol"):
+        if is_needed or not failure.may_pass:
             raise
         runtime.output.note(f"could not read the build list: {failure.message}")
         return None

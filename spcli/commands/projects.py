@@ -145,7 +145,7 @@ def _next(runtime: "Runtime", wanted: str, pause: float) -> UserStats:
         try:
             return runtime.api.stats(wanted)
         except SpcliError as failure:
-            if failure.kind not in ("network", "http-5xx", "rate-limited", "protocol"):
+            if not failure.may_pass:
                 raise
             runtime.output.note(f"could not read the users: {failure.message}")
 

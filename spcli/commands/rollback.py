@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 KNOWN = 1000
 _WHO = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_REQUESTEDFOR", "BUILD_USER_ID", "USER", "LOGNAME", "USERNAME")
-_TRANSIENT = ("network", "http-5xx", "rate-limited", "protocol")
 
 
 class Plan(NamedTuple):
@@ -131,7 +130,7 @@ def _plan(runtime: "Runtime", project_id: str, to: str | None, expect_live: str 
     try:
         builds, is_listed, is_proof = known_builds(runtime, project_id)
     except SpcliError as failure:
-        if to is None or expect_live is not None or failure.kind not in _TRANSIENT:
+        if to is None or expect_live is not None or not failure.may_pass:
             raise
         runtime.output.note(f"could not read the build list: {failure.message}")
         return Plan(None, to, {})

@@ -24,7 +24,6 @@ LEAST_PAUSE = 5.0
 RECENT = 5
 UNREAD = "the build list could not be read; shown are the builds sent from this machine and received events"
 _STANDING = {"live": "live", "assumed": "assumed live", "releasing": "being released"}
-_TRANSIENT = ("network", "http-5xx", "rate-limited", "protocol")
 _T = TypeVar("_T")
 
 
@@ -136,7 +135,7 @@ def _first(runtime: "Runtime", named: str | None) -> Screen:
 def _raise_final(screen: Screen) -> None:
     """End a watch when the service refuses us for good; a bad moment of the network or the service must not end it."""
     for problem in screen.problems:
-        if problem.what in ("project", "stats") and problem.failure.kind not in (*_TRANSIENT, "no-target"):
+        if problem.what in ("project", "stats") and not problem.failure.may_pass and problem.failure.kind != "no-target":
             raise problem.failure
 
 
@@ -161,7 +160,7 @@ def _read_project(runtime: "Runtime", screen: Screen, project_id: str) -> None:
         screen.stats = screen.read("stats", lambda: runtime.api.stats(project_id))
     if page is not None:
         screen.project = page.detail
-    elif is_reachable and screen.problems[0].failure.kind in _TRANSIENT:
+    elif is_reachable and screen.problems[0].failure.may_pass:
         screen.project = _listed(runtime, project_id)
     _read_builds(runtime, screen, project_id, page)
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from spcli.state import Event
 
 ENDING = {"build.approved": "approved", "build.rejected": "rejected"}
-# What keeps the service from being asked, and is no answer of its own.
-_UNASKED = ("config", "network", "http-5xx", "rate-limited", "protocol")
 
 
 class Until:
@@ -119,7 +117,7 @@ class Until:
         try:
             found = self._listed(self._runtime.api, project_id, event.upload_id)
         except SpcliError as failure:
-            if failure.kind not in (*_UNASKED, "unreadable"):
+            if not failure.may_pass and failure.kind not in ("config", "unreadable"):
                 raise
             if failure.kind != "unreadable":
                 self._note(f"the event could not be confirmed: {failure.message}")
