@@ -7,6 +7,7 @@ here is known; a build that appeared without us is taken to have released itself
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from spcli.errors import SpcliError
 from spcli.lifecycle import created_at, state_of
 from spcli.models import Build
 
@@ -105,6 +106,13 @@ def unseen(attempts: Iterable["Attempt"], now: float, grace: float) -> dict[str,
         if attempt.upload_id and is_open and 0 <= age < grace:
             found[attempt.upload_id] = min(age, found.get(attempt.upload_id, age))
     return found
+
+
+def unfit(build: Build) -> SpcliError:
+    """Why a build that is not approved is not released, and what to do about it."""
+    mend = build.objection or "mend the build and upload it again"
+    hint = mend if build.state == "rejected" else f"spcli builds wait {build.upload_id}"
+    return SpcliError("guard", f"the build is {build.status or build.state}: only an approved build can be released", hint=hint)
 
 
 def _by_id(builds: Iterable[Build]) -> Mapping[str, Build]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import handover, limited, options, pipeline, stages, target
+from spcli import handover, limited, options, pipeline, release, stages, target
 from spcli.dry_run import print_request
 from spcli.errors import SpcliError
 from spcli.models import Build, DistributeResult, file_name
@@ -89,9 +89,7 @@ def _named(runtime: "Runtime", page: "ProjectPage | None", upload_id: str) -> Bu
     if build is None and page is not None and page.whole:
         target.assert_upload_id(upload_id, builds)
     if build is not None and build.state not in ("approved", "unknown") and not _is_ours(runtime, build):
-        mend = build.objection or "mend the build and upload it again"
-        hint = mend if build.state == "rejected" else f"spcli builds wait {upload_id}"
-        raise SpcliError("guard", f"the build is {build.status}: only an approved build can be released", hint=hint)
+        raise release.unfit(build)
     return build
 
 

@@ -172,11 +172,7 @@ def _guard_target(build: Build | None, to: str, live: release.Standing | None, *
     """Refuse what can't be released. An earlier release of unknown outcome (`is_open`) is gone on with, whatever it has begun."""
     allowed = ("approved", "unknown", "distributing") if is_open else ("approved", "unknown")
     if build is not None and build.state not in allowed:
-        mend = build.objection or "mend the build and upload it again"
-        hint = mend if build.state == "rejected" else f"spcli builds wait {to}"
-        raise SpcliError(
-            "guard", f"the build is {build.status or build.state}: only an approved build can be released", hint=hint
-        )
+        raise release.unfit(build)
     if live is not None and live.is_known and live.upload_id == to and not is_open:
         raise SpcliError("no-target", f"{to} is live already", hint=f"to release it once more: spcli distribute {to}")
 
