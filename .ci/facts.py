@@ -2,6 +2,7 @@
 
 from command_tree import Node
 
+from spcli.commands import TABLE, Entry
 from spcli.errors import EXIT_CODES, ExitCode
 from spcli.settings.settingspec import SETTINGS, SPEC_OF, SettingSpec
 
@@ -83,7 +84,8 @@ def calls(node: Node) -> bool:
 
 def writes(node: Node) -> bool:
     """Whether it may send a write to the service."""
-    return has(node, "--on-limit") or node.path == ("api",)
+    entry = TABLE[node.path[0]] if node.path else None
+    return isinstance(entry, Entry) and entry.writes
 
 
 def uses_state(node: Node) -> bool:

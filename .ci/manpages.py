@@ -7,6 +7,7 @@ knows; the items of EXIT STATUS say what a code means for that command.
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -164,8 +165,11 @@ def _see(node: Node, tree: list[Node], hand: Hand) -> str:
     if wanted - known:
         raise SystemExit(f"man_sections: no such page: {', '.join(sorted(wanted - known))}")
     ordered = sorted(wanted - {f"{_name(node)}(1)"}, key=lambda page: (page[-2], page))
-    lines = [f".BR {escaped(page[:-3])} {page[-3:]}" for page in ordered]
-    return " ,\n".join(lines) + "\n"
+    return _references(ordered)
+
+
+def _references(named: Iterable[str]) -> str:
+    return " ,\n".join(f".BR {escaped(page[:-3])} {page[-3:]}" for page in named) + "\n"
 
 
 def _codes_page(tree: list[Node]) -> str:
@@ -186,8 +190,7 @@ def _page(name: str, section: int, purpose: str, hand: Hand, generated: dict[str
     parts = [_head(name, section), _section("NAME", f"{escaped(name)} \\- {escaped(purpose)}\n"), described]
     parts += [_section(title, body) for title, body in generated.items()]
     parts += [_section(title, blocks(text)) for title, text in hand.sections.items()]
-    lines = [f".BR {escaped(page[:-3])} {page[-3:]}" for page in hand.see]
-    return "".join([*parts, _section("SEE ALSO", " ,\n".join(lines) + "\n")])
+    return "".join([*parts, _section("SEE ALSO", _references(hand.see))])
 
 
 def _sources(spec: SettingSpec) -> str:
