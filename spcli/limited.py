@@ -159,6 +159,7 @@ class LimitedCalls:
         left = self._closed_until - self._clock.mono()
         if left > 0:
             # What the service told this process holds though the state, full or locked at that moment, does not know of it.
+            self._state.beat(self._ticket)
             return policy.Wait(0, left, left, min(left, policy.BEAT), sending=False), None
         is_ready = self._is_fresh(request)
         return self._state.poll(self.bucket, self._ticket, rules=self.rules, attempt=request.attempt(), is_ready=is_ready)

@@ -20,6 +20,7 @@ _ENQUEUE = (
     "INSERT INTO waiters (seq, bucket, ticket, wall, mono, owner) "
     "VALUES ((SELECT ? WHERE NOT EXISTS (SELECT 1 FROM waiters WHERE seq = ?)), ?, ?, ?, ?, ?)"
 )
+_BEAT = "UPDATE waiters SET wall = ?, mono = ? WHERE ticket = ?"
 _WINDOW = "SELECT * FROM windows WHERE bucket = ?"
 _REBORN = "SELECT wall, mono FROM meta WHERE key = 'reborn'"
 _ORDINARY = Rules(policy.WINDOW, 60.0)
@@ -109,9 +110,12 @@ class Windows:
         if is_changed or not isinstance(step.turn, Wait):
             return None
         if not 0 <= now.mono - stored.number(mine["mono"]) < BEAT / 2:
-            beat = "UPDATE waiters SET wall = ?, mono = ? WHERE ticket = ?"
-            self._database.attempt(lambda connection: connection.run(beat, (*now, ticket)))
+            self.beat(ticket)
         return step.turn
+
+    def beat(self, ticket: str) -> None:
+        """Be heard of in the queue, for whoever knows without asking that it is not its turn."""
+        self._database.attempt(lambda connection: connection.run(_BEAT, (*self._clock.now(), ticket)))
 
     def settle(self, key: str, ticket: str, how: Ending, *, rules: Rules, hint: float = 0.0) -> None:
         """End a committed call (`policy.settle`). A state that can't be written is only noted: the commit was pessimistic."""
@@ -189,7 +193,7 @@ def _store_queue(connection: Connection, before: Sequence[Waiter], after: Sequen
             connection.run("DELETE FROM waiters WHERE ticket = ?", (waiter.ticket,))
         elif kept[waiter.ticket].beat != waiter.beat:
             beat = kept[waiter.ticket].beat
-            connection.run("UPDATE waiters SET wall = ?, mono = ? WHERE ticket = ?", (*beat, waiter.ticket))
+            connection.run(_BEAT, (*beat, waiter.ticket))
 
 
 def _waiters(rows: Sequence[sqlite3.Row]) -> tuple[Waiter, ...]:

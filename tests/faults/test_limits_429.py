@@ -1,5 +1,6 @@
 """A 429 although the spacing was kept: how long the window stays closed, for whom, and what the operator is told."""
 
+from collections.abc import Callable
 from email.utils import formatdate
 from itertools import pairwise
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from spcli.errors import Interrupted
+from spcli.policy import Rules, Wait
 from spcli.sandbox.seeds import MAIN
 from spcli.state import State, bucket
 from tests.faultd import Behaviour, FaultServer, Request, answer, close_after_request, hang, rst_after_request
@@ -179,6 +181,46 @@ def test_run_that_met_a_429_keeps_its_place_before_those_who_came_later(spcli: F
     assert len(later) == 1
     assert "window closed: sending at" in sent.err
     assert "before this one" not in sent.err
+
+
+class Rival(FakeClock):
+    """Whoever came later asks for the turn each time that somebody sleeps, as a process of its own would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asks: Callable[[], object] | None = None
+        self.heard: list[object] = []
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.asks is not None:
+            self.heard.append(self.asks())
+
+
+def test_run_that_met_a_429_is_not_passed_over_while_it_waits_for_its_window(tmp_path: Path) -> None:
+    clock = Rival()
+    spcli = Front(tmp_path, clock)
+    came, asks = (State(tmp_path / "state", clock=clock, environ={}, note=lambda _text: None) for _ in range(2))
+
+    def handler(request: Request) -> Behaviour:
+        if request.method == "GET":
+            return answer(200, {"files": []})
+        if clock.asks is None:
+            key = bucket(server.url, MAIN.user_id, "upload")
+            ticket = came.enqueue(key)
+            came.close()
+            clock.asks = lambda: asks.poll(key, ticket, rules=Rules(WINDOW, 60))[0]
+            return answer(429, {"message": SAYS})
+        clock.asks = None
+        return answer(201, {"uploadId": BUILD})
+
+    with FaultServer(handler=handler) as server:
+        spcli.use(server.url, window=WINDOW)
+        sent = spcli("upload", URL)
+    asks.close()
+    assert sent.code == 0, sent
+    assert clock.heard
+    assert all(isinstance(turn, Wait) and turn.position == 1 for turn in clock.heard), clock.heard
 
 
 class Impatient(FakeClock):
