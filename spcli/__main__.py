@@ -7,6 +7,8 @@ TYPE_CHECKING = False  # importing it from typing would be felt in a TAB press
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from spcli.signals import Signals
+
 
 def run() -> None:
     """The console script."""
@@ -21,17 +23,26 @@ def run() -> None:
         _leave(0)
     if "_SPCLI_COMPLETE" in os.environ and not sys.argv[1:]:
         _complete()
-    from spcli.signals import Signals
-
-    # First of all: a signal that comes while the rest is being loaded is told like any other, once it can be.
-    signals = Signals()
-    signals.catch()
+    signals = _signals()
     _spare_the_collector()
     _leave_no_core()
     from spcli.cli import main
     from spcli.runtime import Runtime
 
     _leave(main(sys.argv[1:], Runtime.of_process(signals)))
+
+
+def _signals() -> "Signals":
+    """The process's signals, first of all: one that comes while the rest is being loaded is told once it can be."""
+    try:
+        from spcli.signals import Signals
+
+        signals = Signals()
+        signals.catch()
+    except KeyboardInterrupt:
+        # Before that Ctrl-C is Python's own, which answers with a traceback.
+        _leave(130)
+    return signals
 
 
 def _complete() -> None:

@@ -273,6 +273,15 @@ def test_signal_while_the_program_is_being_loaded_is_told_as_any_other(ship: Any
     assert (process.out, service.writes) == ("", [])
 
 
+def test_ctrl_c_before_the_program_can_hear_it_leaves_no_traceback(ship: Any, tmp_path: Path) -> None:
+    """A `signal` module that is interrupted as it is loaded, and loaded by nobody before us."""
+    _, shipper = ship(lambda _request: ACCEPTS)
+    (tmp_path / "signal.py").write_text("import os, _signal\nos.kill(os.getpid(), _signal.SIGINT)\n")
+    shipper.environ["PYTHONPATH"] = str(tmp_path)
+    process = shipper.run("upload", URL)
+    assert (process.code, process.out, process.err) == (130, "", ""), process
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc tells a process's limits")
 def test_crash_leaves_no_core_file_with_the_key_in_it(ship: Any) -> None:
     import resource
