@@ -39,7 +39,7 @@ _GONE = (404, 405)
 class ProjectPage(NamedTuple):
     """One project and its builds, newest first; `builds` is `None` where this service has no build history.
 
-    What is missing in a list that is not `whole` is no proof: an entry has no id, or the page is another project's.
+    What is missing in a list that is not `whole` is no proof: an entry has no id.
     """
 
     detail: ProjectDetail
@@ -126,7 +126,7 @@ class Api:
 
         Raises:
             Refused: 404 for an id that the project list does not know either.
-            SpcliError: other failures of the read.
+            SpcliError: other failures of the read; `protocol` for a page that is another project's.
         """
         try:
             reply = self.read(f"/projects/{_segment(project_id)}")
@@ -284,8 +284,10 @@ class Api:
 
 def _page(project_id: str, reply: Reply) -> ProjectPage:
     data = mapping(reply.data)
+    if not is_about(data, project_id):
+        raise SpcliError("protocol", "the answer is another project's page; does a cache stand before the service?")
     builds = builds_in(data, project_id)
-    whole = builds is not None and len(builds) == len(data["files"]) and is_about(data, project_id)
+    whole = builds is not None and len(builds) == len(data["files"])
     return ProjectPage(detail(data, project_id, None if builds is None else len(builds)), builds, reply.server_wall, whole)
 
 

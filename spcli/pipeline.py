@@ -126,7 +126,8 @@ class UploadWrite(Write):
         """Take the list as the new baseline; adopt the build that an earlier send made after all."""
         ids = frozenset(build.upload_id for build in page.builds or ())
         if self.sends == 0:
-            self.baseline = ids
+            # What a list has left out must not count as new once it shows it.
+            self.baseline = ids if page.whole else None
             return earlier.lately_absent(self, page)
         match = self.judge()(page)
         if match.kind == "found":

@@ -4,6 +4,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from typing import Any, NamedTuple
 
 import pytest
@@ -78,7 +79,7 @@ class Double:
     def __call__(self, request: Request) -> Behaviour:
         if request.method == "GET":
             self.reads_made += 1
-            return self.reads or self._list()
+            return (self.writes and self.afterwards) or self.reads or self._list()
         self.writes.append(request)
         if self.stores and self.stored_at is None:
             self.stored_at = self.clock.seconds
@@ -86,8 +87,6 @@ class Double:
         return self.behaviours.pop(0)
 
     def _list(self) -> Behaviour:
-        if self.writes and self.afterwards:
-            return self.afterwards
         if self.blind and self.writes:
             return answer(502, HTML, PAGE)
         is_shown = self.stored_at is not None and self.clock.seconds >= self.stored_at + self.lag
@@ -252,6 +251,30 @@ def test_what_a_list_lacks_is_no_proof_where_it_cannot_be_read_whole(spcli: Fron
     assert len(world.writes) == 1
     world.afterwards = None
     assert spcli("upload", URL, "--json", "--on-limit", "fail").code == 49
+
+
+def test_another_projects_page_is_no_build_list_whatever_it_shows(spcli: Front, double: Any) -> None:
+    world = double(rst_after_request())
+    theirs = {"_id": NEW, "url": URL, "status": "pending", "date": "2026-01-01T00:00:00Z"}
+    world.afterwards = answer(200, {"id": SHOWROOM_OLD, "files": [theirs]})
+    sent = spcli("upload", URL, "--json")
+    assert told(sent) == (61, "unknown", "unknown", True), sent
+    listed = spcli("builds", "--json")
+    assert (listed.code, "another project" in listed.error["message"]) == (62, True), listed
+    assert len(world.writes) == 1
+
+
+@pytest.mark.parametrize("missing", [{"url": URL, "status": "Approved"}, "a build"], ids=["no id", "no object"])
+def test_build_that_was_missing_in_the_list_before_the_upload_is_not_taken_for_it(
+    spcli: Front, double: Any, clock: FakeClock, missing: object
+) -> None:
+    there = {"_id": OLD, "url": URL, "status": "Approved", "date": "2026-01-01T00:00:00Z"}
+    dated = {"Date": formatdate(clock.wall(), usegmt=True)}
+    world = double(rst_after_request(), answer(201, {"uploadId": NEW}), reads=answer(200, {"files": [missing]}, dated))
+    world.afterwards = answer(200, {"files": [there]}, dated)
+    sent = spcli("upload", URL, "--json")
+    assert (sent.code, sent.json["uploadId"]) == (0, NEW), sent
+    assert len(world.writes) == 2
 
 
 def test_without_baseline_and_list_an_unclear_upload_is_61_at_once(spcli: Front, service: Any, clock: FakeClock) -> None:
