@@ -52,7 +52,10 @@ _spcli() {
     (( taken > 0 )) && compset -p $taken
     case $kind in
         files) _files ;;
-        words) _describe -V 'spcli' offers ;;
+        words)
+            # In the order given, also where two builds have one file name; in any case, as the program takes a name.
+            zstyle ':completion:*:*:spcli:*:names' list-grouped no
+            _describe -V -t ${${note:+names}:-words} 'spcli' offers -M 'm:{[:lower:][:upper:]}={[:upper:][:lower:]}' ;;
         *) [[ -n $note ]] && _message -e values "$note" ;;
     esac
 }

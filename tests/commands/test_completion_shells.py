@@ -229,6 +229,7 @@ def test_words_are_completed(shell: Terminal, typed: str, argv: list[str]) -> No
         ("spcli upload --project=Show\t", ["upload", "--project=Showroom"]),
         ("spcli upload -p Two\t", ["upload", "-p", "Two Words"]),
         ("spcli upload -p 'Two W\t", ["upload", "-p", "Two Words"]),
+        ("spcli upload -p two\t", ["upload", "-p", "Two Words"]),
         ('spcli upload -p "Two W\t', ["upload", "-p", "Two Words"]),
         ("spcli upload -p Two\\ W\t", ["upload", "-p", "Two Words"]),
         ("spcli projects use demo\t", ["projects", "use", "demo: Paris"]),
@@ -351,6 +352,20 @@ def test_descriptions_stand_beside_commands_where_the_shell_shows_them(home: Pat
     shown = terminal.screen("spcli builds \t", r"Wait until builds are processed")
     terminal.close()
     assert "Show one build" in shown
+
+
+@pytest.mark.parametrize("name", ["zsh", "fish"])
+def test_builds_are_listed_newest_first_also_where_two_files_have_one_name(home: Path, name: str) -> None:
+    state = State(home / ".local" / "state" / "spcli", clock=Clock(), environ={}, note=pytest.fail)
+    ids = [f"{letter * 20}{number}" for letter, number in (("f", 4), ("e", 3), ("d", 2), ("c", 1))]
+    files = ["Same.zip", "Other.zip", "Same.zip", "Last.zip"]
+    state.remember_uploads(SERVICE, "user-2", PROJECTS[0][0], list(zip(ids, files, strict=True)))
+    state.close()
+    terminal = _started(name, home)
+    shown = terminal.screen("spcli --profile staging builds show \t\t", r"Last\.zip")
+    terminal.close()
+    listed = re.findall(r"([c-f])\1{7,19}[1-4]\W[^\r\n]*?(Same|Other|Last)", shown)
+    assert listed == [("f", "Same"), ("e", "Other"), ("d", "Same"), ("c", "Last")], shown
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
