@@ -34,7 +34,8 @@ def usage_error(usage: "typer.TyperException", words: "Sequence[str]") -> SpcliE
     ctx = getattr(usage, "ctx", None)
     path = ctx.command_path if ctx is not None else _path_in(words)
     near = getattr(usage, "possibilities", None)
-    message = str(getattr(usage, "message", "")) if near else usage.format_message()
+    # An argument that may be left out is named as the help writes it: '[UPLOAD_ID]...'.
+    message = str(getattr(usage, "message", "")) if near else usage.format_message().replace("'[", "'").replace("]", "")
     name = getattr(usage, "option_name", None)
     if name and not is_about_a_value(usage):
         if home := _home_of(name, path, words):
@@ -110,6 +111,8 @@ def report(error: SpcliError, runtime: "Runtime", *, writes: bool) -> int:
         error.outcome, error.upload_id = "done", error.upload_id or happened or None
     if error.outcome is None and error.kind != "internal" and writes:
         error.outcome = "not_sent"
+        if error.kind == "interrupted":
+            error.hint = error.hint or "nothing was sent"
     error.hint = error.hint or _HINTS.get(error.kind)
     if happened and happened not in (error.hint or ""):
         goes_on = f"it goes on: spcli builds wait {happened}"

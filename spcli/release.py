@@ -110,7 +110,7 @@ def unseen(attempts: Iterable["Attempt"], now: float, grace: float) -> dict[str,
 
 def unfit(build: Build) -> SpcliError:
     """Why a build that is not approved is not released, and what to do about it."""
-    mend = build.objection or "mend the build and upload it again"
+    mend = "mend it and upload it again" + (f": {build.objection}" if build.objection else "")
     hint = mend if build.state == "rejected" else f"spcli builds wait {build.upload_id}"
     return SpcliError("guard", f"the build is {build.status or build.state}: only an approved build can be released", hint=hint)
 

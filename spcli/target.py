@@ -76,7 +76,7 @@ def matching(projects: list[Project], wanted: str) -> Project:
             return found[0]
         if found:
             raise SpcliError(
-                "no-target", f"{len(found)} projects are called {wanted!r}", hint=f"use the id:\n{candidates(found)}"
+                "no-target", f"{len(found)} projects are called {wanted!r}, or begin so", hint=f"use the id:\n{candidates(found)}"
             )
     near = _near(projects, folded)
     hint = f"did you mean:\n{candidates(near)}" if near else f"the account's projects:\n{candidates(projects)}"

@@ -5,6 +5,8 @@ from spcli.output.stream import Stream
 from spcli.output.table import shortened, width
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_ECHO = len("^C")
+"""What a terminal writes behind the line at Ctrl-C, before we hear of it."""
 
 
 def spinner(seconds: float) -> str:
@@ -27,9 +29,9 @@ class LiveLine:
         self.text = ""
 
     def draw(self, text: str, screen: int) -> None:
-        """Show `text`, cut to one column less than the screen has: the last one would make some terminals wrap."""
+        """Show `text`, cut to three columns less than the screen has: `^C` fits behind it, and the last would make some wrap."""
         self.text = text
-        line = shortened(self._stream.fit(inert(text)), screen - 1, self._stream.fit("…"))
+        line = shortened(self._stream.fit(inert(text)), screen - 1 - _ECHO, self._stream.fit("…"))
         size = width(line)
         blank = min(max(0, self._shown - size), max(0, screen - 1 - size))
         self._shown = size
@@ -38,6 +40,6 @@ class LiveLine:
     def clear(self) -> None:
         """Leave no trace of the line, the cursor at its start."""
         if self._shown:
-            self._stream.write("\r" + " " * self._shown + "\r")
+            self._stream.write("\r" + " " * (self._shown + _ECHO) + "\r")
         self._shown = 0
         self.text = ""

@@ -105,8 +105,17 @@ def test_rejected_build_is_refused_by_a_guard_with_its_objection(spcli: Front, s
     found = spcli("distribute", SHOWROOM_REJECTED, "--json")
     assert (found.code, found.error["kind"], found.error["outcome"], found.out) == (14, "guard", "not_sent", "")
     objection = spcli("builds", "show", SHOWROOM_REJECTED, "--json").json["objection"]
-    assert objection in found.error["hint"]
+    assert found.error["hint"] == f"mend it and upload it again: {objection}"
     assert releases(server) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [(("distribute", ""), "'UPLOAD_ID'"), (("builds", "wait", ""), "'UPLOAD_ID...'"), (("projects", "show", ""), "'PROJECT'")],
+)
+def test_an_empty_argument_is_named_without_the_brackets_of_the_help(spcli: Front, words: tuple[str, ...], name: str) -> None:
+    refused = spcli(*words, "--json")
+    assert (refused.code, refused.error["message"]) == (2, f"invalid value for {name}: it is empty")
 
 
 def test_unfinished_build_is_refused_with_the_command_that_waits(spcli: Front, service: Any) -> None:
@@ -189,7 +198,7 @@ def test_a_build_rejected_without_a_reason_is_not_to_be_waited_for(spcli: Front,
     with FaultServer([answer(200, page)]) as server:
         spcli.use(server.url)
         refused = spcli(*words, SHOWROOM_OLD, "--json")
-    assert (refused.code, refused.error["hint"]) == (14, "mend the build and upload it again")
+    assert (refused.code, refused.error["hint"]) == (14, "mend it and upload it again")
 
 
 @pytest.mark.parametrize(

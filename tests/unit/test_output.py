@@ -398,16 +398,16 @@ def test_the_live_line_is_drawn_over_itself_and_makes_room() -> None:
     with terminal({"NO_COLOR": "1"}, columns=20) as screen:
         assert screen.output.live
         screen.output.draw("waiting for the window 1:58")
-        assert screen.seen() == "\rwaiting for the wi…"
+        assert screen.seen() == "\rwaiting for the …"
         screen.output.draw("short\x1b[2J")
-        assert screen.seen() == "\rshort\\x1b[2J       "
+        assert screen.seen() == "\rshort\\x1b[2J     "
         screen.output.status("a line")
-        assert screen.seen() == f"\r{' ' * 12}\ra line\n\rshort\\x1b[2J"
+        assert screen.seen() == f"\r{' ' * 14}\ra line\n\rshort\\x1b[2J"
         screen.output.result(None, lines=["data"])
-        assert screen.seen() == f"\r{' ' * 12}\rdata\n"
+        assert screen.seen() == f"\r{' ' * 14}\rdata\n"
         screen.output.draw("again")
         screen.output.finish()
-        assert screen.seen() == "\ragain\r     \r"
+        assert screen.seen() == "\ragain\r       \r"
 
 
 @pytest.mark.parametrize("columns", [1, 2, 3, 5, 20, 399])
