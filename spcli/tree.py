@@ -103,6 +103,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str, str, bool, str]] = {
     "upload-id of webhooks send": (("--upload-id",), "ID", "upload", False, "The build."),
     "file-url": (("--file-url",), "URL", "", False, "The zip."),
     "objection": (("--objection",), "TEXT", "", False, "Why it was rejected."),
+    "project of webhooks send": (("-p", "--project"), "PROJECT", "project", False, "The project's id."),
     "timeout of webhooks send": (("--timeout",), "DUR", "", False, "Time for the receiver to answer (10s)."),
     "field": (
         ("-f", "--field"),
@@ -299,7 +300,14 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[tupl
         "Send a documented payload to a receiver of yours.",
         "",
         (),
-        ("to of webhooks send", "upload-id of webhooks send", "file-url", "objection", "project", "timeout of webhooks send"),
+        (
+            "to of webhooks send",
+            "upload-id of webhooks send",
+            "file-url",
+            "objection",
+            "project of webhooks send",
+            "timeout of webhooks send",
+        ),
         (("EVENT", "event", True, False, "Such as build.approved."),),
     ),
     "webhooks test": ("Let the service send a test event to the project's webhook.", "", (), ("project", "timeout"), ()),

@@ -108,7 +108,10 @@ def send(
     upload_id: Annotated[str | None, typer.Option("--upload-id", metavar="ID", help="The build.", show_default=False)] = None,
     file_url: Annotated[str | None, typer.Option(metavar="URL", help="The zip.", show_default=False)] = None,
     objection: Annotated[str | None, typer.Option(metavar="TEXT", help="Why it was rejected.", show_default=False)] = None,
-    project: options.Project = None,
+    project: Annotated[
+        str | None,
+        typer.Option("-p", "--project", parser=options.name, metavar="PROJECT", help="The project's id.", show_default=False),
+    ] = None,
     timeout: Annotated[
         float | None,
         typer.Option(parser=options.duration, metavar="DUR", help="Time for the receiver to answer (10s).", show_default=False),
