@@ -49,7 +49,7 @@ def _count(text: str) -> int:
 
 
 def name(text: str) -> str:
-    """A project's name or id as typed. Raises `typer.BadParameter` when it is empty."""
+    """A name, an id or a place as typed. Raises `typer.BadParameter` when it is empty."""
     if not text.strip():
         raise typer.BadParameter("it is empty")
     return text

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spcli import options
+
 if TYPE_CHECKING:
     from spcli.check.finding import Finding, Report
     from spcli.runtime import Runtime
@@ -11,7 +13,9 @@ if TYPE_CHECKING:
 
 def check(
     ctx: typer.Context,
-    subject: Annotated[str, typer.Argument(metavar="URL|FILE", help="A direct link to the zip, or the zip on this disk.")],
+    subject: Annotated[
+        str, typer.Argument(parser=options.name, metavar="URL|FILE", help="A direct link to the zip, or the zip on this disk.")
+    ],
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
 ) -> None:
     """Check whether Streampixel would accept a zip.

@@ -20,7 +20,10 @@ def _event(text: str) -> str:
     return text
 
 
-UploadId = Annotated[str | None, typer.Option("--upload-id", metavar="ID", help="Only of this build.", show_default=False)]
+UploadId = Annotated[
+    str | None,
+    typer.Option("--upload-id", parser=options.upload_id, metavar="ID", help="Only of this build.", show_default=False),
+]
 
 
 def listen(
@@ -97,7 +100,7 @@ def events(
             (local(one.timestamp), one.event or "", one.upload_id or "", one.status or "", one.objection or "") for one in found
         ],
         bare=[one.upload_id or "" for one in found],
-        empty="no event was received on this machine: spcli webhooks listen",
+        empty=f"no event{' of that build' if upload_id else ''} was received on this machine: spcli webhooks listen",
     )
 
 

@@ -50,7 +50,8 @@ def listen(runtime: "Runtime", asked: Asked) -> None:
     handed_on = _actions(runtime, asked)
     if asked.path_token is None and runtime.output.quiet:
         raise SpcliError("usage", "-q shows no URL, and nobody could deliver", hint="choose its end: --path-token TOKEN")
-    token = asked.path_token or secrets.token_urlsafe(24)
+    # One that is empty is a variable that was not set, and not what the dashboard has.
+    token = secrets.token_urlsafe(24) if asked.path_token is None else asked.path_token
     if len(token) < 16 or not all(letter.isalnum() or letter in "-_" for letter in token):
         raise SpcliError(
             "usage", "--path-token needs at least 16 letters, digits, - or _", hint="leave it out to have one made up"

@@ -111,7 +111,12 @@ def test_rejected_build_is_refused_by_a_guard_with_its_objection(spcli: Front, s
 
 @pytest.mark.parametrize(
     ("words", "name"),
-    [(("distribute", ""), "'UPLOAD_ID'"), (("builds", "wait", ""), "'UPLOAD_ID...'"), (("projects", "show", ""), "'PROJECT'")],
+    [
+        (("distribute", ""), "'UPLOAD_ID'"),
+        (("builds", "wait", ""), "'UPLOAD_ID...'"),
+        (("projects", "show", ""), "'PROJECT'"),
+        (("check", ""), "'URL|FILE'"),
+    ],
 )
 def test_an_empty_argument_is_named_without_the_brackets_of_the_help(spcli: Front, words: tuple[str, ...], name: str) -> None:
     refused = spcli(*words, "--json")

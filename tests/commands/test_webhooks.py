@@ -44,6 +44,25 @@ def test_a_forged_payload_bears_an_id_and_never_a_name(spcli: Front, service: An
     assert (named.code, "nothing is looked up" in named.err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("listen", "--path-token", ""), "--path-token needs at least 16 letters, digits, - or _"),
+        (("listen", "--upload-id", ""), "invalid value for '--upload-id': it is empty"),
+        (("events", "--upload-id", ""), "invalid value for '--upload-id': it is empty"),
+    ],
+)
+def test_a_variable_that_was_not_set_is_no_wish_for_another_token_or_for_every_build(
+    spcli: Front, words: tuple[str, ...], message: str
+) -> None:
+    refused = spcli("webhooks", *words, "--json")
+    assert (refused.code, refused.error["message"]) == (2, message)
+
+
+def test_no_event_of_a_build_is_not_called_no_event_at_all(spcli: Front) -> None:
+    assert "no event of that build was received" in spcli("webhooks", "events", "--upload-id", "6" * 24).err
+
+
 def test_an_unknown_event_names_those_there_are(spcli: Front) -> None:
     sent = spcli("webhooks", "send", "build.done", "--to", "http://127.0.0.1:1/")
     assert sent.code == 2
