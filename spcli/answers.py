@@ -92,8 +92,7 @@ def builds_in(data: Mapping[str, Any], project_id: str) -> list[Build] | None:
 
 def is_about(data: dict[str, Any], project_id: str) -> bool:
     """Whether a get-project answer is that project's, as far as it says: a cache in between may mix them up."""
-    said = [text.casefold() for name in ("_id", "id") if (text := text_of(data.get(name)))]
-    return not said or project_id.casefold() in said
+    return (_id(data) or project_id).casefold() == project_id.casefold()
 
 
 def detail(data: dict[str, Any], project_id: str, builds: int | None) -> ProjectDetail:

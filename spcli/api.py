@@ -39,13 +39,14 @@ _GONE = (404, 405)
 class ProjectPage(NamedTuple):
     """One project and its builds, newest first; `builds` is `None` where this service has no build history.
 
-    What is missing in a list that is not `whole` is no proof: an entry has no id.
+    What is missing in a list that is not `whole` is no proof: an entry has no id, or the page `is_other`, another project's.
     """
 
     detail: ProjectDetail
     builds: list[Build] | None
     server_wall: float | None
     whole: bool = True
+    is_other: bool = False
 
 
 class Api:
@@ -126,7 +127,7 @@ class Api:
 
         Raises:
             Refused: 404 for an id that the project list does not know either.
-            SpcliError: other failures of the read; `protocol` for a page that is another project's.
+            SpcliError: other failures of the read.
         """
         try:
             reply = self.read(f"/projects/{_segment(project_id)}")
@@ -284,11 +285,10 @@ class Api:
 
 def _page(project_id: str, reply: Reply) -> ProjectPage:
     data = mapping(reply.data)
-    if not is_about(data, project_id):
-        raise SpcliError("protocol", "the answer is another project's page; does a cache stand before the service?")
-    builds = builds_in(data, project_id)
-    whole = builds is not None and len(builds) == len(data["files"])
-    return ProjectPage(detail(data, project_id, None if builds is None else len(builds)), builds, reply.server_wall, whole)
+    builds, is_other = builds_in(data, project_id), not is_about(data, project_id)
+    whole = builds is not None and len(builds) == len(data["files"]) and not is_other
+    known = detail(data, project_id, None if builds is None else len(builds))
+    return ProjectPage(known, builds, reply.server_wall, whole, is_other)
 
 
 def _segment(text: str) -> str:

@@ -99,7 +99,7 @@ def upload_judge(
 
     def judge(page: "ProjectPage") -> Match:
         match = among(page)
-        return Match("doubtful") if match.kind == "absent" and not page.whole else match
+        return Match("doubtful") if page.is_other or (match.kind == "absent" and not page.whole) else match
 
     def among(page: "ProjectPage") -> Match:
         builds = page.builds or []

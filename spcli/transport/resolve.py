@@ -98,7 +98,7 @@ def tls_refusal(host: str, cause: BaseException) -> NotSent:
     """The failure of a TLS handshake. A certificate stays wrong; a connection that broke off may work the next time."""
     if isinstance(cause, ssl.SSLCertVerificationError):
         return NotSent(f"the certificate of {host} was not accepted: {cause.verify_message}", hint=_TRUST_HINT, transient=False)
-    if isinstance(cause, (ssl.SSLEOFError, ConnectionError)):
+    if isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)):
         return NotSent(f"{host} broke the TLS handshake off")
     if isinstance(cause, (ssl.SSLError, ValueError)):
         return NotSent(f"{host} does not speak TLS that can be used here", hint=_TRUST_HINT, transient=False)

@@ -1,5 +1,6 @@
 """What responses and settings say, as pure functions."""
 
+import ssl
 import time
 
 import pytest
@@ -11,7 +12,7 @@ from spcli.models import Secret
 from spcli.transport import plain_message, retry_after_hint
 from spcli.transport.proxies import is_loopback, parse_proxy, proxy_for
 from spcli.transport.request import Call, content, parse_origin, shown
-from spcli.transport.resolve import each_address, look_up
+from spcli.transport.resolve import each_address, look_up, tls_refusal
 from spcli.transport.response import error_text, http_date, masked, parse_json, status_of_head
 
 NOW = 784111777.0
@@ -294,3 +295,11 @@ def test_an_address_gets_four_seconds_at_most_and_none_after_the_end() -> None:
     assert list(each_address("127.0.0.1", 80, lambda: 60.0)) == [("127.0.0.1", 4.0)]
     assert list(each_address("127.0.0.1", 80, lambda: 0.5)) == [("127.0.0.1", 0.5)]
     assert list(each_address("127.0.0.1", 80, lambda: 0.0)) == []
+
+
+@pytest.mark.parametrize(
+    "error", [ssl.SSLEOFError(), ssl.SSLZeroReturnError(), ConnectionResetError()], ids=lambda one: type(one).__name__
+)
+def test_a_handshake_that_breaks_off_is_worth_a_quick_retry_however_python_calls_it(error: OSError) -> None:
+    assert tls_refusal("h", error).transient
+    assert not tls_refusal("h", ssl.SSLError()).transient
