@@ -4,20 +4,23 @@ An exception that may come between any two instructions must not come while a co
 decided what an ended command says: it would replace that by "interrupted". Loaded first of all, so it imports next to nothing.
 """
 
+import _thread
 import signal
+import sys
 import time
 
 TYPE_CHECKING = False  # importing it from typing would be felt
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from sys import UnraisableHookArgs
     from types import FrameType
     from typing import TypeVar
 
     T = TypeVar("T")
 
-# Signals that come together are one: a terminal's ^C held down, a CI that sends SIGINT and SIGTERM. One that comes later is
-# raised again, since an exception can get lost, in a finalizer or in a callback of a library.
+# Signals that come together are one: a terminal's ^C held down, a CI that sends SIGINT and SIGTERM.
 TOGETHER = 1.0
+SOON = 0.05
 NAMES = ("SIGINT", "SIGTERM", "SIGBREAK")
 
 
@@ -36,6 +39,7 @@ class Signals:
             # A background job of a shell starts with Ctrl-C ignored, and it stays so.
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._came)
+        sys.unraisablehook = self._lost
 
     def _came(self, number: int, _frame: "FrameType | None") -> None:
         code = 143 if number == signal.SIGTERM else 130
@@ -49,6 +53,16 @@ class Signals:
 
         self._raised_at, self._missed = time.monotonic(), None
         raise Interrupted(code)
+
+    def _lost(self, error: "UnraisableHookArgs") -> None:
+        """Told of each exception that cannot be raised, in a finalizer or in a callback: a signal then comes once more."""
+        from spcli.errors import Interrupted
+
+        if isinstance(error.exc_value, Interrupted):
+            self._raised_at = float("-inf")
+            _thread.start_new_thread(_come_again, (signal.SIGTERM if error.exc_value.exit_code == 143 else signal.SIGINT,))
+        else:
+            sys.__unraisablehook__(error)
 
     def hear(self) -> None:
         """From now on a signal is raised, also one that follows at once on another.
@@ -71,3 +85,9 @@ class Signals:
         except Exception:
             self.deafen()
             raise
+
+
+def _come_again(number: signal.Signals) -> None:
+    """Later, or it would come to the very place where it got lost."""
+    time.sleep(SOON)
+    _thread.interrupt_main(number)

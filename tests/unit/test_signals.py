@@ -1,11 +1,13 @@
 """Signals as exceptions: one at a time, only while they are heard, and none is forgotten that came too early."""
 
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from spcli.clock import Clock
 from spcli.errors import Interrupted, SpcliError
 from spcli.signals import TOGETHER, Signals
 
@@ -13,12 +15,14 @@ from spcli.signals import TOGETHER, Signals
 @pytest.fixture
 def signals() -> Iterator[Signals]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    hook = sys.unraisablehook
     signal.signal(signal.SIGINT, signal.default_int_handler)
     caught = Signals()
     caught.catch()
     yield caught
     for number, handler in before.items():
         signal.signal(number, handler)
+    sys.unraisablehook = hook
 
 
 def come(number: int) -> None:
@@ -53,6 +57,34 @@ def test_signals_that_come_together_are_one_and_a_later_one_is_raised_again(
     now[0] += TOGETHER + 0.1
     with pytest.raises(Interrupted):
         come(signal.SIGINT)
+
+
+class Fickle:
+    """Raises in its finalizer, where an exception goes nowhere."""
+
+    def __init__(self, happens: Callable[[], None]) -> None:
+        self.happens = happens
+
+    def __del__(self) -> None:
+        self.happens()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_that_gets_lost_in_a_finalizer_comes_once_more(
+    signals: Signals, capsys: pytest.CaptureFixture[str], number: int, code: int
+) -> None:
+    signals.hear()
+    Fickle(lambda: come(number))
+    with pytest.raises(Interrupted) as raised:
+        Clock().sleep(30)
+    assert raised.value.exit_code == code
+    assert capsys.readouterr().err == ""
+
+
+def test_any_other_error_in_a_finalizer_is_told_as_ever(signals: Signals, capsys: pytest.CaptureFixture[str]) -> None:
+    signals.hear()
+    Fickle(lambda: print(1 // 0))
+    assert "ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_next_hearing_takes_a_signal_that_follows_at_once(signals: Signals) -> None:
