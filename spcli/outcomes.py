@@ -1,5 +1,6 @@
 """The errors that a write ends with: what became of it, and what to do next."""
 
+from spcli import policy
 from spcli.errors import Interrupted, Outcome, Refused, SpcliError
 from spcli.evidence import Finding
 from spcli.limited import COMPETITION, duration
@@ -27,15 +28,22 @@ def interrupted(signal: Interrupted, outcome: Outcome, upload_id: str | None) ->
     return error
 
 
-def limit(refused: Refused, seconds: float, at: str) -> None:
-    """Complete the error for a 429 or a page that blocks us, although the spacing was kept: what it probably comes from, and that
-    the window opens in `seconds`, at the time of day `at`."""
+def complete(failure: SpcliError, seconds: float, at: str) -> None:
+    """Say in the failure of a write that did nothing what may help: its window opens in `seconds`, at the time of day `at`."""
+    if not isinstance(failure, Refused) or policy.answer_of(failure) == "unclear":
+        _nothing_done(failure, seconds)
+    elif policy.ending_of(failure)[0] == "limited":
+        _limit(failure, seconds, at)
+
+
+def _limit(refused: Refused, seconds: float, at: str) -> None:
+    """A 429 or a page that blocks us, although the spacing was kept: what it probably comes from."""
     refused.retry_after = max(1.0, seconds)
     refused.hint = f"try again at {at}, in {duration(seconds)}; {BLOCKED if refused.is_page else COMPETITION}"
 
 
-def nothing_done(failure: SpcliError, seconds: float) -> None:
-    """Complete the last failure of a write that is proven to have done nothing; its window opens in `seconds`."""
+def _nothing_done(failure: SpcliError, seconds: float) -> None:
+    """An unclear write that is proven to have done nothing."""
     failure.hint = (
         f"the build list proves that it did nothing: run the same command again, its window opens in {duration(seconds)}"
     )

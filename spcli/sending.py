@@ -80,8 +80,6 @@ class Write:
         """Whether an earlier run has left something open: its process may have died while we waited."""
         raise NotImplementedError
 
-    # Interruptions.
-
     def guarded(self, work: "Callable[[], Result]") -> "Result":
         """`work`, with Ctrl-C and SIGTERM turned into what they mean at that point; a second one ends the look that follows.
 
@@ -135,11 +133,11 @@ class Write:
                 return adopted.build
             except _Earlier:
                 found = self.settle_earlier()
-            except Refused as refused:
-                found = self._refused(refused)
-            except Unclear as failure:
+            except (Refused, Unclear) as failure:
+                if failure is self.failure:  # that of the send before, since nothing has left now
+                    raise
                 self.sends += 1
-                found = self._unclear(failure)
+                found = self._refused(failure) if isinstance(failure, Refused) else self._unclear(failure)
             if found is not None:
                 return found
 
@@ -163,6 +161,7 @@ class Write:
         if isinstance(failure, NotSent):
             self.record("unsent", failure.message)
         elif self.failure is not None:
+            self._say_when(self.failure)
             raise self.failure from None
         failure.outcome = "refused" if self.sends else "not_sent"
 
@@ -204,8 +203,6 @@ class Write:
         if server_wall is not None:
             self.clock_gap = server_wall - self.runtime.clock.mono()
 
-    # What became of it.
-
     def record(self, phase: str, message: str | None = None, upload_id: str | None = None, *, accepted: bool = False) -> None:
         """Note the last send's fate in the ledger; whatever the server quotes of our secrets stays out of it."""
         if self.calls.attempt_id is None:
@@ -230,7 +227,6 @@ class Write:
 
     def _refused(self, refused: Refused) -> Build | None:
         """A status of 300 or more: refused for good, limited, or a 5xx that the build list must judge."""
-        self.sends += 1
         answer = policy.answer_of(refused)
         self.is_limited = self.is_limited and answer == "limited"
         if answer == "unclear":
@@ -243,9 +239,7 @@ class Write:
                 self._give_up(found, refused)
             # When the list can't be read the service is taken at its word: it said that it failed.
         self._settled("absent" if answer == "failed" else "refused", refused)
-        if policy.ending_of(refused)[0] == "limited":
-            left = self._seconds_left()
-            outcomes.limit(refused, left, self.runtime.output.clock_time(self.runtime.clock.wall() + left))
+        self._say_when(refused)
         if answer == "refused" or not self._may_send_again():
             raise refused
         self._say_again(refused)
@@ -257,6 +251,10 @@ class Write:
 
     def _seconds_left(self) -> float:
         return self.state.window(self.calls.bucket).seconds_left
+
+    def _say_when(self, failure: SpcliError) -> None:
+        left = self._seconds_left()
+        outcomes.complete(failure, left, self.runtime.output.clock_time(self.runtime.clock.wall() + left))
 
     def _say_again(self, failure: SpcliError) -> None:
         self.runtime.output.note(f"{failure.message}; sending again at the next window (attempt {self.sends + 1})")
@@ -271,7 +269,7 @@ class Write:
             self._give_up(found, failure)
         self._settled("absent", failure)
         if self.unclear > 1 or not self._may_send_again():
-            outcomes.nothing_done(failure, self._seconds_left())
+            self._say_when(failure)
             raise failure
         self._say_again(failure)
         return None

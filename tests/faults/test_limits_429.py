@@ -1,5 +1,6 @@
 """A 429 although the spacing was kept: how long the window stays closed, for whom, and what the operator is told."""
 
+import sqlite3
 from collections.abc import Callable
 from email.utils import formatdate
 from itertools import pairwise
@@ -221,6 +222,30 @@ def test_run_that_met_a_429_is_not_passed_over_while_it_waits_for_its_window(tmp
     assert sent.code == 0, sent
     assert clock.heard
     assert all(isinstance(turn, Wait) and turn.position == 1 for turn in clock.heard), clock.heard
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"), [(answer(429, {"message": SAYS}), 49), (rst_after_request(), 60)], ids=["limited", "reset"]
+)
+def test_a_state_that_fails_after_the_first_send_makes_no_second_one_of_it(
+    spcli: Front, clock: FakeClock, behaviour: Behaviour, code: int
+) -> None:
+    held: list[sqlite3.Connection] = []
+
+    def handler(request: Request) -> Behaviour:
+        if request.method == "GET":
+            return answer(200, {"files": []})
+        held.append(sqlite3.connect(spcli.home / "state" / "state.db", isolation_level=None, check_same_thread=False))
+        held[-1].execute("BEGIN IMMEDIATE")
+        return behaviour
+
+    with FaultServer(handler=handler) as server:
+        spcli.use(server.url, window=WINDOW)
+        sent = spcli("upload", URL, "--json")
+    held[0].close()
+    assert (sent.code, sent.error["outcome"], sent.error["retryable"], len(held)) == (code, "refused", True, 1), sent
+    assert sent.err.count("sending again") == 1
+    assert sent.err.count("reading the build list") == (code == 60)
 
 
 class Impatient(FakeClock):
