@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spcli.errors import SpcliError
 from spcli.models import Build, DistributeResult, Limit, Secret, UploadResult, as_json
-from spcli.output.document import LIMIT, document, error_object, without_marks
+from spcli.output.document import LIMIT, document, error_object, plain_body, without_marks
 from spcli.output.inert import spellings
 
 BUILD = Build("b1", "p1", "Approved", "approved", "https://x/a.zip", None, None, "server", digest="d")
@@ -127,3 +127,9 @@ def test_an_error_object_is_never_over_64_kilobytes() -> None:
     worst = "\x1b##" * 4_000_000
     error = SpcliError("http-5xx", worst, hint=worst, upload_id=worst)
     assert len(without_marks(document(error_object(error)))) < LIMIT
+
+
+def test_what_a_cut_left_of_a_secret_is_shown_in_no_document_and_no_body() -> None:
+    forms, cut_off = spellings("k3y-" + "a1b2" * 6), "unknown key k3y-a1b2a1…"
+    assert json.loads(document({"message": cut_off}, forms=forms)) == {"message": "unknown key ****…"}
+    assert plain_body(cut_off.encode(), forms, is_json=False, is_watched=False).decode() == "unknown key ****…"

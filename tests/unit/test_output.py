@@ -196,6 +196,13 @@ def test_what_is_cut_ends_in_dots_that_the_terminal_can_show_and_moves_no_column
     assert lines[1].index("no such") == lines[0].index("MEANING")
 
 
+def test_what_a_cut_left_of_a_secret_is_shown_in_no_table() -> None:
+    paper, rows = Paper(), [["1", "key k3y-a1b2a1…"]]
+    paper.output.secrets.append(Secret("k3y-" + "a1b2" * 6))
+    paper.output.listing(rows, columns=["N", "TEXT"], rows=rows, bare=[], empty="")
+    assert paper.out == "N  TEXT\n1  key ****…\n"
+
+
 def test_the_json_keys_follow_the_watch_line_by_line() -> None:
     paper = Paper()
     paper.output.line_object(PROJECT, "Showroom: 3 users\nlive")

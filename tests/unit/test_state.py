@@ -388,6 +388,13 @@ def test_head_that_is_silent_is_passed_over_and_queues_again_behind(machine: Mac
     assert other.until_go() == pytest.approx(1, abs=0.3)
 
 
+def test_place_that_another_waiter_has_by_now_is_not_taken_from_it(machine: Machine) -> None:
+    state = machine.process()
+    first = state.enqueue("b")
+    second = state.enqueue("b", state.place_of(first))
+    assert (state.place_of(first), state.place_of(second)) == (1, 2)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="on Windows only the heartbeat tells")
 @pytest.mark.parametrize("place", [0, 1])
 def test_waiter_whose_process_was_killed_is_passed_over_at_once(machine: Machine, place: int) -> None:
