@@ -162,28 +162,6 @@ def test_no_third_send_is_promised_where_patience_ends_within_the_wider_pause(
     assert "(attempt 3)" not in sent.err
 
 
-def test_run_that_met_a_429_keeps_its_place_before_those_who_came_later(spcli: Front, clock: FakeClock) -> None:
-    later: list[str] = []
-
-    def handler(request: Request) -> Behaviour:
-        if request.method == "GET":
-            return answer(200, {"files": []})
-        if not later:
-            state = State(spcli.home / "state", clock=clock, environ={}, note=later.append)
-            later.append(state.enqueue(bucket(server.url, MAIN.user_id, "upload")))
-            state.close()
-            return answer(429, {"message": SAYS})
-        return answer(201, {"uploadId": BUILD})
-
-    with FaultServer(handler=handler) as server:
-        spcli.use(server.url, window=WINDOW)
-        sent = spcli("upload", URL)
-    assert sent.code == 0, sent
-    assert len(later) == 1
-    assert "window closed: sending at" in sent.err
-    assert "before this one" not in sent.err
-
-
 class Rival(FakeClock):
     """Whoever came later asks for the turn each time that somebody sleeps, as a process of its own would."""
 
@@ -198,7 +176,7 @@ class Rival(FakeClock):
             self.heard.append(self.asks())
 
 
-def test_run_that_met_a_429_is_not_passed_over_while_it_waits_for_its_window(tmp_path: Path) -> None:
+def test_run_that_met_a_429_keeps_its_place_before_those_who_came_later(tmp_path: Path) -> None:
     clock = Rival()
     spcli = Front(tmp_path, clock)
     came, asks = (State(tmp_path / "state", clock=clock, environ={}, note=lambda _text: None) for _ in range(2))
