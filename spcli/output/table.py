@@ -141,15 +141,17 @@ def _folded(table: Rows, sizes: Sequence[int]) -> list[str]:
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table.grid(padding=(0, len(_GAP), 0, 0))
+    # Gaps are columns of their own: whether the last column has a padding, and who pays for it, changed with rich's versions.
+    grid = Table.grid(padding=0)
     for size in sizes:
         grid.add_column(width=size)
+        grid.add_column(width=len(_GAP))
     for row in table:
-        grid.add_row(*map(Text, row))
+        grid.add_row(*chain.from_iterable((Text(cell), Text()) for cell in row))
     paper = StringIO()
     # Everything rich would otherwise read from the environment is decided here.
     console = Console(
-        file=paper, width=_sum(sizes), height=100, force_terminal=False, color_system=None, legacy_windows=False,
+        file=paper, width=_sum(sizes) + len(_GAP), height=100, force_terminal=False, color_system=None, legacy_windows=False,
         force_jupyter=False, markup=False, emoji=False, highlight=False,
     )  # fmt: skip
     console.print(grid)
