@@ -15,6 +15,7 @@ from spcli.runtime import Runtime
 from spcli.sandbox.seeds import MAIN
 from spcli.sandbox.server import Sandbox
 from spcli.sandbox.world import World
+from spcli.signals import Signals
 
 # Late enough for the sandbox's history to lie in the past.
 START = 1_790_000_000.0
@@ -80,6 +81,7 @@ class Front:
     def __init__(self, home: Path, clock: Clock) -> None:
         self.home = home
         self.clock = clock
+        self.signals: Signals | None = None
         self.printed: list[Result] = []
         self.environ = {"SPCLI_CONFIG": str(home / "config.toml"), "SPCLI_STATE_DIR": str(home / "state"), "TZ": "UTC"}
 
@@ -98,7 +100,11 @@ class Front:
         out, err = io.BytesIO(), io.BytesIO()
         streams = {"stdout": io.TextIOWrapper(out, "utf-8"), "stderr": io.TextIOWrapper(err, "utf-8")}
         runtime = Runtime(
-            {**self.environ, **(env or {})}, stdin=io.TextIOWrapper(io.BytesIO(stdin), "utf-8"), **streams, clock=self.clock
+            {**self.environ, **(env or {})},
+            stdin=io.TextIOWrapper(io.BytesIO(stdin), "utf-8"),
+            **streams,
+            clock=self.clock,
+            signals=self.signals,
         )
         code = main(list(argv), runtime)
         for stream in streams.values():

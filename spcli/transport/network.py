@@ -193,6 +193,7 @@ class Wire:
         self._backend = _Backend(proxy)
         self._pool = _pool(self._backend, tls, proxy)
         self._connection: httpcore.ConnectionInterface | None = None
+        self._is_at_rest = True
 
     @property
     def address(self) -> str:
@@ -211,7 +212,7 @@ class Wire:
         interruption) passes through.
         """
         self._backend.exchange = exchange
-        connection = self._usable()
+        connection, self._is_at_rest = self._usable(), False
         try:
             request.extensions["trace"] = exchange.trace if connection is None else None
             if connection is None:
@@ -225,10 +226,9 @@ class Wire:
             return error.with_traceback(None)
         except WIRE_ERRORS as error:
             return exchange.verdict(error)
-        try:
-            return _read(response, limit)
-        finally:
-            response.close()
+        answer = _read(response, limit)
+        self._is_at_rest = True
+        return answer
 
     def close(self) -> None:
         """Close the connection, if any. A later `fetch` opens another."""
@@ -237,9 +237,9 @@ class Wire:
             connection.close()
 
     def _usable(self) -> httpcore.ConnectionInterface | None:
-        """The kept connection; `None` when it is closed, was left in the middle of something, or has waited too long."""
-        connection = self._connection
-        if connection is not None and (not connection.is_available() or connection.has_expired()):
+        """The kept connection, if it is fit: an interrupted call may have left a lock held, and the next would wait for ever."""
+        kept = self._connection
+        if kept is None or not self._is_at_rest or not kept.is_available() or kept.has_expired():
             self.close()
         return self._connection
 
@@ -286,14 +286,15 @@ def _request(
 
 def _read(response: httpcore.Response, limit: int) -> Answer:
     headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers)
-    chunks: list[bytes] = []
-    left = limit
+    chunks, left, is_cut = list[bytes](), limit, False
     try:
         for chunk in response.iter_stream():
             chunks.append(chunk)
             left -= len(chunk)
             if left < 0:
-                return Answer(response.status, headers, b"".join(chunks)[:limit], oversized=True)
+                break
     except WIRE_ERRORS:
-        return Answer(response.status, headers, b"".join(chunks), cut=True)
-    return Answer(response.status, headers, b"".join(chunks))
+        is_cut = True
+    finally:
+        response.close()
+    return Answer(response.status, headers, b"".join(chunks)[:limit], oversized=left < 0, cut=is_cut)

@@ -1,0 +1,118 @@
+"""Ctrl-C at one moment after another of a whole write, in this process: what is said of the write is true at each."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from spcli.signals import SOON, Signals
+from tests.faultd import Behaviour, FaultServer, Request, answer, rst_after_request
+from tests.front import FakeClock, Front, Result
+
+URL = "https://builds.example.com/Game-1.4.zip"
+OLD = "665a00000000000000000001"
+NEW = "665a00000000000000000002"
+MOMENTS = 60
+ANSWERS = {
+    "accepted": answer(201, {"uploadId": NEW, "message": "queued"}),
+    "limited": answer(429, {"message": "Rate limit exceeded."}),
+    "refused": answer(400, {"message": "No."}),
+    "reset": rst_after_request(),
+}
+
+
+@pytest.fixture
+def caught() -> Iterator[None]:
+    """What a run catches goes back to what it was."""
+    before, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
+    yield
+    # A signal that got lost in a callback comes once more, after a moment.
+    threading.Event().wait(3 * SOON)
+    signal.signal(signal.SIGINT, before)
+    sys.unraisablehook = hook
+
+
+class Sweep:
+    """Runs a command again and again, each time as a new user of a new service.
+
+    A step is a call or a return, of the functions in files whose names end with `within`.
+    """
+
+    def __init__(self, folder: Path, argv: list[str], behaviour: Behaviour, within: str = "") -> None:
+        self._folder = folder
+        self._argv = argv
+        self._behaviour = behaviour
+        self._within = within
+        self.writes = self.steps = 0
+
+    def _answer(self, request: Request) -> Behaviour:
+        if request.method == "GET":
+            build = {
+                "_id": OLD,
+                "url": "https://builds.example.com/Old.zip",
+                "status": "Approved",
+                "date": "2026-01-01T00:00:00Z",
+            }
+            return answer(200, {"files": [build]})
+        self.writes += 1
+        return self._behaviour
+
+    def run(self, step: int = 0) -> Result:
+        """Run with a Ctrl-C at the step of that number, if not 0."""
+        self.writes = self.steps = 0
+        front = Front(self._folder / str(step), FakeClock())
+        front.signals = Signals()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        front.signals.catch()
+        with FaultServer(handler=self._answer) as server:
+            front.use(server.url)
+            sys.setprofile(lambda frame, event, _arg: self._at(frame, event, step))
+            try:
+                return front(*self._argv, "--json", "--on-limit", "fail")
+            finally:
+                sys.setprofile(None)
+
+    def _at(self, frame: FrameType, event: str, step: int) -> None:
+        if event in ("call", "return") and frame.f_code.co_filename.endswith(self._within):
+            self.steps += 1
+            if self.steps == step:
+                signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="raises a signal as POSIX does")
+@pytest.mark.usefixtures("caught")
+@pytest.mark.parametrize("kind", ANSWERS)
+@pytest.mark.parametrize("argv", [["upload", URL], ["distribute", OLD]], ids=lambda argv: argv[0])
+def test_what_is_said_after_a_signal_at_any_moment_is_true(tmp_path: Path, argv: list[str], kind: str) -> None:
+    sweep = Sweep(tmp_path, argv, ANSWERS[kind])
+    undisturbed, steps = sweep.run().code, sweep.steps
+    seen = {told(sweep, 1 + steps * number // MOMENTS, undisturbed, kind) for number in range(MOMENTS)}
+    assert len(seen) > 2, seen
+
+
+def told(sweep: Sweep, step: int, undisturbed: int, kind: str) -> tuple[int, str]:
+    """Code and outcome of a run that was interrupted at a step, once it is seen that they are true."""
+    ended = sweep.run(step)
+    outcome = ended.error["outcome"] if ended.code else "done"
+    assert ended.code in (130, 61, undisturbed), ended
+    assert outcome in {130: ("not_sent", "refused", "done"), 61: ("unknown",)}.get(ended.code, (outcome,)), ended
+    assert (outcome == "not_sent") <= (sweep.writes == 0), ended
+    assert (outcome == "refused") <= (sweep.writes == 1 and kind != "accepted"), ended
+    assert (outcome == "done") <= (sweep.writes == 1 and kind == "accepted"), ended
+    return ended.code, outcome
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="raises a signal as POSIX does")
+@pytest.mark.usefixtures("caught")
+@pytest.mark.parametrize("argv", [["upload", URL], ["distribute", OLD]], ids=lambda argv: argv[0])
+def test_no_run_waits_for_a_lock_that_a_signal_has_left_held(tmp_path: Path, argv: list[str]) -> None:
+    """The quick look after a signal must not use a connection again whose lock was taken at that moment."""
+    sweep = Sweep(tmp_path, argv, ANSWERS["reset"], within="_synchronization.py")
+    undisturbed, steps = sweep.run().code, sweep.steps
+    assert steps > 10
+    for step in range(1, steps + 1):
+        told(sweep, step, undisturbed, "reset")
