@@ -1,5 +1,6 @@
 """Ctrl-C at one moment after another of a whole write, in this process: what is said of the write is true at each."""
 
+import faulthandler
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ URL = "https://builds.example.com/Game-1.4.zip"
 OLD = "665a00000000000000000001"
 NEW = "665a00000000000000000002"
 MOMENTS = 60
+HUNG = 60.0
 ANSWERS = {
     "accepted": answer(201, {"uploadId": NEW, "message": "queued"}),
     "limited": answer(429, {"message": "Rate limit exceeded."}),
@@ -70,11 +72,14 @@ class Sweep:
         front.signals.catch()
         with FaultServer(handler=self._answer) as server:
             front.use(server.url)
+            # A run that waits for ever ends the tests instead of holding them.
+            faulthandler.dump_traceback_later(HUNG, exit=True)
             sys.setprofile(lambda frame, event, _arg: self._at(frame, event, step))
             try:
                 return front(*self._argv, "--json", "--on-limit", "fail")
             finally:
                 sys.setprofile(None)
+                faulthandler.cancel_dump_traceback_later()
 
     def _at(self, frame: FrameType, event: str, step: int) -> None:
         if event in ("call", "return") and frame.f_code.co_filename.endswith(self._within):
