@@ -1,4 +1,4 @@
-"""The command tree read from the live Typer commands, and the text of `spcli/tree.py`.
+"""The command tree read from the live Typer commands, and the text of `spcli/completion/tree.py`.
 
 What a value may be follows from its metavar: `wait|fail` is a choice, PROJECT a project's name, and so on.
 """
@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import typer
 
 from spcli import cli
-from spcli.lifecycle import STAGES, STATES
-from spcli.rawcall import METHODS
-from spcli.scripts import SCRIPTS
-from spcli.settings.settingspec import SPEC_OF, TYPED
+from spcli.api.raw import METHODS
+from spcli.builds.lifecycle import STAGES, STATES
+from spcli.completion.shells import SCRIPTS
+from spcli.settings.table import SPEC_OF, TYPED
 from spcli.webhooks.payload import STATUS_OF
 
 WIDTH = 130
@@ -168,7 +168,7 @@ COMMANDS_TYPE = "dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...], tup
 
 
 def tree_text() -> str:
-    """The content of `spcli/tree.py`, formatted as ruff formats it."""
+    """The content of `spcli/completion/tree.py`, formatted as ruff formats it."""
     keys: dict[Option, str] = {}
     shared = [_key(option, (), keys) for option in common()]
     commands = {

@@ -4,7 +4,7 @@ from command_tree import Node
 
 from spcli.commands import TABLE, Entry
 from spcli.errors import EXIT_CODES, ExitCode
-from spcli.settings.settingspec import SETTINGS, SPEC_OF, SettingSpec
+from spcli.settings.table import SETTINGS, SPEC_OF, SettingSpec
 
 WITHOUT_CONFIG = {"exit-codes", "completion", "demo", "sandbox"}
 # With a --timeout that is not the service's.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes what follows from the command tree: `spcli/tree.py`, `completions/`, `man/`.
+"""Writes what follows from the command tree: `spcli/completion/tree.py`, `completions/`, `man/`.
 
 `--check` writes nothing, names every file that is stale, missing or left over, and exits 1 when there is one.
 """
@@ -15,14 +15,14 @@ sys.path.insert(0, str(ROOT))
 from command_tree import tree_text  # noqa: E402
 from manpages import pages  # noqa: E402
 
-from spcli.scripts import FILES, SCRIPTS  # noqa: E402
+from spcli.completion.shells import FILES, SCRIPTS  # noqa: E402
 
 FOLDERS = ("completions", "man")
 
 
 def generated() -> dict[str, str]:
     """Every generated file: its path below the project's folder, and its text."""
-    found = {"spcli/tree.py": tree_text()}
+    found = {"spcli/completion/tree.py": tree_text()}
     found |= {f"completions/{FILES[shell]}": script for shell, script in SCRIPTS.items()}
     return found | {f"man/{name}": text for name, text in pages().items()}
 
@@ -58,7 +58,7 @@ def write(root: Path, wanted: dict[str, str]) -> None:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Write spcli/tree.py, completions/ and man/ from the command tree.")
+    parser = argparse.ArgumentParser(description="Write spcli/completion/tree.py, completions/ and man/ from the command tree.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 and name the files that are stale")
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder to write below")
     asked = parser.parse_args()

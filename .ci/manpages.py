@@ -19,7 +19,7 @@ from roff import blocks, bold, code, escaped, filled, inline, item, paragraph, s
 from spcli import __version__
 from spcli.errors import EXIT_CODES
 from spcli.sandbox import faults
-from spcli.settings.settingspec import SETTINGS, SettingSpec
+from spcli.settings.table import SETTINGS, SettingSpec
 
 ENDS = (
     "`spcli-exit-codes`(7) lists all codes; this command ends with one of these. Where nothing is said of it, the same command "

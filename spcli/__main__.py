@@ -47,7 +47,7 @@ def _signals() -> "Signals":
 
 def _complete() -> None:
     """Answer a TAB press and leave; comes back only when no shell asked."""
-    from spcli.completion import answer
+    from spcli.completion.answer import answer
 
     text = answer(os.environ)
     if text is not None:

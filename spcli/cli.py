@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 import typer.core
 
-from spcli import __version__, failures
+from spcli import __version__
+from spcli import usage as failures
 from spcli.commands import TABLE, Entry, Group
 from spcli.errors import Interrupted, SpcliError
 
@@ -240,6 +241,6 @@ def _writes(words: Sequence[str]) -> bool:
     named = next((entry for word in words if (entry := TABLE.get(word)) is not None), None)
     if named is not TABLE["api"]:
         return isinstance(named, Entry) and named.writes
-    from spcli.rawcall import READS
+    from spcli.api.raw import READS
 
     return not any(word.upper() in READS for word in words)

@@ -15,7 +15,7 @@ from spcli.signals import Signals
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from spcli.api import Api
+    from spcli.api.client import Api
     from spcli.models import Secret
     from spcli.output import Output
     from spcli.settings import Settings
@@ -94,7 +94,7 @@ class Runtime:
 
     def api_for(self, user_id: str, key: "Secret") -> "Api":
         """The service with these credentials."""
-        from spcli.api import Api
+        from spcli.api.client import Api
         from spcli.transport import Transport
 
         log = self.output.detail if self.output.verbose else None

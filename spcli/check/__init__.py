@@ -49,7 +49,7 @@ def _seen_at(runtime: "Runtime", url: str, *, deadline: float, most: int | None)
 
     from spcli.check.archive import ENTRY_LIMIT
     from spcli.check.remote import remote_findings
-    from spcli.storage import Storage
+    from spcli.transport.ranges import Storage
 
     log = runtime.output.detail if runtime.output.verbose else None
     storage = Storage(url, clock=runtime.clock, environ=runtime.environ, deadline=deadline, log=log)
@@ -63,7 +63,7 @@ def _seen_at(runtime: "Runtime", url: str, *, deadline: float, most: int | None)
 def check_file(path: str, *, strict: bool = False) -> "Report":
     """Look at a local zip as at one behind a URL."""
     from spcli.check.finding import error
-    from spcli.file_url import is_host
+    from spcli.check.url import is_host
     from spcli.models import bare_url
 
     try:

@@ -58,7 +58,7 @@ def archive_findings(size: int, fetch: Fetch, *, most: int = ENTRY_LIMIT) -> tup
     Raises:
         whatever `fetch` raises.
     """
-    from spcli.check.packaged import content_findings
+    from spcli.check.contents import content_findings
 
     try:
         contents = read_contents(size, fetch, most=most)

@@ -8,7 +8,7 @@ import re
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from spcli import file_url
+from spcli.check import url as file_url
 from spcli.check.finding import Finding, error, info, warning
 from spcli.errors import SpcliError
 from spcli.transport.proxies import is_loopback

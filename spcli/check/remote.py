@@ -8,7 +8,7 @@ from spcli.check.archive import archive_findings
 from spcli.check.finding import Finding, amount, error, warning
 from spcli.check.links import is_private_address
 from spcli.errors import NotSent, Unclear
-from spcli.storage import Part, Storage
+from spcli.transport.ranges import Part, Storage
 
 SOFT_LIMIT = 24_000_000_000
 _PIECE = 8 * 1024 * 1024

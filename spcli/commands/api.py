@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import options, policy
+from spcli.check.url import secrets_in
+from spcli.commands import options
 from spcli.errors import Interrupted, NotSent, Refused, SpcliError, Unclear
-from spcli.file_url import secrets_in
 from spcli.models import bare_url, url_digest
+from spcli.ratelimit import window as policy
 
 if TYPE_CHECKING:
-    from spcli.rawcall import RawCall
+    from spcli.api.raw import RawCall
     from spcli.runtime import Runtime
     from spcli.state import NewAttempt
     from spcli.transport import Reply
@@ -48,7 +49,7 @@ def api(
       spcli api GET /projects -f limit=5
       spcli api POST /projects/test-webhook -f projectId=665a2b3c4d5e6f7a8b9c0d1e
     """
-    from spcli.rawcall import raw_call
+    from spcli.api.raw import raw_call
 
     runtime: Runtime = ctx.obj
     runtime.timeout = timeout
@@ -92,7 +93,7 @@ class _Once:
             raise _stopped(self._runtime, signal, is_sent=self._is_sent) from None
 
     def _sent(self) -> "Reply":
-        from spcli.rawcall import WITH_BODY
+        from spcli.api.raw import WITH_BODY
         from spcli.transport import Call
 
         raw = self._call
@@ -144,7 +145,7 @@ class _Limited:
     """A raw call of a limited endpoint: through its window and into the ledger as any other, but sent once and not settled."""
 
     def __init__(self, runtime: "Runtime", call: "RawCall", endpoint: str) -> None:
-        from spcli.limited import LimitedCalls, patience
+        from spcli.writes.turn import LimitedCalls, patience
 
         self._runtime = runtime
         self._call = call
@@ -163,7 +164,7 @@ class _Limited:
         raise stopped
 
     def _sent(self) -> "Reply":
-        from spcli.limited import Request
+        from spcli.writes.turn import Request
 
         body = self._runtime.api.raw_body(self._body)
         request = Request(self._call.path, body, self._attempt, lambda: None, self._runtime.clock.mono, self._call.method)
@@ -188,7 +189,7 @@ class _Limited:
         return error
 
     def _record(self, phase: str, message: str | None, upload_id: str | None = None, *, accepted: bool = False) -> None:
-        from spcli.limited import keepable
+        from spcli.writes.turn import keepable
 
         words = message and keepable(self._runtime, message)
         if self._calls.attempt_id is not None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import options
+from spcli.commands import options
 from spcli.errors import SpcliError
 from spcli.models import Secret
 
@@ -68,7 +68,7 @@ def _verify(runtime: "Runtime", user: str, key: Secret) -> None:
 
 def _asked(runtime: "Runtime", user_id: str | None, key_stdin: bool) -> tuple[str, Secret]:
     from spcli.settings.credentials import clean_key
-    from spcli.settings.settingspec import parse_user_id
+    from spcli.settings.table import parse_user_id
 
     if runtime.output.interactive and (user_id is None or not key_stdin):
         runtime.output.note(WHERE)

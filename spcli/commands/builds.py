@@ -4,9 +4,15 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from spcli import ci, handover, options, release, stages, target, waiting
+from spcli import ci
+from spcli import lookup as target
+from spcli.builds import live as release
+from spcli.builds import progress as stages
+from spcli.builds import wait as waiting
+from spcli.builds.lifecycle import STATES, state_of
+from spcli.commands import options
+from spcli.commands import writing as handover
 from spcli.errors import SpcliError
-from spcli.lifecycle import STATES, state_of
 from spcli.models import Build, file_name, iso_utc
 
 if TYPE_CHECKING:
@@ -81,7 +87,7 @@ def known_builds(runtime: "Runtime", project_id: str) -> Known:
 
 def local_builds(runtime: "Runtime", project_id: str) -> list[Build]:
     """The builds this machine knows of without the service: those sent from here, and those of received events."""
-    from spcli.lifecycle import newest_first
+    from spcli.builds.lifecycle import newest_first
     from spcli.state import account
 
     origin = runtime.settings.base_url

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import options
+from spcli.commands import options
 
 if TYPE_CHECKING:
     from spcli.check.finding import Finding, Report

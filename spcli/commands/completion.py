@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli.scripts import SCRIPTS
+from spcli.completion.shells import SCRIPTS
 
 if TYPE_CHECKING:
     from spcli.runtime import Runtime

@@ -4,13 +4,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import handover, limited, options, pipeline, release, stages, target
-from spcli.dry_run import print_request
+from spcli import lookup as target
+from spcli.builds import live as release
+from spcli.builds import progress as stages
+from spcli.commands import options
+from spcli.commands import writing as handover
+from spcli.commands.dry_run import print_request
 from spcli.errors import SpcliError
 from spcli.models import Build, DistributeResult, file_name
+from spcli.writes import turn as limited
+from spcli.writes import upload as pipeline
 
 if TYPE_CHECKING:
-    from spcli.api import ProjectPage
+    from spcli.api.client import ProjectPage
     from spcli.runtime import Runtime
 
 

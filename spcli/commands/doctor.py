@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from spcli import __version__, diagnosis, options
-from spcli.diagnosis import OK, WARN, Check, failed
+from spcli import __version__
+from spcli.commands import doctor_checks as diagnosis
+from spcli.commands import options
+from spcli.commands.doctor_checks import OK, WARN, Check, failed
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
 
 if TYPE_CHECKING:
@@ -134,7 +136,7 @@ def _ca_check(runtime: "Runtime") -> Check:
     environ = runtime.environ
     if runtime.settings.base_url.startswith("http://"):
         return Check("ca", OK, "not needed: the service is on this machine, without TLS")
-    from spcli.transport.trust import tls_context
+    from spcli.transport.tls import tls_context
 
     try:
         tls_context(environ)
@@ -208,7 +210,7 @@ def _has_builds(runtime: "Runtime") -> bool | None:
     Raises:
         SpcliError: `no-target` when the account has none of that name; what reading raises.
     """
-    from spcli.target import is_id, matching
+    from spcli.lookup import is_id, matching
 
     named = runtime.settings.project
     if named is not None and is_id(named):

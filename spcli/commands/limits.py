@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcli.errors import SpcliError
-from spcli.limited import duration
 from spcli.models import Limit, iso_utc
+from spcli.writes.turn import duration
 
 if TYPE_CHECKING:
     from spcli.runtime import Runtime

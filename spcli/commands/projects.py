@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import options, target
-from spcli.answers import listed_detail
+from spcli import lookup as target
+from spcli.api.parse import listed_detail
+from spcli.commands import options
 from spcli.errors import SpcliError
 from spcli.models import ProjectDetail, UserStats
 

@@ -4,17 +4,23 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from spcli import handover, limited, options, pipeline, release, stages, target
+from spcli import lookup as target
+from spcli.builds import live as release
+from spcli.builds import progress as stages
+from spcli.commands import options
+from spcli.commands import writing as handover
 from spcli.commands.builds import known_builds
-from spcli.dry_run import print_request
+from spcli.commands.dry_run import print_request
 from spcli.errors import SpcliError
 from spcli.models import Build, RollbackResult, file_name, iso_utc
+from spcli.writes import turn as limited
+from spcli.writes import upload as pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from spcli.limited import Patience
     from spcli.runtime import Runtime
+    from spcli.writes.turn import Patience
 
 KNOWN = 1000
 _WHO = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_REQUESTEDFOR", "BUILD_USER_ID", "USER", "LOGNAME", "USERNAME")

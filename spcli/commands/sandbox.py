@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import options
+from spcli.commands import options
 from spcli.errors import SpcliError
 
 if TYPE_CHECKING:

@@ -5,18 +5,20 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar
 
 import typer
 
-from spcli import options, release, target
+from spcli import lookup as target
+from spcli.builds import live as release
+from spcli.builds.lifecycle import created_at, is_final
+from spcli.builds.wait import grace
+from spcli.commands import options
 from spcli.commands.builds import NO_LIST, local_builds
 from spcli.commands.limits import ENDPOINTS, limit_of, when_of
 from spcli.commands.rollback import sources
 from spcli.errors import SpcliError
-from spcli.lifecycle import created_at, is_final
-from spcli.limited import duration
 from spcli.models import Build, Limit, ProjectDetail, UserStats, as_json, file_name, iso_utc
-from spcli.waiting import grace
+from spcli.writes.turn import duration
 
 if TYPE_CHECKING:
-    from spcli.api import ProjectPage
+    from spcli.api.client import ProjectPage
     from spcli.runtime import Runtime
 
 PAUSE = 10.0
@@ -167,7 +169,7 @@ def _read_project(runtime: "Runtime", screen: Screen, project_id: str) -> None:
 
 def _listed(runtime: "Runtime", project_id: str) -> ProjectDetail | None:
     """The project as the list tells it, where its own page fails."""
-    from spcli.answers import listed_detail
+    from spcli.api.parse import listed_detail
 
     try:
         known = next((one for one in runtime.api.projects() if one.id == project_id), None)

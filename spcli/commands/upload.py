@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import options
+from spcli.commands import options
 
 if TYPE_CHECKING:
     from spcli.models import UploadResult
@@ -41,8 +41,14 @@ def upload(
       $id = spcli upload $env:URL -q     in PowerShell
     """
     # Not for `upload --help`, which takes a third less time without.
-    from spcli import check, file_url, handover, limited, pipeline, stages, target
-    from spcli.dry_run import print_request
+    from spcli import check
+    from spcli import lookup as target
+    from spcli.builds import progress as stages
+    from spcli.check import url as file_url
+    from spcli.commands import writing as handover
+    from spcli.commands.dry_run import print_request
+    from spcli.writes import turn as limited
+    from spcli.writes import upload as pipeline
 
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.project, runtime.on_limit = timeout, project, on_limit

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import options, target
+from spcli import lookup as target
+from spcli.commands import options
 from spcli.errors import Refused, SpcliError
 from spcli.webhooks import payload
 
@@ -73,7 +74,7 @@ def listen(
     """
     runtime: Runtime = ctx.obj
     try:
-        from spcli.webhooks import listening
+        from spcli.webhooks import listen as listening
     except ImportError:
         raise SpcliError(
             "config", "the webhook receiver needs the extra 'server'", hint="in a checkout: pip install '.[server]'"
@@ -129,7 +130,7 @@ def send(
     """
     runtime: Runtime = ctx.obj
     runtime.project = project
-    from spcli.webhooks.delivery import deliver
+    from spcli.webhooks.deliver import deliver
 
     if project is not None and not target.is_id(project.strip()):
         raise SpcliError("usage", "-p takes an id here: nothing is looked up", hint="`spcli projects list` shows the ids")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from spcli.errors import EXIT_CODES, SpcliError
-from spcli.output.inert import cut, inert_block, redacted, traces, without_commands
+from spcli.output.escape import cut, inert_block, redacted, traces, without_commands
 from spcli.output.prompt import Prompt
 from spcli.output.table import aligned, cells, fitted, padded, width
 from spcli.output.writer import Writer, painted
@@ -88,7 +88,7 @@ class Output(Writer):
         elif self._out.terminal:
             self._data(self._inert_lines(body.decode("utf-8", "replace").splitlines()))
         else:
-            from spcli.output.document import plain_body
+            from spcli.output.json_text import plain_body
 
             self._data(plain_body(body, self._forms(), is_json=is_json, is_watched=any(map(self._is_on, _RUNNERS))))
 
@@ -133,7 +133,7 @@ class Output(Writer):
             self._say(f"hint: {self._block(error.hint)}")
         self._tell_ci("error", message)
         if self.json_mode:
-            from spcli.output.document import error_object
+            from spcli.output.json_text import error_object
 
             self._safely(lambda: self._err.write(self._json(error_object(error, self._forms()), None)))
 
@@ -206,7 +206,7 @@ class Output(Writer):
         self._data(self._json(value, indent if self._out.terminal else None))
 
     def _json(self, value: object, indent: int | None) -> str:
-        from spcli.output.document import document, without_marks
+        from spcli.output.json_text import document, without_marks
 
         text = document(value, indent=indent, forms=self._forms())
         return (without_marks(text) if any(map(self._is_on, _RUNNERS)) else text) + "\n"

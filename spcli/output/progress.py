@@ -1,6 +1,6 @@
 """The one moving line at the bottom of a terminal, and what stands in it."""
 
-from spcli.output.inert import inert
+from spcli.output.escape import inert
 from spcli.output.stream import Stream
 from spcli.output.table import shortened, width
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain, repeat
 
-from spcli.output.inert import LIMIT, inert, is_plain
+from spcli.output.escape import LIMIT, inert, is_plain
 
 Rows = Sequence[Sequence[str]]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from spcli.errors import SpcliError
-from spcli.output.inert import inert, inert_block, redacted, spellings, without_commands
+from spcli.output.escape import inert, inert_block, redacted, spellings, without_commands
 from spcli.output.progress import LiveLine
 from spcli.output.stream import Stream, is_closed_pipe
 

@@ -13,7 +13,7 @@ from spcli.errors import SpcliError
 from spcli.settings.configfile import ConfigFile
 from spcli.settings.credentials import clean_key, key_variable, login_hint, read_key_file, run_key_command
 from spcli.settings.places import state_dir
-from spcli.settings.settingspec import (
+from spcli.settings.table import (
     DEFAULT_PROFILE,
     NOMINAL_WINDOW,
     SETTINGS,

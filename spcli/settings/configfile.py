@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from spcli.errors import SpcliError
 from spcli.settings.places import config_path
-from spcli.settings.settingspec import DEFAULT_PROFILE, SPEC_OF, parse_profile_name, spec_of, typed_value
+from spcli.settings.table import DEFAULT_PROFILE, SPEC_OF, parse_profile_name, spec_of, typed_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -192,7 +192,7 @@ class ConfigFile:
         Raises:
             SpcliError: `config`, when it cannot be written; the old file is untouched then.
         """
-        from spcli.settings.privatefile import replace_file
+        from spcli.files import replace_file
 
         target = os.path.realpath(self.path)
         if os.path.exists(target) and not os.path.isfile(target):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from spcli.errors import SpcliError
 from spcli.models import Secret
-from spcli.settings.settingspec import DEFAULT_PROFILE
+from spcli.settings.table import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     import subprocess

@@ -11,9 +11,9 @@ from spcli.clock import Clock
 from spcli.errors import SpcliError
 from spcli.state.connection import Connection
 from spcli.state.database import PATIENCE, Database
+from spcli.state.events import Event, Received
 from spcli.state.ledger import Attempt, Ledger, NewAttempt, account
 from spcli.state.names import Names
-from spcli.state.received import Event, Received
 from spcli.state.windows import Windows, WindowView, bucket
 
 __all__ = ["Attempt", "Event", "NewAttempt", "State", "WindowView", "account", "bucket"]

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from spcli.clock import Clock
 from spcli.errors import SpcliError
-from spcli.replacing import replace_patiently
+from spcli.files import replace_patiently
 from spcli.state.connection import Connection, damage, readable
 from spcli.state.place import (
     Unfit,

@@ -9,11 +9,11 @@ import sqlite3
 from typing import NamedTuple
 
 from spcli.clock import Clock, Instant
-from spcli.policy import BEAT_LIMIT, MAX_TIMEOUT, later
+from spcli.ratelimit.window import BEAT_LIMIT, MAX_TIMEOUT, later
 from spcli.state import stored
 from spcli.state.connection import Connection
 from spcli.state.database import Database
-from spcli.state.owner import is_gone, is_running, owner
+from spcli.state.processes import is_gone, is_running, owner
 
 YEAR = 366 * 86400.0
 PRUNED_AT_ONCE = 50

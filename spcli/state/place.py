@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spcli.clock import Clock
 from spcli.errors import SpcliError
-from spcli.replacing import replace_patiently
+from spcli.files import replace_patiently
 
 OWN = "state."
 """Every file of ours begins so."""

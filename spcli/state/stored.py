@@ -1,7 +1,7 @@
 """Values as they come back from the file. A damaged row may hold anything: what is not of its kind is not known."""
 
 from spcli.clock import Instant
-from spcli.policy import Waiter
+from spcli.ratelimit.window import Waiter
 
 YEAR_9000 = 2.2e11
 

@@ -4,15 +4,15 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from spcli import policy
 from spcli.clock import Clock
 from spcli.errors import Interrupted
-from spcli.policy import BEAT, Ending, Go, Gone, Rules, Wait, Waiter, Window
+from spcli.ratelimit import window as policy
+from spcli.ratelimit.window import BEAT, Ending, Go, Gone, Rules, Wait, Waiter, Window
 from spcli.state import stored
 from spcli.state.connection import Connection
 from spcli.state.database import Database
 from spcli.state.ledger import NewAttempt, insert
-from spcli.state.owner import is_gone, owner
+from spcli.state.processes import is_gone, owner
 
 _WAITERS = "SELECT ticket, wall, mono, owner FROM waiters WHERE bucket = ? ORDER BY seq"
 # A place may be taken in a file that is not the one it is from.

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     import httpcore
 
+    from spcli.transport.connection import Wire
     from spcli.transport.exchange import Answer
-    from spcli.transport.network import Wire
     from spcli.transport.proxies import Proxy
 
 Headers = tuple[tuple[str, str], ...]
@@ -162,15 +162,15 @@ class Transport:
     def _tls(self, needed: bool) -> "ssl.SSLContext | None":
         if not needed:
             return None
-        from spcli.transport.trust import tls_context
+        from spcli.transport.tls import tls_context
 
         return tls_context(self._environ)
 
     def _exchange(
         self, call: Call, origin: Origin, deadline: float, fresh: bool, gate: Callable[[], None] | None
     ) -> "Answer | SpcliError":
+        from spcli.transport.connection import build_request
         from spcli.transport.exchange import Exchange
-        from spcli.transport.network import build_request
 
         exchange = Exchange(origin.where, clock=self._clock, deadline=deadline, gate=gate)
         wire = self._wire(fresh)
@@ -183,7 +183,7 @@ class Transport:
                 wire.close()
 
     def _get(self, call: Call, origin: Origin) -> "httpcore.Request":
-        from spcli.transport.network import aim, build_request
+        from spcli.transport.connection import aim, build_request
 
         self._last_get = build_request(call, origin, False) if self._last_get is None else aim(self._last_get, call, origin)
         return self._last_get
@@ -191,7 +191,7 @@ class Transport:
     def _wire(self, fresh: bool) -> "Wire":
         if not fresh and self._kept is not None:
             return self._kept
-        from spcli.transport.network import Wire
+        from spcli.transport.connection import Wire
 
         _, proxy, tls = self._find_route()
         wire = Wire(tls=tls, proxy=proxy)

@@ -6,9 +6,9 @@ the same one may arrive twice.
 
 import json
 
-from spcli.lifecycle import FINAL, STAGES
+from spcli.builds.lifecycle import FINAL, STAGES
 from spcli.models import bare_url, camel, iso_utc
-from spcli.state.received import Event
+from spcli.state.events import Event
 
 STATUS_OF = {
     "build.uploaded": STAGES[0].word,

@@ -6,14 +6,15 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from spcli import policy, target
+from spcli import lookup as target
+from spcli.builds.lifecycle import is_final, state_of
+from spcli.builds.wait import Ended, build_of, failure_of
 from spcli.errors import SpcliError
-from spcli.lifecycle import is_final, state_of
 from spcli.models import Build
-from spcli.waiting import Ended, build_of, failure_of
+from spcli.ratelimit import window as policy
 
 if TYPE_CHECKING:
-    from spcli.api import Api
+    from spcli.api.client import Api
     from spcli.runtime import Runtime
     from spcli.state import Event
 
@@ -140,7 +141,7 @@ class Until:
 
     def _ended(self, project_id: str, upload_id: str) -> Build:
         """The build once the service itself says that it is processed, within what is left of the deadline."""
-        from spcli import stages
+        from spcli.builds import progress as stages
 
         left = max(0.0, self._ends - self._runtime.clock.mono())
         (ended,) = stages.wait_shown(self._runtime, project_id, (upload_id,), stages.Limits(left))

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from spcli.api.raw import typed
 from spcli.cli import main
 from spcli.clock import Clock
-from spcli.rawcall import typed
 from spcli.runtime import Runtime
 from spcli.sandbox.seeds import MAIN, SHOWROOM, SHOWROOM_OLD
 from tests.faultd import FaultServer, answer, close_after_request, hang, huge_body, no_content, raw, redirect, response, truncate

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from spcli import completion
+from spcli.completion import answer as completion
 from spcli.sandbox.seeds import CONFIGURATOR_EU, INACTIVE, MAIN, OTHER, SHOWROOM, TOKYO
 from tests.faultd import FaultServer, answer
 from tests.front import Front

@@ -10,10 +10,10 @@ import pytest
 
 from spcli import cli
 from spcli.commands import TABLE, Group
+from spcli.completion.tree import COMMANDS
 from spcli.errors import SpcliError
-from spcli.failures import TYPER_ERROR
 from spcli.runtime import Runtime
-from spcli.tree import COMMANDS
+from spcli.usage import TYPER_ERROR
 from tests.front import Front
 
 ROOT = Path(__file__).parents[2]

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from spcli.completion.shells import FILES, SCRIPTS
+from spcli.completion.tree import CHOICES, COMMANDS, COMMON, OPTIONS
 from spcli.errors import EXIT_CODES
 from spcli.sandbox.faults import ENDPOINTS, KINDS
-from spcli.scripts import FILES, SCRIPTS
-from spcli.settings.settingspec import SETTINGS
-from spcli.tree import CHOICES, COMMANDS, COMMON, OPTIONS
+from spcli.settings.table import SETTINGS
 from tests.front import Front
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,16 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from spcli.names import live
+from spcli.completion.names import live
+from spcli.files import replace_file, replace_patiently
 from spcli.output.stream import Stream, is_closed_pipe
-from spcli.replacing import replace_patiently
 from spcli.settings.credentials import find_program
-from spcli.settings.privatefile import replace_file
-from spcli.settings.settingspec import parse_command_line
+from spcli.settings.table import parse_command_line
 from spcli.state import State
-from spcli.state.owner import is_gone, is_running, owner
+from spcli.state.processes import is_gone, is_running, owner
 from spcli.transport.proxies import proxy_for
-from spcli.transport.trust import tls_context
+from spcli.transport.tls import tls_context
 from tests.front import FakeClock, sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +49,7 @@ sys.platform = sys.argv[1]
 import importlib, pkgutil
 import spcli
 for module in pkgutil.walk_packages(spcli.__path__, "spcli."):
-    if not module.name.startswith(("spcli.webhooks.listen", "spcli.__main__")):
+    if not module.name.startswith(("spcli.webhooks.listen", "spcli.webhooks.server", "spcli.__main__")):
         importlib.import_module(module.name)
 from spcli.cli import main
 from spcli.runtime import Runtime

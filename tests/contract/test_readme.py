@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from spcli.completion.tree import COMMANDS
 from spcli.sandbox.seeds import MAIN
 from spcli.sandbox.server import Sandbox
 from spcli.sandbox.world import World
-from spcli.tree import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from spcli.errors import Interrupted
-from spcli.policy import Rules, Wait
+from spcli.ratelimit.window import Rules, Wait
 from spcli.sandbox.seeds import MAIN
 from spcli.state import State, bucket
 from tests.faultd import Behaviour, FaultServer, Request, answer, close_after_request, hang, rst_after_request

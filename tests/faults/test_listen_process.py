@@ -424,7 +424,7 @@ def test_verbosely_it_tells_which_deliveries_were_not_taken(listen: Callable[...
 
 
 def test_an_action_that_breaks_does_not_end_the_ones_after_it() -> None:
-    from spcli.webhooks.actions import Worker
+    from spcli.webhooks.forward import Worker
 
     done = threading.Event()
     told: list[str] = []

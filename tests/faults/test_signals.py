@@ -252,7 +252,7 @@ LOADED = (
     "typer",
     "typer.core",
     "spcli.commands",
-    "spcli.failures",
+    "spcli.usage",
     "spcli.cli",
     "spcli.output",
     "httpcore",

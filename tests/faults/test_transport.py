@@ -762,7 +762,7 @@ def test_a_base_url_no_request_can_go_to_is_a_config_error(url: str) -> None:
 
 
 def test_the_systems_store_verifies_by_default() -> None:
-    from spcli.transport.trust import tls_context
+    from spcli.transport.tls import tls_context
 
     context = tls_context({})
     assert context.verify_mode == ssl.CERT_REQUIRED

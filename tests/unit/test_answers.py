@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spcli.answers import projects_in
+from spcli.api.parse import projects_in
 
 ODD = (
     st.none()

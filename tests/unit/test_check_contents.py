@@ -2,8 +2,8 @@ import zipfile
 
 import pytest
 
+from spcli.check.contents import content_findings, is_unsafe
 from spcli.check.finding import Finding, amount, name
-from spcli.check.packaged import content_findings, is_unsafe
 from tests.faults.zips import GOOD
 
 

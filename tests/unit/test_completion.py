@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spcli.builds.lifecycle import STATES
 from spcli.clock import Clock
-from spcli.completion import answer, split
-from spcli.lifecycle import STATES
+from spcli.completion.answer import answer, split
+from spcli.completion.tree import COMMANDS, COMMON, OPTIONS
 from spcli.state import State
-from spcli.tree import COMMANDS, COMMON, OPTIONS
 
 SERVICE = "https://api.streampixel.io/pixelStripeApi"
 ROOT = Path(__file__).resolve().parents[2]
@@ -234,7 +234,7 @@ def test_a_name_that_cannot_be_shown_is_left_out_and_its_id_stays(home: dict[str
 
 @given(NAMES)
 def test_what_bash_types_is_the_name_again(name: str) -> None:
-    from spcli.completion import _for_bash
+    from spcli.completion.answer import _for_bash
 
     assert shlex.split(_for_bash(name, ""), comments=False) == [name]
     assert shlex.split("'" + _for_bash(name, "'") + "'") == [name]
@@ -243,7 +243,7 @@ def test_what_bash_types_is_the_name_again(name: str) -> None:
 
 @given(NAMES)
 def test_a_line_that_was_quoted_for_bash_is_read_back_in_every_half(name: str) -> None:
-    from spcli.completion import _for_bash
+    from spcli.completion.answer import _for_bash
 
     assert split("spcli -p " + _for_bash(name, "") + " x").words == ["spcli", "-p", name, "x"]
     assert split("spcli -p '" + _for_bash(name, "'").replace("'\\''", "") + "' x").words[3:] == ["x"]
@@ -259,7 +259,7 @@ def test_any_line_gives_an_answer(line: str, number: str) -> None:
 
 @given(NAMES)
 def test_what_powershell_types_is_the_name_again(name: str) -> None:
-    from spcli.completion import _for_powershell
+    from spcli.completion.answer import _for_powershell
 
     typed = _for_powershell(name)
     quotes = "'\u2018\u2019\u201a\u201b"
@@ -322,7 +322,7 @@ def test_zsh_gets_colons_and_backslashes_escaped(home: dict[str, str]) -> None:
 def _loaded(words: str, environ: dict[str, str]) -> set[str]:
     """The modules that one TAB press loads."""
     program = (
-        "import os, sys; before = set(sys.modules); from spcli.completion import answer; answer(os.environ);"
+        "import os, sys; before = set(sys.modules); from spcli.completion.answer import answer; answer(os.environ);"
         "print(*sorted(set(sys.modules) - before))"
     )
     asked = {**environ, "_SPCLI_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_WORDBREAKS": "=:", "PYTHONPATH": str(ROOT)}
@@ -331,12 +331,17 @@ def _loaded(words: str, environ: dict[str, str]) -> set[str]:
 
 
 def test_tab_on_words_loads_the_tree_and_nothing_else() -> None:
-    assert _loaded("spcli upload --on-limit ", {}) <= {"spcli", "spcli.completion", "spcli.tree"}
+    assert _loaded("spcli upload --on-limit ", {}) <= {
+        "spcli",
+        "spcli.completion",
+        "spcli.completion.answer",
+        "spcli.completion.tree",
+    }
 
 
 def test_tab_on_names_loads_neither_typer_nor_the_state_nor_the_settings(home: dict[str, str]) -> None:
     loaded = _loaded("spcli upload -p ", home)
-    assert {"spcli.names", "sqlite3", "tomllib"} <= loaded
+    assert {"spcli.completion.names", "sqlite3", "tomllib"} <= loaded
     assert not loaded & {"typer", "httpx", "rich", "platformdirs", "pathlib", "spcli.state", "spcli.settings", "spcli.cli"}
 
 

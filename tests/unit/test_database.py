@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spcli.errors import Interrupted, SpcliError
-from spcli.policy import WINDOW, Go, Gone, Rules, Wait
+from spcli.ratelimit.window import WINDOW, Go, Gone, Rules, Wait
 from spcli.state import Event, State
 from spcli.state.database import Database
 from spcli.state.place import kept_aside, private_folder, set_aside, spare_folder
@@ -532,7 +532,7 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 from spcli.clock import Clock
 from spcli.errors import SpcliError
-from spcli.policy import Rules
+from spcli.ratelimit.window import Rules
 from spcli.state import NewAttempt, State
 notes = []
 state = State(Path(sys.argv[1]), clock=Clock(), environ={{"TMPDIR": sys.argv[2]}}, note=notes.append, patience=0.2)

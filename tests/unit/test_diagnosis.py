@@ -2,7 +2,7 @@
 
 import pytest
 
-from spcli.diagnosis import (
+from spcli.commands.doctor_checks import (
     Check,
     Diagnosis,
     Mount,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from spcli.errors import SpcliError
 from spcli.models import Build, DistributeResult, Limit, Secret, UploadResult, as_json
-from spcli.output.document import LIMIT, document, error_object, plain_body, without_marks
-from spcli.output.inert import spellings
+from spcli.output.escape import spellings
+from spcli.output.json_text import LIMIT, document, error_object, plain_body, without_marks
 
 BUILD = Build("b1", "p1", "Approved", "approved", "https://x/a.zip", None, None, "server", digest="d")
 TREES = st.recursive(

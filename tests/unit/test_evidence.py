@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from spcli.api import ProjectPage
+from spcli.api.client import ProjectPage
+from spcli.builds.lifecycle import Match, state_of
 from spcli.errors import Refused, Unclear
-from spcli.evidence import Judge, release_judge, settle, upload_judge
-from spcli.lifecycle import Match, state_of
 from spcli.models import Build, ProjectDetail, bare_url, iso_utc, url_digest
+from spcli.writes.evidence import Judge, release_judge, settle, upload_judge
 
 BARE = "https://builds.example.com/Game-1.4.zip"
 URL = BARE + "?sig=0ne"

@@ -1,6 +1,6 @@
 """What a build's URL keeps secret."""
 
-from spcli.file_url import secrets_in
+from spcli.check.url import secrets_in
 
 URL = "https://b.s3.amazonaws.com/Game.zip?X-Amz-Expires=3600&X-Amz-Signature=5ec4e75ec4e75ec4e7#part"
 

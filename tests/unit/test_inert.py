@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from spcli.file_url import secrets_in
-from spcli.output.inert import LIMIT, cut, inert, inert_block, redacted, spellings, without_commands
+from spcli.check.url import secrets_in
+from spcli.output.escape import LIMIT, cut, inert, inert_block, redacted, spellings, without_commands
 
 ANY_TEXT = st.text(st.characters(), max_size=60)
 HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ud800-\udfff]")

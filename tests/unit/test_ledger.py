@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from spcli.clock import Instant
-from spcli.policy import WINDOW, Go, Rules
+from spcli.ratelimit.window import WINDOW, Go, Rules
 from spcli.state import Event, NewAttempt, State, account
 from spcli.state.ledger import PRUNED_AT_ONCE, YEAR
-from spcli.state.owner import here, owner
+from spcli.state.processes import here, owner
 from tests.front import START, FakeClock
 
 RULES = Rules(WINDOW, 60.0)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spcli import lifecycle
-from spcli.lifecycle import Match, Watch
+from spcli.builds import lifecycle
+from spcli.builds.lifecycle import Match, Watch
 from spcli.models import Build, bare_url, url_digest
 
 # A busy machine is no failure.

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from spcli.state.owner import here, is_gone, is_running, owner
+from spcli.state.processes import here, is_gone, is_running, owner
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="on Windows only the heartbeat tells")
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="start times come from /proc")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from spcli.files import make_private_folder, replace_file
 from spcli.settings.places import config_path, state_dir
-from spcli.settings.privatefile import make_private_folder, replace_file
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spcli import policy
 from spcli.clock import Instant
-from spcli.policy import BEAT, MAX_TIMEOUT, RETRY_AFTER_CAP, WINDOW, Go, Gone, Rules, Wait, Waiter, Window
+from spcli.ratelimit import window as policy
+from spcli.ratelimit.window import BEAT, MAX_TIMEOUT, RETRY_AFTER_CAP, WINDOW, Go, Gone, Rules, Wait, Waiter, Window
 
 NOW = Instant(1.7e9, 5e4)
 RULES = Rules(window=WINDOW, timeout=60.0)

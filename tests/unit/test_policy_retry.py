@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spcli import policy
 from spcli.errors import Refused
+from spcli.ratelimit import window as policy
 
 # A busy machine is no failure.
 UNHURRIED = settings(deadline=None)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from spcli.builds.live import Sources, Standing, live, pile, previous, unfinished
 from spcli.models import Build, iso_utc
-from spcli.release import Sources, Standing, live, pile, previous, unfinished
 from spcli.state import Attempt, Event
 
 DAY = 86_400.0

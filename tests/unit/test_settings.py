@@ -8,7 +8,7 @@ import pytest
 from spcli.errors import SpcliError
 from spcli.models import Secret
 from spcli.settings import SETTINGS, Flags, Settings, resolve
-from spcli.settings.settingspec import DEFAULT_BASE_URL
+from spcli.settings.table import DEFAULT_BASE_URL
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes and scripts as POSIX has them")
 

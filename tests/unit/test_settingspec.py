@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spcli.errors import SpcliError
-from spcli.settings.settingspec import (
+from spcli.settings.table import (
     SETTINGS,
     TYPED,
     is_loopback,

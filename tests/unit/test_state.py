@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spcli.errors import Interrupted
-from spcli.policy import BEAT, BEAT_LIMIT, RETRY_AFTER_CAP, WINDOW, Go, Gone, Rules, Wait
+from spcli.ratelimit.window import BEAT, BEAT_LIMIT, RETRY_AFTER_CAP, WINDOW, Go, Gone, Rules, Wait
 from spcli.state import NewAttempt, State, bucket
-from spcli.state.owner import owner
+from spcli.state.processes import owner
 from tests.front import START, FakeClock
 
 RULES = Rules(WINDOW, 60.0)

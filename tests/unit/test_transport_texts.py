@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from spcli.errors import SpcliError
 from spcli.models import Secret
 from spcli.transport import plain_message, retry_after_hint
+from spcli.transport.dns import each_address, look_up, tls_refusal
 from spcli.transport.proxies import is_loopback, parse_proxy, proxy_for
 from spcli.transport.request import Call, content, parse_origin, shown
-from spcli.transport.resolve import each_address, look_up, tls_refusal
 from spcli.transport.response import error_text, http_date, masked, parse_json, status_of_head
 
 NOW = 784111777.0

@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spcli import policy
 from spcli.clock import Instant
+from spcli.ratelimit import window as policy
 
 
 class Job(NamedTuple):

@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from spcli import policy
+from spcli.ratelimit import window as policy
 from tests.unit.window_model import MOVES, Model
 from tests.unit.window_search import Search
 

@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from spcli import policy
 from spcli.clock import Instant
+from spcli.ratelimit import window as policy
 
 TICK = 16.0
 NOW = Instant(2.0**20, 2.0**16)

@@ -16,8 +16,8 @@ from itertools import pairwise
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from spcli import policy
 from spcli.clock import Instant
+from spcli.ratelimit import window as policy
 from tests.unit.window_model import (
     GHOST,
     MOVES,

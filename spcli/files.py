@@ -1,11 +1,26 @@
-"""Writing a file that only its owner may read, whole or not at all."""
+"""Private, atomic files: written whole or not at all, readable only by their owner."""
 
 import os
 import sys
 from contextlib import suppress
 
 from spcli.clock import Clock
-from spcli.replacing import replace_patiently
+
+_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4)
+"""Seconds between tries on Windows, where a virus scanner or a backup may hold the file open for a moment."""
+
+
+def replace_patiently(source: "str | os.PathLike[str]", target: "str | os.PathLike[str]", clock: Clock) -> None:
+    """`os.replace`, tried again for under a second while Windows says that another program has the file open.
+
+    Its errors 5, 32 and 33 are all a `PermissionError`; elsewhere that is final. Raises `OSError`.
+    """
+    for pause in _PAUSES if sys.platform == "win32" else ():
+        try:
+            return os.replace(source, target)
+        except PermissionError:
+            clock.sleep(pause)
+    return os.replace(source, target)
 
 
 def replace_file(target: str, content: bytes) -> None:

@@ -55,7 +55,7 @@ def is_about_a_value(usage: Exception) -> bool:
 
 def _home_of(option: str, path: str, words: "Sequence[str]") -> str | None:
     """How an option that stands before its command is written; `None` where no command below `path` has it."""
-    from spcli.tree import COMMANDS, OPTIONS
+    from spcli.completion.tree import COMMANDS, OPTIONS
 
     keys = {key for key, (spellings, *_) in OPTIONS.items() if option in spellings}
     homes = [f"spcli {name}" for name, (_, _, _, options, _) in COMMANDS.items() if name and keys.intersection(options)]

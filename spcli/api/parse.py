@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from spcli.builds.lifecycle import newest_first, state_of
 from spcli.errors import SpcliError
-from spcli.lifecycle import newest_first, state_of
 from spcli.models import Build, Project, ProjectDetail, bare_url, dashboard_url, iso_utc, share_url, url_digest
 
 if TYPE_CHECKING:

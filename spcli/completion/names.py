@@ -93,7 +93,7 @@ def _account(environ: "Mapping[str, str]", settings: "dict[str, object]") -> "st
     host = base_url.partition("://")[2].partition("/")[0]
     is_plain = host == host.lower() and not host.endswith((":443", ":80")) and not base_url.endswith("/")
     if not is_plain or not base_url.startswith(("https://", "http://")):
-        from spcli.settings.settingspec import parse_base_url
+        from spcli.settings.table import parse_base_url
 
         try:
             base_url = parse_base_url(base_url)

@@ -5,7 +5,7 @@ bash the raw line) and `COMP_CWORD`. The first line of the answer says what the 
 note. Nothing here asks the network, and nothing but the live names imports more than this folder's tables.
 """
 
-from spcli.tree import CHOICES, COMMANDS, COMMON, OPTIONS
+from spcli.completion.tree import CHOICES, COMMANDS, COMMON, OPTIONS
 
 TYPE_CHECKING = False  # importing it from typing would cost more than the rest of a TAB press
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def _of_kind(kind: str, note: str, place: Place, environ: "Mapping[str, str]", *
     if kind == "file":
         return Answer("files", head=head)
     if kind in LIVE:
-        from spcli.names import live
+        from spcli.completion.names import live
 
         offers: Iterable[Offer] = live(kind, environ, place.values.get("profile"))
     else:

@@ -7,10 +7,11 @@ advice on polling.
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from spcli import evidence, policy
+from spcli.builds.lifecycle import Watch, is_final, rank, state_of
 from spcli.errors import Outcome, Refused, SpcliError
-from spcli.lifecycle import Watch, is_final, rank, state_of
 from spcli.models import Build, dashboard_url
+from spcli.ratelimit import window as policy
+from spcli.writes import evidence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,10 +1,10 @@
 """The errors that a write ends with: what became of it, and what to do next."""
 
-from spcli import policy
 from spcli.errors import Interrupted, Outcome, Refused, SpcliError
-from spcli.evidence import Finding
-from spcli.limited import COMPETITION, duration
 from spcli.models import dashboard_url
+from spcli.ratelimit import window as policy
+from spcli.writes.evidence import Finding
+from spcli.writes.turn import COMPETITION, duration
 
 BLOCKED = "the answer is a page and not the service's own: what stands before the service may be blocking this account or network"
 CHECKS_FIRST = "run the same command again with the same state folder: it checks the build list before it sends anything"

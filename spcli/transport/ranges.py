@@ -14,8 +14,8 @@ from spcli.models import bare_url
 from spcli.transport.request import Origin, parse_origin
 
 if TYPE_CHECKING:
+    from spcli.transport.connection import Wire
     from spcli.transport.exchange import Answer
-    from spcli.transport.network import Wire
 
 WHOLE_LIMIT = 64 * 1024
 """Bytes read of an answer that is not a part: one without ranges sends gigabytes."""
@@ -105,8 +105,8 @@ class Storage:
             wire.close()
 
     def _answer(self, first: int, last: int) -> "Answer | SpcliError":
+        from spcli.transport.connection import build_get
         from spcli.transport.exchange import Exchange
-        from spcli.transport.network import build_get
 
         exchange = Exchange(self._origin.where, clock=self._clock, deadline=self._deadline, gate=None)
         request = build_get(self._origin, self._target, _fields(first, last))
@@ -118,9 +118,9 @@ class Storage:
 
     def _connected(self) -> "Wire":
         if self._wire is None:
-            from spcli.transport.network import Wire
+            from spcli.transport.connection import Wire
             from spcli.transport.proxies import proxy_for
-            from spcli.transport.trust import tls_context
+            from spcli.transport.tls import tls_context
 
             origin = self._origin
             proxy = proxy_for(origin.scheme, origin.host, origin.port, self._environ)

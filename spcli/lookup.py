@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
-from spcli import names
+from spcli.completion import names
 from spcli.errors import SpcliError
 from spcli.models import Build, Project, bare_url, file_name
 

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from spcli import evidence, outcomes
 from spcli.models import Build, iso_utc
+from spcli.writes import evidence, outcomes
 
 if TYPE_CHECKING:
-    from spcli.api import ProjectPage
-    from spcli.pipeline import ReleaseWrite, UploadWrite
+    from spcli.api.client import ProjectPage
     from spcli.runtime import Runtime
     from spcli.state import Attempt
+    from spcli.writes.upload import ReleaseWrite, UploadWrite
 
 # A list that lags behind: what was absent a moment ago may have appeared.
 LATELY = 600.0

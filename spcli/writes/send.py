@@ -6,17 +6,18 @@ proves that it did nothing (https://docs.streampixel.io, rate limits and errors:
 
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from spcli import evidence, outcomes, policy
+from spcli.builds.lifecycle import Match
 from spcli.errors import Interrupted, NotSent, Refused, SpcliError, Unclear
-from spcli.lifecycle import Match
-from spcli.limited import LimitedCalls, Patience, Request, keepable
 from spcli.models import Build
+from spcli.ratelimit import window as policy
+from spcli.writes import evidence, outcomes
+from spcli.writes.turn import LimitedCalls, Patience, Request, keepable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spcli.answers import Accepted
-    from spcli.api import ProjectPage
+    from spcli.api.client import ProjectPage
+    from spcli.api.parse import Accepted
     from spcli.runtime import Runtime
     from spcli.state import NewAttempt
 

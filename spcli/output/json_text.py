@@ -8,7 +8,7 @@ from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any
 
 from spcli.models import as_json, is_model, json_keys
-from spcli.output.inert import cut, redacted, traces, without_commands
+from spcli.output.escape import cut, redacted, traces, without_commands
 
 if TYPE_CHECKING:
     from spcli.errors import SpcliError

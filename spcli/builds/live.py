@@ -7,8 +7,8 @@ here is known; a build that appeared without us is taken to have released itself
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from spcli.builds.lifecycle import created_at, state_of
 from spcli.errors import SpcliError
-from spcli.lifecycle import created_at, state_of
 from spcli.models import Build
 
 if TYPE_CHECKING:

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 
 from spcli.errors import SpcliError
 from spcli.models import Secret
-from spcli.webhooks import actions, guard, listener, payload
+from spcli.webhooks import forward as actions
+from spcli.webhooks import guard, payload
+from spcli.webhooks import server as listener
 from spcli.webhooks.until import Until
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ def _actions(runtime: "Runtime", asked: Asked) -> list[actions.Action]:
             raise SpcliError("usage", "--forward-to takes http on this machine only, and https elsewhere")
         found.append(actions.forward(asked.forward_to, runtime.environ))
     if asked.command is not None:
-        from spcli.settings.settingspec import parse_command_line
+        from spcli.settings.table import parse_command_line
 
         try:
             command = parse_command_line(asked.command)

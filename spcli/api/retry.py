@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from spcli import policy
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
+from spcli.ratelimit import window as policy
 
 if TYPE_CHECKING:
     from spcli.clock import Clock

@@ -6,18 +6,18 @@ proves that it did nothing (https://docs.streampixel.io, rate limits and errors:
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from spcli import earlier, evidence, outcomes
+from spcli.builds.lifecycle import is_final
 from spcli.errors import Refused, SpcliError
-from spcli.lifecycle import is_final
-from spcli.limited import Patience
 from spcli.models import Build, DistributeResult, UploadResult, bare_url, iso_utc, url_digest
-from spcli.sending import Write
+from spcli.writes import earlier, evidence, outcomes
+from spcli.writes.send import Write
+from spcli.writes.turn import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from spcli.answers import Accepted
-    from spcli.api import ProjectPage
+    from spcli.api.client import ProjectPage
+    from spcli.api.parse import Accepted
     from spcli.runtime import Runtime
     from spcli.state import NewAttempt
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from spcli.clock import Clock
-from spcli.policy import is_alive
+from spcli.ratelimit.window import is_alive
 from spcli.state import stored
 from spcli.state.connection import Connection
 from spcli.state.database import Database
 from spcli.state.ledger import PRUNED_AT_ONCE, YEAR
-from spcli.state.owner import is_gone, owner
+from spcli.state.processes import is_gone, owner
 
 _ADD = (
     "INSERT OR IGNORE INTO events (event, project_id, upload_id, file_url, status, objection, timestamp, received)"

@@ -8,13 +8,13 @@ much: the two are never confused.
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from spcli import policy
+from spcli.builds.lifecycle import Match, created_at, match_digest, state_of
 from spcli.errors import Refused, SpcliError
-from spcli.lifecycle import Match, created_at, match_digest, state_of
 from spcli.models import Build
+from spcli.ratelimit import window as policy
 
 if TYPE_CHECKING:
-    from spcli.api import ProjectPage
+    from spcli.api.client import ProjectPage
     from spcli.runtime import Runtime
 
 LOOK = 10.0

@@ -80,7 +80,7 @@ def forward(url: str, environ: Mapping[str, str]) -> Action:
     """
     import httpx
 
-    from spcli.transport.trust import tls_context
+    from spcli.transport.tls import tls_context
 
     trusted = tls_context(environ)
 

@@ -8,7 +8,7 @@ distribute-file at https://docs.streampixel.io.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from spcli.answers import (
+from spcli.api.parse import (
     Accepted,
     accepted,
     builds_in,
@@ -23,10 +23,10 @@ from spcli.answers import (
     queued_users,
     text_of,
 )
+from spcli.api.retry import until_read
 from spcli.clock import Clock
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
 from spcli.models import Build, Project, ProjectDetail, Secret, UserStats, iso_utc
-from spcli.reading import until_read
 from spcli.transport import Call, Reply, Transport
 
 READ_TIMEOUT = 20.0

@@ -8,7 +8,9 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from spcli import ci, stages, waiting
+from spcli import ci
+from spcli.builds import progress as stages
+from spcli.builds import wait as waiting
 from spcli.errors import Interrupted, SpcliError
 from spcli.models import DistributeResult, RollbackResult, UploadResult
 

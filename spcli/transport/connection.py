@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from spcli.errors import SpcliError
+from spcli.transport.dns import HANDSHAKE_SECONDS, each_address, tls_refusal, unreachable
 from spcli.transport.exchange import Answer, Exchange
 from spcli.transport.libraries import httpcore
 from spcli.transport.proxies import Proxy
 from spcli.transport.request import Call, Origin, content, headers, target
-from spcli.transport.resolve import HANDSHAKE_SECONDS, each_address, tls_refusal, unreachable
 
 _T = TypeVar("_T")
 BODY_LIMIT = 8 * 1024 * 1024

@@ -7,11 +7,11 @@ user in two minutes and blocks accounts that hammer (https://docs.streampixel.io
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from spcli import policy
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
+from spcli.ratelimit import window as policy
 
 if TYPE_CHECKING:
-    from spcli.answers import Accepted
+    from spcli.api.parse import Accepted
     from spcli.clock import Clock
     from spcli.output import Output
     from spcli.runtime import Runtime

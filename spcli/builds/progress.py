@@ -5,12 +5,12 @@ Typical times and causes: https://docs.streampixel.io, build lifecycle.
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from spcli import waiting
+from spcli.builds import wait as waiting
+from spcli.builds.lifecycle import STAGES, UNUSUAL, is_final, stage_of
 from spcli.errors import SpcliError
-from spcli.lifecycle import STAGES, UNUSUAL, is_final, stage_of
-from spcli.limited import duration
 from spcli.models import SUPPORT, Build, share_url
 from spcli.output.progress import spinner, stage_bar
+from spcli.writes.turn import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

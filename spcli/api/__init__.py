@@ -1,0 +1,1 @@
+"""The service: one method per endpoint, answers as models, retries of reads."""
