@@ -97,7 +97,7 @@ def unfinished(sources: Sources) -> str | None:
     return upload_id if at > since else None
 
 
-def unseen(attempts: Iterable["Attempt"], now: float, grace: float) -> dict[str, float]:
+def unseen_releases(attempts: Iterable["Attempt"], now: float, grace: float) -> dict[str, float]:
     """Builds released from here less than `grace` seconds ago and not seen at their end since, with the seconds since then."""
     found: dict[str, float] = {}
     for attempt in attempts:

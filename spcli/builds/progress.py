@@ -10,7 +10,7 @@ from spcli.builds.lifecycle import STAGES, UNUSUAL, is_final, stage_of
 from spcli.errors import SpcliError
 from spcli.models import SUPPORT, Build, share_url
 from spcli.output.progress import spinner, stage_bar
-from spcli.writes.turn import duration
+from spcli.output.words import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from spcli.builds.lifecycle import Watch, is_final, rank, state_of
+from spcli.builds.local import build_of_event
 from spcli.errors import Outcome, Refused, SpcliError
 from spcli.models import Build, dashboard_url
 from spcli.ratelimit import window as policy
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spcli.runtime import Runtime
-    from spcli.state import Event
 
 UNLISTED = 60.0
 HEARTBEAT = 60.0
@@ -189,7 +189,7 @@ class _Wait:
             if events:
                 self._had_event = True
                 newest = max(events, key=lambda event: (event.timestamp or "", rank(state_of(event.status))))
-                self._saw(upload_id, build_of(newest))
+                self._saw(upload_id, build_of_event(newest))
         if self._pending and not self._runtime.state.listener_alive():
             self._close("unreadable")
 
@@ -229,14 +229,6 @@ class _Seen:
         self.watch = watch
         self.build: Build | None = None
         self.since = 0.0
-
-
-def build_of(event: "Event") -> Build:
-    """The build as a received event tells it."""
-    return Build(
-        event.upload_id or "", event.project_id or "", event.status, state_of(event.status), event.file_url, event.timestamp,
-        event.objection, "webhook",
-    )  # fmt: skip
 
 
 def failure_of(ended: list[Ended], project_id: str, outcome: Outcome | None) -> SpcliError | None:

@@ -1,26 +1,24 @@
 """`spcli builds`: list, show, wait."""
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spcli import ci
 from spcli import lookup as target
-from spcli.builds import live as release
 from spcli.builds import progress as stages
 from spcli.builds import wait as waiting
 from spcli.builds.lifecycle import STATES, state_of
+from spcli.builds.local import KnownBuilds, LocalHistory, find_build, known_builds
 from spcli.commands import options
 from spcli.commands import writing as handover
 from spcli.errors import SpcliError
-from spcli.models import Build, file_name, iso_utc
+from spcli.models import Build, file_name
 
 if TYPE_CHECKING:
     from spcli.runtime import Runtime
-    from spcli.state import Attempt
 
 LIMIT = 20
-NO_LIST = "this service tells no build list: these are the builds sent from this machine and the events received here"
 
 
 def _state(text: str) -> str:
@@ -50,7 +48,7 @@ def list_builds(
     """
     runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, project
-    found = known_builds(runtime, target.project_id(runtime))
+    found = _known_builds(runtime, target.project_id(runtime))
     wanted = [build for build in found.builds if status is None or build.state == status]
     builds = wanted[: (LIMIT if limit is None else limit) or None]
     local = runtime.output.local_time
@@ -63,45 +61,12 @@ def list_builds(
     )
 
 
-class Known(NamedTuple):
-    """The project's builds, newest first.
-
-    `is_listed`: they are the service's own list; `is_proof`: what that list lacks is not there.
-    """
-
-    builds: list[Build]
-    is_listed: bool
-    is_proof: bool
+def _history(runtime: "Runtime", project_id: str) -> LocalHistory:
+    return LocalHistory(runtime.state, runtime.settings.base_url, runtime.api.user_id, project_id)
 
 
-def known_builds(runtime: "Runtime", project_id: str) -> Known:
-    """The builds as the service lists them, or as far as this machine knows them."""
-    page = runtime.api.project(project_id)
-    if page.builds is not None:
-        uploads = [(build.upload_id, file_name(build.file_url)) for build in page.builds]
-        runtime.state.remember_uploads(runtime.settings.base_url, runtime.api.user_id, project_id, uploads)
-        return Known(page.builds, True, page.whole and bool(page.builds))
-    runtime.output.note(NO_LIST)
-    return Known(local_builds(runtime, project_id), False, False)
-
-
-def local_builds(runtime: "Runtime", project_id: str) -> list[Build]:
-    """The builds this machine knows of without the service: those sent from here, and those of received events."""
-    from spcli.builds.lifecycle import newest_first
-    from spcli.state import account
-
-    origin = runtime.settings.base_url
-    sent = runtime.state.sent_builds(origin, account(origin, runtime.api.user_id), project_id, limit=1000)
-    builds = {attempt.upload_id: _sent_build(attempt) for attempt in reversed(sent) if attempt.upload_id}
-    for event in runtime.state.events(project_id=project_id):
-        if event.upload_id:
-            builds[event.upload_id] = waiting.build_of(event)
-    return newest_first(builds.values())
-
-
-def _sent_build(attempt: "Attempt") -> Build:
-    state, date = attempt.state or "unknown", iso_utc(attempt.started)
-    return Build(attempt.upload_id or "", attempt.project_id, None, state, attempt.url, date, None, "local")
+def _known_builds(runtime: "Runtime", project_id: str) -> KnownBuilds:
+    return known_builds(runtime.api, _history(runtime, project_id), runtime.output)
 
 
 def show(
@@ -113,23 +78,13 @@ def show(
     """Show one build."""
     runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, project
-    build = find(runtime, target.project_id(runtime), upload_id)
-    runtime.output.result(build, lines=lines_of(runtime, build), bare=build.upload_id)
+    project_id = target.project_id(runtime)
+    build = find_build(_known_builds(runtime, project_id).builds, project_id, upload_id)
+    runtime.output.result(build, lines=_build_lines(runtime, build), bare=build.upload_id)
 
 
-def find(runtime: "Runtime", project_id: str, upload_id: str) -> Build:
-    """The build of that id. Raises `SpcliError` (no-target) when the project has none."""
-    for build in known_builds(runtime, project_id).builds:
-        if build.upload_id == upload_id:
-            return build
-    raise SpcliError(
-        "no-target", f"project {project_id} has no build {upload_id}", hint="`spcli builds` lists them; -p names another project"
-    )
-
-
-def lines_of(runtime: "Runtime", build: Build) -> list[tuple[str, str]]:
-    """What people read of one build."""
-    known = [
+def _build_lines(runtime: "Runtime", build: Build) -> list[tuple[str, str]]:
+    lines = [
         ("upload id", build.upload_id),
         ("project", build.project_id),
         ("status", build.status or build.state),
@@ -139,7 +94,7 @@ def lines_of(runtime: "Runtime", build: Build) -> list[tuple[str, str]]:
         ("objection", build.objection),
         ("source", None if build.source == "server" else build.source),
     ]
-    return [(label, value) for label, value in known if value]
+    return [(label, value) for label, value in lines if value]
 
 
 def wait(
@@ -186,15 +141,12 @@ def wait(
 
 def _just_released(runtime: "Runtime", project_id: str) -> dict[str, float]:
     """Builds released from here a moment ago: what they show may be from before."""
-    from spcli.state import account
-
-    origin = runtime.settings.base_url
-    sent = runtime.state.releases(origin, account(origin, runtime.api.user_id), project_id, limit=LIMIT)
-    return release.unseen(sent, runtime.clock.wall(), waiting.grace(runtime.settings.scale))
+    history = _history(runtime, project_id)
+    return history.recent_releases(runtime.clock.wall(), waiting.grace(runtime.settings.scale))
 
 
 def _latest(runtime: "Runtime", project_id: str) -> str:
-    builds = known_builds(runtime, project_id).builds
+    builds = _known_builds(runtime, project_id).builds
     if not builds:
         raise SpcliError("no-target", f"project {project_id} has no build")
     return builds[0].upload_id

@@ -9,7 +9,7 @@ from spcli.builds import live as release
 from spcli.builds import progress as stages
 from spcli.commands import options
 from spcli.commands import writing as handover
-from spcli.commands.dry_run import print_request
+from spcli.commands.writing import print_request
 from spcli.errors import SpcliError
 from spcli.models import Build, DistributeResult, file_name
 from spcli.writes import turn as limited

@@ -5,13 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcli.errors import SpcliError
-from spcli.models import Limit, iso_utc
-from spcli.writes.turn import duration
+from spcli.output.words import opening_time
 
 if TYPE_CHECKING:
     from spcli.runtime import Runtime
-
-ENDPOINTS = ("upload", "distribute")
 
 
 def limits(
@@ -24,14 +21,21 @@ def limits(
     The windows are this machine's own record; calls from other machines are not in it.
     """
     runtime: Runtime = ctx.obj
+    user_id = _user_id(runtime)
     if reset:
-        _reset(runtime, yes)
-    found = [limit_of(runtime, endpoint) for endpoint in ENDPOINTS]
-    runtime.output.listing(
+        _reset(runtime, user_id, yes)
+    found = runtime.state.list_limits(runtime.settings.base_url, user_id)
+    now, output = runtime.clock.wall(), runtime.output
+    output.listing(
         found,
         columns=("ENDPOINT", "ALLOWED", "WAITING", "LAST CALL"),
         rows=[
-            (one.endpoint, when_of(runtime, one), str(one.queued), runtime.output.local_time(one.last_call_at) or "-")
+            (
+                one.endpoint,
+                opening_time(one.seconds_left, output.clock_time(now + one.seconds_left)),
+                str(one.queued),
+                output.local_time(one.last_call_at) or "-",
+            )
             for one in found
         ],
         bare=[f"{one.endpoint} {one.seconds_left:.0f}" for one in found],
@@ -39,34 +43,18 @@ def limits(
     )
 
 
-def _buckets(runtime: "Runtime") -> dict[str, str]:
-    from spcli.state import bucket
-
-    settings = runtime.settings
-    if not settings.user_id:
+def _user_id(runtime: "Runtime") -> str:
+    """Return the user id. Raises `SpcliError` (config) if none is set."""
+    if not runtime.settings.user_id:
         raise SpcliError("config", "no user id is set: the windows are kept per user", hint="spcli auth login")
-    return {endpoint: bucket(settings.base_url, settings.user_id, endpoint) for endpoint in ENDPOINTS}
+    return runtime.settings.user_id
 
 
-def limit_of(runtime: "Runtime", endpoint: str) -> Limit:
-    """One endpoint's window as it stands."""
-    view = runtime.state.window(_buckets(runtime)[endpoint])
-    closed = view.seconds_left > 0
-    allowed = iso_utc(runtime.clock.wall() + view.seconds_left) if closed else None
-    last = None if view.last_call is None else iso_utc(view.last_call)
-    return Limit(endpoint, allowed, round(view.seconds_left, 1), view.queued, last)
-
-
-def when_of(runtime: "Runtime", limit: Limit) -> str:
-    """When the next call is allowed, in words."""
-    if limit.allowed_at is None:
-        return "now"
-    return f"in {duration(limit.seconds_left)}, at {runtime.output.clock_time(runtime.clock.wall() + limit.seconds_left)}"
-
-
-def _reset(runtime: "Runtime", yes: bool) -> None:
+def _reset(runtime: "Runtime", user_id: str, yes: bool) -> None:
     question = "Forget both windows? Calling the service too early gets a 429, and hammering blocks the account."
     if not yes and not runtime.output.confirm(question):
         raise SpcliError("unconfirmed", "nothing was changed")
-    for key in _buckets(runtime).values():
-        runtime.state.reset(key)
+    from spcli.state import LIMITED_ENDPOINTS, bucket  # loads sqlite3, which help does not need
+
+    for endpoint in LIMITED_ENDPOINTS:
+        runtime.state.reset(bucket(runtime.settings.base_url, user_id, endpoint))

@@ -7,10 +7,10 @@ import typer
 from spcli import lookup as target
 from spcli.builds import live as release
 from spcli.builds import progress as stages
+from spcli.builds.local import LocalHistory, known_builds
 from spcli.commands import options
 from spcli.commands import writing as handover
-from spcli.commands.builds import known_builds
-from spcli.commands.dry_run import print_request
+from spcli.commands.writing import print_request
 from spcli.errors import SpcliError
 from spcli.models import Build, RollbackResult, file_name, iso_utc
 from spcli.writes import turn as limited
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from spcli.runtime import Runtime
     from spcli.writes.turn import Patience
 
-KNOWN = 1000
 _WHO = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_REQUESTEDFOR", "BUILD_USER_ID", "USER", "LOGNAME", "USERNAME")
 
 
@@ -111,21 +110,6 @@ def rollback(
     handover.conclude(runtime, result, limits, lines=_lines(result, plan), path=output_file)
 
 
-def sources(runtime: "Runtime", project_id: str, builds: list[Build], is_listed: bool) -> release.Sources:
-    """What this machine and the service know of the project's releases."""
-    from spcli.state import account
-
-    origin = runtime.settings.base_url
-    who = account(origin, runtime.api.user_id)
-    found = [
-        *runtime.state.sent_builds(origin, who, project_id, limit=KNOWN),
-        *runtime.state.releases(origin, who, project_id, limit=KNOWN),
-        *runtime.state.open_releases(origin, who, project_id),
-    ]
-    attempts = list({attempt.id: attempt for attempt in found}.values())
-    return release.Sources(builds, is_listed, attempts, runtime.state.events(project_id=project_id))
-
-
 def _plan(runtime: "Runtime", project_id: str, to: str | None, expect_live: str | None) -> Plan:
     """Find out what is live and what to go back to.
 
@@ -134,13 +118,14 @@ def _plan(runtime: "Runtime", project_id: str, to: str | None, expect_live: str 
             nothing to go back to.
     """
     try:
-        builds, is_listed, is_proof = known_builds(runtime, project_id)
+        history = LocalHistory(runtime.state, runtime.settings.base_url, runtime.api.user_id, project_id)
+        builds, is_listed, is_proof = known_builds(runtime.api, history, runtime.output)
     except SpcliError as failure:
         if to is None or expect_live is not None or not failure.may_pass:
             raise
         runtime.output.note(f"could not read the build list: {failure.message}")
         return Plan(None, to, {})
-    known = sources(runtime, project_id, builds, is_listed)
+    known = history.read_sources(builds, is_listed=is_listed)
     by_id = {build.upload_id: build for build in builds}
     live, unfinished = release.live(known), release.unfinished(known)
     moving = pipeline.in_progress(builds) if is_listed else None

@@ -8,14 +8,12 @@ import typer
 from spcli import lookup as target
 from spcli.builds import live as release
 from spcli.builds.lifecycle import created_at, is_final
+from spcli.builds.local import NO_LIST, LocalHistory
 from spcli.builds.wait import grace
 from spcli.commands import options
-from spcli.commands.builds import NO_LIST, local_builds
-from spcli.commands.limits import ENDPOINTS, limit_of, when_of
-from spcli.commands.rollback import sources
 from spcli.errors import SpcliError
 from spcli.models import Build, Limit, ProjectDetail, UserStats, as_json, file_name, iso_utc
-from spcli.writes.turn import duration
+from spcli.output.words import duration, opening_time
 
 if TYPE_CHECKING:
     from spcli.api.client import ProjectPage
@@ -148,7 +146,7 @@ def _look(runtime: "Runtime", project_id: str | None, unnamed: SpcliError | None
         screen.problems.append(Problem("project", unnamed))
     if project_id is not None:
         _read_project(runtime, screen, project_id)
-    screen.limits = [limit_of(runtime, endpoint) for endpoint in ENDPOINTS]
+    screen.limits = runtime.state.list_limits(runtime.settings.base_url, runtime.api.user_id)
     if runtime.state.problem is not None:
         screen.limits = []
         screen.problems.append(Problem("limits", runtime.state.problem))
@@ -180,7 +178,8 @@ def _listed(runtime: "Runtime", project_id: str) -> ProjectDetail | None:
 
 def _read_builds(runtime: "Runtime", screen: Screen, project_id: str, page: "ProjectPage | None") -> None:
     is_listed = page is not None and page.builds is not None
-    builds = page.builds if page is not None and page.builds is not None else local_builds(runtime, project_id)
+    history = LocalHistory(runtime.state, runtime.settings.base_url, runtime.api.user_id, project_id)
+    builds = page.builds if page is not None and page.builds is not None else history.list_builds()
     if page is not None and not is_listed:
         screen.problems.append(Problem("builds", SpcliError("unreadable", NO_LIST)))
     elif page is None:
@@ -188,7 +187,7 @@ def _read_builds(runtime: "Runtime", screen: Screen, project_id: str, page: "Pro
         screen.problems.append(Problem("builds", SpcliError("unreadable", UNREAD)))
     server = page.server_wall if page is not None else None
     now = runtime.clock.wall() if server is None else server
-    known = sources(runtime, project_id, builds, is_listed)
+    known = history.read_sources(builds, is_listed=is_listed)
     screen.live = _live(runtime, known)
     began = {one.upload_id: one.at for one in release.pile(known) if one.is_known}
     # A build of the ledger whose state nobody told may be in progress or not.
@@ -204,7 +203,7 @@ def _live(runtime: "Runtime", known: release.Sources) -> Live | None:
     found = release.live(known)
     if found is None:
         return None
-    fresh = release.unseen(known.attempts, runtime.clock.wall(), grace(runtime.settings.scale))
+    fresh = release.unseen_releases(known.attempts, runtime.clock.wall(), grace(runtime.settings.scale))
     is_moving = any(one.upload_id == found.upload_id and one.state == "distributing" for one in known.builds)
     since = iso_utc(found.at) if found.is_known and found.at > 0 else None
     if is_moving or found.upload_id in fresh:
@@ -264,7 +263,8 @@ def _lines(runtime: "Runtime", screen: Screen) -> list[str | tuple[str, str]]:
         lines.append(("users", f"live {_figure(users.live_users)}, queued {_figure(users.queued_users)}"))
     for limit in screen.limits:
         queue = f", {limit.queued} waiting" if limit.queued else ""
-        lines.append((limit.endpoint, f"allowed {when_of(runtime, limit)}{queue}"))
+        at = runtime.output.clock_time(runtime.clock.wall() + limit.seconds_left)
+        lines.append((limit.endpoint, f"allowed {opening_time(limit.seconds_left, at)}{queue}"))
     if screen.project_id is not None:
         lines += _build_lines(runtime, screen)
     for problem in screen.problems:

@@ -46,7 +46,7 @@ def upload(
     from spcli.builds import progress as stages
     from spcli.check import url as file_url
     from spcli.commands import writing as handover
-    from spcli.commands.dry_run import print_request
+    from spcli.commands.writing import print_request
     from spcli.writes import turn as limited
     from spcli.writes import upload as pipeline
 

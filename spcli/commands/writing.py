@@ -5,14 +5,14 @@ Later steps get the file of `--output-file` and what the CI system that runs us 
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from spcli import ci
 from spcli.builds import progress as stages
 from spcli.builds import wait as waiting
 from spcli.errors import Interrupted, SpcliError
-from spcli.models import DistributeResult, RollbackResult, UploadResult
+from spcli.models import DistributeResult, RollbackResult, UploadResult, bare_url
 
 if TYPE_CHECKING:
     from spcli.runtime import Runtime
@@ -137,3 +137,18 @@ def _write(path: str, text: str, mode: str) -> None:
         # A pipe, such as bash's >(…), has no disk behind it.
         with contextlib.suppress(OSError):
             os.fsync(file.fileno())
+
+
+def print_request(runtime: "Runtime", path: str, body: Mapping[str, object]) -> None:
+    """What would be sent, for `--dry-run`: the key as stars, the file's URL without its query."""
+    shown = {
+        name: "****" if name == "apiKey" else bare_url(str(value)) if name == "fileUrl" else value for name, value in body.items()
+    }
+    request = {"method": "POST", "url": f"{runtime.settings.base_url}{path}", "body": shown}
+    lines: list[str | tuple[str, str]] = [f"POST {request['url']}", *((name, _word(value)) for name, value in shown.items())]
+    runtime.output.result(request, lines=lines, bare="")
+    runtime.output.note("nothing was sent (--dry-run)")
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -14,9 +14,9 @@ from spcli.state.database import PATIENCE, Database
 from spcli.state.events import Event, Received
 from spcli.state.ledger import Attempt, Ledger, NewAttempt, account
 from spcli.state.names import Names
-from spcli.state.windows import Windows, WindowView, bucket
+from spcli.state.windows import LIMITED_ENDPOINTS, Windows, WindowView, bucket
 
-__all__ = ["Attempt", "Event", "NewAttempt", "State", "WindowView", "account", "bucket"]
+__all__ = ["LIMITED_ENDPOINTS", "Attempt", "Event", "NewAttempt", "State", "WindowView", "account", "bucket"]
 
 
 class State(Windows, Ledger, Received, Names):

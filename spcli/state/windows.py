@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from spcli.clock import Clock
 from spcli.errors import Interrupted
+from spcli.models import Limit, iso_utc
 from spcli.ratelimit import window as policy
 from spcli.ratelimit.window import BEAT, Ending, Go, Gone, Rules, Wait, Waiter, Window
 from spcli.state import stored
@@ -24,6 +25,7 @@ _BEAT = "UPDATE waiters SET wall = ?, mono = ? WHERE ticket = ?"
 _WINDOW = "SELECT * FROM windows WHERE bucket = ?"
 _REBORN = "SELECT wall, mono FROM meta WHERE key = 'reborn'"
 _ORDINARY = Rules(policy.WINDOW, 60.0)
+LIMITED_ENDPOINTS = ("upload", "distribute")
 
 
 class WindowView(NamedTuple):
@@ -63,6 +65,16 @@ class Windows:
             self.cancel(key, ticket)
             raise
         return ticket
+
+    def list_limits(self, base_url: str, user_id: str) -> list[Limit]:
+        """Return the rate limit of each limited endpoint as it stands."""
+        now, limits = self._clock.wall(), []
+        for endpoint in LIMITED_ENDPOINTS:
+            view = self.window(bucket(base_url, user_id, endpoint))
+            allowed = iso_utc(now + view.seconds_left) if view.seconds_left > 0 else None
+            last = None if view.last_call is None else iso_utc(view.last_call)
+            limits.append(Limit(endpoint, allowed, round(view.seconds_left, 1), view.queued, last))
+        return limits
 
     def place_of(self, ticket: str) -> int | None:
         """The place of a ticket that is in the queue: who came earlier has a smaller one."""

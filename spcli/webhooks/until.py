@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from spcli import lookup as target
 from spcli.builds.lifecycle import is_final, state_of
-from spcli.builds.wait import Ended, build_of, failure_of
+from spcli.builds.local import build_of_event
+from spcli.builds.wait import Ended, failure_of
 from spcli.errors import SpcliError
 from spcli.models import Build
 from spcli.ratelimit import window as policy
@@ -111,7 +112,7 @@ class Until:
         """
         if event is None or event.event not in ENDING:
             return None
-        told = build_of(event)
+        told = build_of_event(event)
         project_id = self._project_id(event)
         if project_id is None or event.upload_id is None:
             return told

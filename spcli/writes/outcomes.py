@@ -2,9 +2,10 @@
 
 from spcli.errors import Interrupted, Outcome, Refused, SpcliError
 from spcli.models import dashboard_url
+from spcli.output.words import duration
 from spcli.ratelimit import window as policy
 from spcli.writes.evidence import Finding
-from spcli.writes.turn import COMPETITION, duration
+from spcli.writes.turn import COMPETITION
 
 BLOCKED = "the answer is a page and not the service's own: what stands before the service may be blocking this account or network"
 CHECKS_FIRST = "run the same command again with the same state folder: it checks the build list before it sends anything"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
+from spcli.output.words import duration
 from spcli.ratelimit import window as policy
 
 if TYPE_CHECKING:
@@ -255,13 +256,3 @@ class _Shown:
     def done(self) -> None:
         """Take the countdown away."""
         self._output.clear()
-
-
-def duration(seconds: float) -> str:
-    """`93` as `1m33s`, rounded up to a second."""
-    import math
-
-    whole = math.ceil(seconds)
-    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
-    parts = [(hours, "h"), (minutes, "m"), (rest, "s")]
-    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"

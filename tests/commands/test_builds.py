@@ -125,7 +125,7 @@ def test_without_a_build_list_those_sent_from_here_are_listed(spcli: Front, serv
     assert listed.code == 0, listed
     (build,) = listed.json
     assert (build["uploadId"], build["source"], build["fileUrl"], build["state"]) == (sent, "local", URL, "unknown")
-    assert "sent from this machine" in listed.err
+    assert "builds uploaded from this machine" in listed.err
     assert spcli("builds", "show", sent, "--json").json == build
     assert len(uploads(server)) == 1
 
