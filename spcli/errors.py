@@ -76,7 +76,12 @@ class SpcliError(Exception):
         outcome: what became of the write; `None` where the command writes nothing.
         upload_id: the build's id, whenever a write is known to have happened.
         retryable: overrides what `kind` implies (is the same command again safe?).
+
+    Attributes:
+        sent_at: for a failed call to the service, the reading of `Clock.mono` when its first byte left; None if nothing left.
     """
+
+    sent_at: float | None = None
 
     def __init__(
         self,

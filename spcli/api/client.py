@@ -238,21 +238,17 @@ class Api:
         body: Mapping[str, object],
         *,
         deadline: float,
-        on_first_byte: Callable[[], None],
         method: str = "POST",
     ) -> Accepted:
         """One call with a JSON body, sent once on a connection of its own: no retry here.
 
         Args:
             deadline: `Clock.mono()` by which all must be over.
-            on_first_byte: called right before the first byte leaves; if it raises, nothing is sent.
 
         Raises:
             NotSent, Refused, Unclear: as `transport.Transport.send`.
         """
-        return accepted(
-            self.transport.send(Call(method, path, body=body), deadline=deadline, fresh=True, on_first_byte=on_first_byte)
-        )
+        return accepted(self.transport.send(Call(method, path, body=body), deadline=deadline, fresh=True))
 
     def raw_read(self, method: str, path: str, query: Sequence[tuple[str, str]]) -> Reply:
         """Any GET or HEAD, retried as `read`, whatever the body of its 2xx is. Raises as `read`, but for `protocol`."""
@@ -269,7 +265,7 @@ class Api:
         """`fields` with the credentials that every write bears."""
         return {**self._credentials(), **fields}
 
-    def raw_write(self, call: Call, *, on_first_byte: Callable[[], None]) -> Reply:
+    def raw_write(self, call: Call) -> Reply:
         """Any other call, sent once: credentials go into its JSON body, where it has one, else into its query.
 
         Raises:
@@ -280,7 +276,7 @@ class Api:
         else:
             call = call._replace(query=(*call.query, *self._call(call.path).query))
         deadline = self._clock.mono() + self.write_timeout
-        return self.transport.send(call, deadline=deadline, fresh=True, on_first_byte=on_first_byte)
+        return self.transport.send(call, deadline=deadline, fresh=True)
 
 
 def _page(project_id: str, reply: Reply) -> ProjectPage:

@@ -83,14 +83,14 @@ class _Once:
     def __init__(self, runtime: "Runtime", call: "RawCall") -> None:
         self._runtime = runtime
         self._call = call
-        self._is_sent = False
 
     def send(self) -> "Reply":
         """Send once. Raises `SpcliError` with its outcome."""
         try:
             return self._runtime.signals.deaf_once_decided(self._sent)
         except Interrupted as signal:
-            raise _stopped(self._runtime, signal, is_sent=self._is_sent) from None
+            is_sent = self._runtime.api.transport.last_sent_at is not None
+            raise _stopped(self._runtime, signal, is_sent=is_sent) from None
 
     def _sent(self) -> "Reply":
         from spcli.api.raw import WITH_BODY
@@ -101,14 +101,11 @@ class _Once:
         query = raw.query if has_body else (*raw.query, *raw.fields)
         call = Call(raw.method, raw.path, tuple(query), raw.body if has_body else None)
         try:
-            reply = self._runtime.api.raw_write(call, on_first_byte=self._first_byte)
+            reply = self._runtime.api.raw_write(call)
         except (NotSent, Refused, Unclear) as failure:
             raise _write_failure(failure) from None
         self._runtime.output.write_happened = ""
         return reply
-
-    def _first_byte(self) -> None:
-        self._is_sent = True
 
 
 def _stopped(runtime: "Runtime", signal: Interrupted, *, is_sent: bool) -> SpcliError:

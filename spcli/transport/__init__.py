@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from spcli.clock import Clock
-from spcli.errors import Refused, SpcliError, Unclear
+from spcli.errors import NotSent, Refused, SpcliError, Unclear
 from spcli.models import Secret
 from spcli.transport.request import Call, Origin, parse_origin, shown
 from spcli.transport.response import (
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import httpcore
 
     from spcli.transport.connection import Wire
-    from spcli.transport.exchange import Answer
+    from spcli.transport.exchange import Answer, Exchange
     from spcli.transport.proxies import Proxy
 
 Headers = tuple[tuple[str, str], ...]
@@ -41,7 +41,7 @@ class Reply(NamedTuple):
 
     `data` is the parsed JSON, `None` when the body is empty or not `readable` (cut short, not JSON, too large, compressed).
     `size` counts body bytes received; `headers` and `body` are as they came. `cut` tells an unreadable body that the network cut
-    short: a read may be tried again.
+    short: a read may be tried again. `sent_at` is the reading of `Clock.mono` when the request's first byte left.
     """
 
     status: int
@@ -51,6 +51,7 @@ class Reply(NamedTuple):
     headers: Headers
     body: bytes
     cut: bool = False
+    sent_at: float | None = None
 
     @property
     def server_wall(self) -> float | None:
@@ -99,6 +100,7 @@ class Transport:
         self._kept: Wire | None = None
         self._last_get: httpcore.Request | None = None
         self._headers: Headers = ()
+        self._exchange: Exchange | None = None
         self.refused: Reply | None = None
 
     @property
@@ -109,21 +111,23 @@ class Transport:
             return None
         return Reached(wire.address, *wire.tls, _server_wall(self._headers))
 
-    def send(
-        self,
-        call: Call,
-        *,
-        deadline: float,
-        fresh: bool = False,
-        on_first_byte: Callable[[], None] | None = None,
-    ) -> Reply:
+    @property
+    def last_sent_at(self) -> float | None:
+        """The reading of `Clock.mono` when the first byte of the last call left; None if nothing of it has left.
+
+        It is set before that byte leaves and until the next call begins, so it also holds after an interruption.
+        """
+        return None if self._exchange is None else self._exchange.sent_at
+
+    def send(self, call: Call, *, deadline: float, fresh: bool = False) -> Reply:
         """Send `call` and return its 2xx answer.
+
+        Every failure tells by its `sent_at` (a reading of `Clock.mono`) when the first byte left; it is None for `NotSent`.
 
         Args:
             deadline: reading of `clock.mono()` by which everything is over, name look-up to last body byte.
             fresh: use a connection of its own, closed afterwards (writes: on a kept one a stale connection looks like a lost
                 answer).
-            on_first_byte: called right before the first byte leaves. What it raises comes out, and nothing is sent.
 
         Raises:
             NotSent: nothing reached the service.
@@ -131,18 +135,27 @@ class Transport:
             Unclear: bytes had left, and no status came back.
             SpcliError: `config`, for a base URL, proxy or CA variable that can't be used.
         """
+        self._exchange = None
         route = self._find_route()
         if self._log is not None:
             self._note(f"> {shown(call)}")
         self.refused = None
         started = self._clock.mono()
-        outcome = self._exchange(call, route[0], deadline, fresh, on_first_byte)
+        outcome = self._fetch(call, route[0], deadline, fresh)
         milliseconds = round((self._clock.mono() - started) * 1000)
         if isinstance(outcome, SpcliError):
             self._note(f"< {'no answer' if isinstance(outcome, Unclear) else 'nothing sent'} {milliseconds} ms")
-            raise self._redacted(outcome) from None
-        self._note(f"< {outcome.status} {len(outcome.body)} bytes {milliseconds} ms")
-        return self._judge(outcome, proxied=route[1] is not None)
+            judged: Reply | SpcliError = self._redacted(outcome)
+        else:
+            self._note(f"< {outcome.status} {len(outcome.body)} bytes {milliseconds} ms")
+            judged = self._judge(outcome, proxied=route[1] is not None)
+        if isinstance(judged, Reply):
+            return judged._replace(sent_at=self.last_sent_at)
+        if isinstance(judged, NotSent):
+            # A proxy's refusal is an answer, but none of the service's: it knows nothing of the call.
+            self._exchange = None
+        judged.sent_at = self.last_sent_at
+        raise judged from None
 
     def close(self) -> None:
         """Close the kept connection, if any. A later `send` opens another."""
@@ -166,13 +179,11 @@ class Transport:
 
         return tls_context(self._environ)
 
-    def _exchange(
-        self, call: Call, origin: Origin, deadline: float, fresh: bool, gate: Callable[[], None] | None
-    ) -> "Answer | SpcliError":
+    def _fetch(self, call: Call, origin: Origin, deadline: float, fresh: bool) -> "Answer | SpcliError":
         from spcli.transport.connection import build_request
         from spcli.transport.exchange import Exchange
 
-        exchange = Exchange(origin.where, clock=self._clock, deadline=deadline, gate=gate)
+        exchange = self._exchange = Exchange(origin.where, clock=self._clock, deadline=deadline)
         wire = self._wire(fresh)
         if not fresh and call.method == "GET" and call.body is None:
             return wire.fetch(self._get(call, origin), exchange)
@@ -199,19 +210,19 @@ class Transport:
             self._kept = wire
         return wire
 
-    def _judge(self, answer: "Answer", *, proxied: bool) -> Reply:
+    def _judge(self, answer: "Answer", *, proxied: bool) -> Reply | SpcliError:
         self._headers = answer.headers
         if 200 <= answer.status < 300:
             # What an answer quotes of the key must not come into the state file, where project and file names are kept.
             return _reply(answer._replace(body=masked_body(answer.body, self._secrets)))
         if answer.status < 200:
-            raise Unclear(f"HTTP {answer.status} where an answer was expected")
+            return Unclear(f"HTTP {answer.status} where an answer was expected")
         if answer.status == 407 and proxied:
             from spcli.transport.exchange import proxy_login_missing
 
-            raise proxy_login_missing()
+            return proxy_login_missing()
         self.refused = _reply(answer._replace(body=masked_body(answer.body, self._secrets)))
-        raise self._refused(answer)
+        return self._refused(answer)
 
     def _refused(self, answer: "Answer") -> Refused:
         if answer.status < 400:

@@ -208,8 +208,7 @@ class Wire:
     def fetch(self, request: httpcore.Request, exchange: Exchange, *, limit: int = BODY_LIMIT) -> Answer | SpcliError:
         """Send `request` and read its answer. Failures come back instead of being raised: so no httpcore error is their context.
 
-        A body over `limit` bytes is cut there, and the connection closed. What the gate raises beyond `SpcliError` (an
-        interruption) passes through.
+        A body over `limit` bytes is cut there, and the connection closed. An interruption passes through.
         """
         self._backend.exchange = exchange
         connection, self._is_at_rest = self._usable(), False
@@ -220,7 +219,7 @@ class Wire:
                 connection = self._connection = self._pool.create_connection(request.url.origin)
             else:
                 # Nothing comes before the request any more, and telling so five times takes a tenth of the call.
-                exchange.pass_gate()
+                exchange.begin_request()
             response = connection.handle_request(request)
         except SpcliError as error:
             return error.with_traceback(None)

@@ -1,6 +1,5 @@
 """One call on the wire: until when it may take, and how far it got."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from spcli.clock import Clock
@@ -35,18 +34,19 @@ class Exchange:
     Args:
         where: `host:port` of the service, for messages.
         deadline: reading of `clock.mono()` by which everything is over.
-        gate: called right before the first byte leaves; what it raises stops the call with nothing sent.
+
+    Attributes:
+        sent_at: reading of `clock.mono()` when the request's first byte was about to leave, None before.
     """
 
-    __slots__ = ("_clock", "_connecting", "_deadline", "_gate", "_head", "_passed", "_proxy_status", "left", "where")
+    __slots__ = ("_clock", "_connecting", "_deadline", "_head", "_proxy_status", "_speaks_to_service", "sent_at", "where")
 
-    def __init__(self, where: str, *, clock: Clock, deadline: float, gate: Callable[[], None] | None) -> None:
+    def __init__(self, where: str, *, clock: Clock, deadline: float) -> None:
         self.where = where
-        self.left = False
+        self.sent_at: float | None = None
         self._clock = clock
         self._deadline = deadline
-        self._gate = gate
-        self._passed = False
+        self._speaks_to_service = False
         self._head = b""
         self._connecting = False
         self._proxy_status: int | None = None
@@ -60,39 +60,39 @@ class Exchange:
         if name == "http11.send_request_headers.started":
             self._connecting = getattr(info["request"], "method", b"") == b"CONNECT"
             if not self._connecting:
-                self.pass_gate()
+                self.begin_request()
         elif name == "http11.receive_response_headers.complete" and self._connecting:
             result = info["return_value"]
             self._proxy_status = result[1] if isinstance(result, tuple) else None
 
-    def pass_gate(self) -> None:
-        """Let the request's first byte leave. Raises `NotSent` when its time is over, and what the gate raises."""
+    def begin_request(self) -> None:
+        """Count the next write as the request's first. Raises `NotSent` when the call's time is over."""
         if self.seconds_left() <= 0:
             raise self._too_late()
-        if self._gate is not None:
-            self._gate()
-        self._passed = True
+        self._speaks_to_service = True
 
     def _too_late(self) -> NotSent:
         return NotSent(f"the time for this call was over before it was sent to {self.where}")
 
     def about_to_write(self) -> float:
-        """Seconds the next write may take. From the first write past the gate on, bytes count as left."""
-        # Looked at again: the gate may have waited for a lock, or the process may have been stopped since.
-        seconds = self.seconds_left()
-        if seconds <= 0:
+        """Return how many seconds the next write may take, and remember when the request's first one began."""
+        # Read again here: the process may have been stopped since the request began.
+        now = self._clock.mono()
+        if now >= self._deadline:
             raise httpcore.WriteTimeout
-        self.left = self.left or self._passed
-        return seconds
+        if self._speaks_to_service and self.sent_at is None:
+            # Before the write, so that a signal that arrives during it finds the time.
+            self.sent_at = now
+        return self._deadline - now
 
     def received(self, data: bytes) -> None:
         """Keep the response's first bytes: its status counts even if the rest never comes."""
-        if self._passed and len(self._head) < _HEAD_KEPT:
+        if self._speaks_to_service and len(self._head) < _HEAD_KEPT:
             self._head += data
 
     def verdict(self, error: Exception) -> Answer | SpcliError:
         """What an error on the wire means for the call."""
-        if not self.left:
+        if self.sent_at is None:
             return self._not_sent(error)
         status = status_of_head(self._head)
         if status is not None:

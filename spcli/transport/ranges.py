@@ -108,7 +108,7 @@ class Storage:
         from spcli.transport.connection import build_get
         from spcli.transport.exchange import Exchange
 
-        exchange = Exchange(self._origin.where, clock=self._clock, deadline=self._deadline, gate=None)
+        exchange = Exchange(self._origin.where, clock=self._clock, deadline=self._deadline)
         request = build_get(self._origin, self._target, _fields(first, last))
         answer = self._connected().fetch(request, exchange, limit=max(WHOLE_LIMIT, last - first + 1))
         if self._log is not None:

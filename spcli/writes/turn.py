@@ -86,6 +86,7 @@ class LimitedCalls:
         self.attempt_id: int | None = None
         self.sent = False
         self.sent_at = 0.0
+        self._call_began: float | None = None
         self.accepted: Accepted | None = None
         self._ticket = ""
         self._place: int | None = None
@@ -100,11 +101,13 @@ class LimitedCalls:
             NotSent, Refused, Unclear: as the call ended; the window is settled accordingly, the ledger is not.
             Interrupted: at any point; what it means follows from `sent`.
         """
-        self.sent, self.accepted = False, None
+        self.sent, self.accepted, self._call_began = False, None, None
         self._queue_up(self._place)
         try:
             accepted = self.accepted = self._send_in_turn(request, self._turn(request))
+            self._note_sent()
         except BaseException as failure:
+            self._note_sent()
             self._settle_failure(self._ticket, failure)
             raise
         self._state.settle(self.bucket, self._ticket, "ended", rules=self.rules)
@@ -210,9 +213,8 @@ class LimitedCalls:
         deadline = started + self.rules.timeout
         for pause in (*policy.QUICK_RETRIES, None):
             try:
-                return self._api.write(
-                    request.path, request.body, deadline=deadline, on_first_byte=self._first_byte, method=request.method
-                )
+                self._call_began = self._clock.mono()
+                return self._api.write(request.path, request.body, deadline=deadline, method=request.method)
             except NotSent as failure:
                 if pause is None or not failure.transient or self._clock.mono() + pause >= deadline:
                     raise
@@ -220,8 +222,11 @@ class LimitedCalls:
                 self._clock.sleep(pause)
         raise AssertionError("unreachable")
 
-    def _first_byte(self) -> None:
-        self.sent, self.sent_at = True, self._clock.mono()
+    def _note_sent(self) -> None:
+        """Remember when the call's first byte left, before another call of the same transport begins."""
+        sent_at, began = self._api.transport.last_sent_at, self._call_began
+        if sent_at is not None and began is not None and sent_at >= began:
+            self.sent, self.sent_at = True, sent_at
 
 
 class _Shown:

@@ -55,14 +55,15 @@ BOTH = pytest.mark.parametrize("call", [READ, WRITE], ids=["read", "write"])
 NOWHERE: Mapping[str, str] = {}
 
 
-class JumpingClock(Clock):
-    """The real clock, and a lead that a test adds to it: as a process sees it that was stopped meanwhile."""
+class SteppingClock(Clock):
+    """The real clock, 100 s later from the reading of that number on: as a process sees it that was stopped meanwhile."""
 
-    def __init__(self) -> None:
-        self.lead = 0.0
+    def __init__(self, reading: int) -> None:
+        self.readings = reading
 
     def mono(self) -> float:
-        return super().mono() + self.lead
+        self.readings -= 1
+        return super().mono() + (0.0 if self.readings > 0 else 100.0)
 
 
 @contextlib.contextmanager
@@ -195,60 +196,44 @@ def test_a_passed_deadline_sends_nothing(call: Call) -> None:
     assert server.ledger == []
 
 
-@BOTH
-@pytest.mark.parametrize("error", [SpcliError("config", "state folder gone"), Interrupted(130), NotSent("not now")])
-def test_what_the_gate_raises_comes_out_and_no_byte_arrives(call: Call, error: BaseException) -> None:
-    def gate() -> None:
-        raise error
-
-    clock = Clock()
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        open_transport(f"http://127.0.0.1:{listener.getsockname()[1]}") as own,
-    ):
-        with pytest.raises(type(error)) as caught:
-            own.send(call, deadline=clock.mono() + 10, fresh=True, on_first_byte=gate)
-        peer, _ = listener.accept()
-        with peer:
-            peer.settimeout(5)
-            assert peer.recv(10) == b""
-    assert caught.value is error
-
-
-def test_a_process_stopped_between_commit_and_send_sends_nothing_past_its_deadline() -> None:
-    clock = JumpingClock()
-
-    def gate() -> None:
-        clock.lead = 100.0
-
-    with FaultServer() as server, open_transport(server.url, clock=clock) as transport, pytest.raises(NotSent, match="was over"):
-        transport.send(WRITE, deadline=clock.mono() + 10, fresh=True, on_first_byte=gate)
+@pytest.mark.parametrize("reading", range(3, 7))
+def test_a_process_stopped_before_the_first_byte_sends_nothing_past_its_deadline(reading: int) -> None:
+    clock = SteppingClock(reading)
+    with FaultServer() as server, open_transport(server.url, clock=clock) as transport:
+        with pytest.raises(NotSent, match=r"in time|was over") as caught:
+            transport.send(WRITE, deadline=clock.mono() + 10, fresh=True)
+        assert (caught.value.sent_at, transport.last_sent_at) == (None, None)
+    assert clock.readings <= 0
     assert server.ledger == []
 
 
-def test_the_gate_opens_after_the_connection_and_before_the_request() -> None:
+@BOTH
+def test_a_reply_tells_when_its_first_byte_left(call: Call) -> None:
     clock = Clock()
     with FaultServer([answer(201, {})]) as server, open_transport(server.url) as transport:
-        seen: list[tuple[int, int]] = []
-
-        def gate() -> None:
-            limit = time.monotonic() + 5
-            while server.connections == 0 and time.monotonic() < limit:
-                time.sleep(0.001)
-            seen.append((server.connections, len(server.ledger)))
-
-        transport.send(WRITE, deadline=clock.mono() + 10, fresh=True, on_first_byte=gate)
-    assert seen == [(1, 0)]
+        before = clock.mono()
+        reply = transport.send(call, deadline=before + 10, fresh=True)
+        assert before <= (reply.sent_at or 0.0) <= clock.mono()
+        assert transport.last_sent_at == reply.sent_at
 
 
-def test_the_gate_stays_shut_when_the_time_is_over_on_a_kept_connection() -> None:
-    gates: list[int] = []
+@BOTH
+@pytest.mark.parametrize("shape", [answer(429, {"message": "slow"}), close_after_request()], ids=lambda shape: shape.name)
+def test_a_failure_tells_when_its_first_byte_left(call: Call, shape: Behaviour) -> None:
+    clock = Clock()
+    before = clock.mono()
+    with FaultServer([shape]) as server:
+        error = failure_of(server.url, call)
+    assert before <= (error.sent_at or 0.0) <= clock.mono()
+
+
+def test_a_call_that_is_not_sent_forgets_when_the_last_one_left() -> None:
     clock = Clock()
     with FaultServer([answer(200, {})]) as server, open_transport(server.url) as transport:
         transport.send(READ, deadline=clock.mono() + 10)
-        with pytest.raises(NotSent):
-            transport.send(READ, deadline=clock.mono() - 1, on_first_byte=lambda: gates.append(1))
-    assert gates == []
+        with pytest.raises(NotSent) as caught:
+            transport.send(READ, deadline=clock.mono() - 1)
+        assert (caught.value.sent_at, transport.last_sent_at) == (None, None)
     assert len(server.ledger) == 1
 
 
@@ -549,17 +534,17 @@ def test_this_machine_is_never_reached_through_a_proxy() -> None:
 @BOTH
 @pytest.mark.parametrize(("status", "transient"), [(407, False), (403, True), (502, True)])
 def test_a_proxy_that_refuses_the_tunnel_means_not_sent(call: Call, status: int, transient: bool) -> None:
-    gates: list[int] = []
     clock = Clock()
     with FaultServer([answer(status, b"<html>no</html>")]) as proxy:
         environ = {"HTTPS_PROXY": f"http://user:hushhush@127.0.0.1:{proxy.port}"}
-        with open_transport("https://api.example.invalid", environ) as transport, pytest.raises(NotSent) as caught:
-            transport.send(call, deadline=clock.mono() + 10, fresh=True, on_first_byte=lambda: gates.append(1))
+        with open_transport("https://api.example.invalid", environ) as transport:
+            with pytest.raises(NotSent) as caught:
+                transport.send(call, deadline=clock.mono() + 10, fresh=True)
+            assert (caught.value.sent_at, transport.last_sent_at) == (None, None)
     assert [request.method for request in proxy.ledger] == ["CONNECT"]
     assert caught.value.transient is transient
     assert "proxy" in caught.value.message
     assert "hushhush" not in caught.value.message + str(caught.value.hint)
-    assert gates == []
 
 
 @pytest.mark.parametrize("shape", [close_after_request(), rst_after_request(), garbage(), hang()], ids=lambda shape: shape.name)
