@@ -38,7 +38,7 @@ def _signals() -> "Signals":
         from spcli.signals import Signals
 
         signals = Signals()
-        signals.catch()
+        signals.install_handlers()
     except KeyboardInterrupt:
         # Before that Ctrl-C is Python's own, which answers with a traceback.
         _leave(130)

@@ -216,13 +216,10 @@ def main(argv: Sequence[str], runtime: "Runtime") -> int:
 
 def _heard(argv: Sequence[str], runtime: "Runtime") -> int:
     """Run while signals are heard: how a command ended is told, and put away, without them."""
-    try:
-        runtime.signals.hear()
+    with runtime.signals.deliver():
         code = _run(argv, runtime)
         runtime.output.finish()
-        return code
-    finally:
-        runtime.signals.deafen()
+    return code
 
 
 def _run(argv: Sequence[str], runtime: "Runtime") -> int:

@@ -207,12 +207,17 @@ def json_keys(kind: Any) -> tuple[str | None, ...]:
     return tuple(None if name in inside else camel(name) for name in kind._fields)
 
 
+_CONTAINERS = (dict, list, tuple)
+
+
 def as_json(value: Any) -> Any:
-    """`value` as plain JSON data: models by their fields, in order, in the service's spelling."""
+    """Return `value` as plain JSON data: models by their fields, in order, in the service's spelling."""
+    if not isinstance(value, _CONTAINERS):
+        return value
     if is_model(value):
-        return {key: as_json(item) for key, item in zip(json_keys(value.__class__), value, strict=True) if key is not None}
+        pairs = zip(json_keys(value.__class__), value, strict=True)
+        # Most fields hold text: a call for each of them would take half of the time of a long list.
+        return {key: as_json(item) if isinstance(item, _CONTAINERS) else item for key, item in pairs if key is not None}
     if isinstance(value, dict):
         return {key: as_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [as_json(item) for item in value]
-    return value
+    return [as_json(item) for item in value]

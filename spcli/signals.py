@@ -1,7 +1,7 @@
-"""Ctrl-C, Ctrl-Break and SIGTERM: raised where they are heard, one at a time, and remembered where they are not.
+"""Ctrl-C, Ctrl-Break and SIGTERM as exceptions: delivered one at a time where the program can take them, held back elsewhere.
 
-An exception that may come between any two instructions must not come while a command's modules are half loaded, nor once it is
-decided what an ended command says: it would replace that by "interrupted". Loaded first of all, so it imports next to nothing.
+An exception that may be raised between any two instructions must not be raised while a command's modules are half loaded, or
+after the outcome of a command is decided: "interrupted" would replace it. It is loaded first, so it imports very little.
 """
 
 import _thread
@@ -9,85 +9,95 @@ import signal
 import sys
 import time
 
-TYPE_CHECKING = False  # importing it from typing would be felt
+TYPE_CHECKING = False  # importing it from typing costs measurable time at start-up
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from sys import UnraisableHookArgs
-    from types import FrameType
-    from typing import TypeVar
+    from types import FrameType, TracebackType
 
-    T = TypeVar("T")
-
-# Signals that come together are one: a terminal's ^C held down, a CI that sends SIGINT and SIGTERM.
-TOGETHER = 1.0
-SOON = 0.05
+MERGE_WITHIN = 1.0
+"""Seconds within which several signals count as one: Ctrl-C held down, or a CI system that sends SIGINT and SIGTERM."""
+REPEAT_AFTER = 0.05
 NAMES = ("SIGINT", "SIGTERM", "SIGBREAK")
 
 
 class Signals:
-    """One process's signals; nothing is raised before `hear`, and never without `catch`."""
+    """The signals of one process. Nothing is raised outside `deliver`, and nothing at all before `install_handlers`."""
 
     def __init__(self) -> None:
-        self._is_heard = False
-        self._missed: int | None = None
+        self._is_delivering = False
+        self._held: int | None = None
         self._raised_at = float("-inf")
 
-    def catch(self) -> None:
+    def install_handlers(self) -> None:
         """Take over the signals that end a process."""
         for name in NAMES:
             number = getattr(signal, name, None)
-            # A background job of a shell starts with Ctrl-C ignored, and it stays so.
+            # A shell starts its background jobs with Ctrl-C ignored, and that is kept.
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._came)
-        sys.unraisablehook = self._lost
+                signal.signal(number, self._handle)
+        sys.unraisablehook = self._repeat_lost
 
-    def _came(self, number: int, _frame: "FrameType | None") -> None:
+    def deliver(self) -> "Delivery":
+        """Return a context manager: signals are raised as `Interrupted` inside it, first of all one that was held back before.
+
+        A block that fails leaves signals held back, so that no later signal replaces its failure. A block that succeeds leaves
+        them as they were before it.
+        """
+        return Delivery(self)
+
+    def hold(self) -> None:
+        """Hold signals back from now on: the outcome of the command is decided."""
+        self._is_delivering = False
+
+    def _handle(self, number: int, _frame: "FrameType | None") -> None:
         code = 143 if number == signal.SIGTERM else 130
-        if not self._is_heard:
-            self._missed = code
-        elif time.monotonic() - self._raised_at > TOGETHER:
+        if not self._is_delivering:
+            self._held = code
+        elif time.monotonic() - self._raised_at > MERGE_WITHIN:
             self._raise(code)
 
     def _raise(self, code: int) -> None:
         from spcli.errors import Interrupted
 
-        self._raised_at, self._missed = time.monotonic(), None
+        self._raised_at, self._held = time.monotonic(), None
         raise Interrupted(code)
 
-    def _lost(self, error: "UnraisableHookArgs") -> None:
-        """Told of each exception that cannot be raised, in a finalizer or in a callback: a signal then comes once more."""
+    def _repeat_lost(self, error: "UnraisableHookArgs") -> None:
+        """Send a signal again whose exception was lost, because it was raised in a finalizer or in a callback."""
         from spcli.errors import Interrupted
 
         if isinstance(error.exc_value, Interrupted):
             self._raised_at = float("-inf")
-            _thread.start_new_thread(_come_again, (signal.SIGTERM if error.exc_value.exit_code == 143 else signal.SIGINT,))
+            _thread.start_new_thread(_send_again, (signal.SIGTERM if error.exc_value.exit_code == 143 else signal.SIGINT,))
         else:
             sys.__unraisablehook__(error)
 
-    def hear(self) -> None:
-        """From now on a signal is raised, also one that follows at once on another.
 
-        Raises:
-            Interrupted: one has come since nobody heard.
-        """
-        self._raised_at, self._is_heard = float("-inf"), True
-        if self._missed is not None:
-            self._raise(self._missed)
+class Delivery:
+    """The block in which signals are raised; see `Signals.deliver`."""
 
-    def deafen(self) -> None:
-        """From now on a signal changes nothing."""
-        self._is_heard = False
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+        self._was_delivering = signals._is_delivering
 
-    def deaf_once_decided(self, work: "Callable[[], T]") -> "T":
-        """`work`; when it fails, what it says is final, and no signal replaces it."""
+    def __enter__(self) -> None:
+        signals = self._signals
         try:
-            return work()
-        except Exception:
-            self.deafen()
+            # A signal that follows at once on the last one is raised as well: it is for this block.
+            signals._raised_at, signals._is_delivering = float("-inf"), True
+            if signals._held is not None:
+                signals._raise(signals._held)
+        except BaseException:
+            signals.hold()
             raise
 
+    def __exit__(
+        self, kind: type[BaseException] | None, _value: BaseException | None, _traceback: "TracebackType | None"
+    ) -> None:
+        self._signals._is_delivering = self._was_delivering and kind is None
 
-def _come_again(number: signal.Signals) -> None:
-    """Later, or it would come to the very place where it got lost."""
-    time.sleep(SOON)
+
+def _send_again(number: signal.Signals) -> None:
+    """Send the signal after a moment: at once, it would be raised in the same place and be lost again."""
+    time.sleep(REPEAT_AFTER)
     _thread.interrupt_main(number)

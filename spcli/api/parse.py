@@ -4,8 +4,7 @@
 Pages: list-projects, get-project, project-user-stats, upload-file, distribute-file at https://docs.streampixel.io.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spcli.builds.lifecycle import newest_first, state_of
@@ -28,7 +27,7 @@ def projects_in(data: object) -> list[Project]:
     items = data if isinstance(data, list) else mapping(data).get("projects")
     if not isinstance(items, list):
         raise SpcliError("protocol", "the service's answer holds no list of projects")
-    return [project for project in _projects([item for item in items if isinstance(item, dict)]) if project.id]
+    return [project for item in items if isinstance(item, dict) and (project := _project(item)).id]
 
 
 def pages_in(data: object, page: int, *, more: bool) -> int:
@@ -37,49 +36,11 @@ def pages_in(data: object, page: int, *, more: bool) -> int:
     return pages if pages is not None else page + more
 
 
-_LISTED = ("_id", "name", "status", "region", "subscriptionStatus", "createdAt", "updatedAt")
-
-
-def _projects(items: Sequence[dict[str, Any]]) -> list[Project]:
-    """Read field by field: where all say what is documented, ten thousand projects cost no call of ours for each."""
-    ids, names, statuses, regions, subscriptions, created, updated = ([item.get(key) for item in items] for key in _LISTED)
-    found = _texts(ids)
-    columns = (
-        found if all(found) else map(_id, items), _texts(names), _statuses(statuses), _texts(regions),
-        _texts(subscriptions), _dates(created), _dates(updated),
+def _project(item: Mapping[str, Any]) -> Project:
+    return Project(
+        _id(item), text_of(item.get("name")), _status(item.get("status")), text_of(item.get("region")),
+        text_of(item.get("subscriptionStatus")), iso_text(item.get("createdAt")), iso_text(item.get("updatedAt")),
     )  # fmt: skip
-    # As `Project._make` does, which is a call of ours.
-    return list(map(partial(tuple.__new__, Project), zip(*columns, strict=True)))
-
-
-def _texts(values: Sequence[Any]) -> Sequence[str | None]:
-    """`text_of` each."""
-    try:
-        texts = list(map(str.strip, values))
-    except TypeError:  # not text alone
-        return list(map(text_of, values))
-    return texts if all(texts) else [text or None for text in texts]
-
-
-def _statuses(values: Sequence[Any]) -> Sequence[str | None]:
-    try:
-        return list(map(_STATUS.__getitem__, values))
-    except (KeyError, TypeError):
-        return list(map(_status, values))
-
-
-_NO_DIGITS = bytes.maketrans(b"123456789", b"000000000")
-
-
-def _dates(values: Sequence[Any]) -> Sequence[str | None]:
-    """`iso_text` of each."""
-    try:
-        text = "".join(values)
-    except TypeError:  # not text alone
-        return list(map(iso_text, values))
-    # As in `iso_text`, for all of them at once.
-    is_ours = text.encode("utf-8", "replace").translate(_NO_DIGITS) == b"0000-00-00T00:00:00.000Z" * len(values)
-    return values if is_ours else list(map(iso_text, values))
 
 
 def builds_in(data: Mapping[str, Any], project_id: str) -> list[Build] | None:
@@ -97,7 +58,7 @@ def is_about(data: dict[str, Any], project_id: str) -> bool:
 
 def detail(data: dict[str, Any], project_id: str, builds: int | None) -> ProjectDetail:
     """The project of a get-project answer; `builds` is how many it has."""
-    base = _projects([{**data, "id": project_id, "_id": project_id}])[0]
+    base = _project(data)._replace(id=project_id)
     return listed_detail(
         base, live=live_users(data), queued=queued_users(data), domain=text_of(data.get("customDomain")), builds=builds
     )
@@ -130,7 +91,7 @@ def _build(item: dict[str, Any], project_id: str) -> Build:
     )
 
 
-def _id(item: dict[str, Any]) -> str:
+def _id(item: Mapping[str, Any]) -> str:
     return text_of(item.get("_id")) or text_of(item.get("id")) or ""
 
 

@@ -87,7 +87,8 @@ class _Once:
     def send(self) -> "Reply":
         """Send once. Raises `SpcliError` with its outcome."""
         try:
-            return self._runtime.signals.deaf_once_decided(self._sent)
+            with self._runtime.signals.deliver():
+                return self._sent()
         except Interrupted as signal:
             is_sent = self._runtime.api.transport.last_sent_at is not None
             raise _stopped(self._runtime, signal, is_sent=is_sent) from None
@@ -153,7 +154,8 @@ class _Limited:
     def send(self) -> "Reply":
         """Send once. Raises `SpcliError` with its outcome."""
         try:
-            return self._runtime.signals.deaf_once_decided(self._sent)
+            with self._runtime.signals.deliver():
+                return self._sent()
         except Interrupted as signal:
             stopped = _stopped(self._runtime, signal, is_sent=self._calls.sent)
         if stopped.outcome == "unknown":

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain, repeat
+from collections.abc import Sequence
 from math import ceil, isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from spcli.models import as_json, is_model, json_keys
+from spcli.models import as_json, is_model
 from spcli.output.escape import cut, redacted, traces, without_commands
 
 if TYPE_CHECKING:
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
 LIMIT = 64 * 1024
 """Bytes of an error object, or of one model, past which its texts are cut."""
-_PART = 500
-_ESCAPED = bytes([*range(0x20), *b'"\\', 0x7F])
 
 
 def document(value: object, *, indent: int | None = None, forms: Sequence[str] = ()) -> str:
@@ -26,7 +23,7 @@ def document(value: object, *, indent: int | None = None, forms: Sequence[str] =
     lists and plain data are never cut.
     """
     try:
-        text = _compact(value) if indent is None else _dumps(as_json(value), indent)
+        text = _dumps(as_json(value), indent)
     except ValueError:  # NaN
         text = ""
     if is_model(value) and len(text) > LIMIT:
@@ -73,43 +70,6 @@ def plain_body(body: bytes, forms: Sequence[str], *, is_json: bool, is_watched: 
     if not is_watched:
         return text.encode("utf-8", "surrogateescape")
     return (without_marks(text) if is_json else without_commands(text)).encode("utf-8", "surrogateescape")
-
-
-def _compact(value: Any) -> str:
-    """Without spaces. A list of models of one kind is written field by field: a call for each value takes three times as long."""
-    keys = json_keys(value[0].__class__) if isinstance(value, list) and value and is_model(value[0]) else (None,)
-    if None in keys or len(set(map(type, value))) > 1:
-        return _dumps(as_json(value), None)
-    # A few hundred at a time: what all of them are made of would be as large as the document once more.
-    parts = [_objects([f'"{key}":' for key in keys], value[start : start + _PART]) for start in range(0, len(value), _PART)]
-    return f"[{','.join(parts)}]"
-
-
-def _objects(names: Sequence[str], models: Sequence[Any]) -> str:
-    """`models` as objects with commas between them; `names` are the keys as JSON, each with its colon."""
-    columns: list[Iterable[str]] = []
-    before = "{"
-    for name, values in zip(names, zip(*models, strict=True), strict=True):
-        mark = '"' if _is_bare(values) else ""
-        columns += [repeat(before + name + mark), values if mark else _quoted(values)]
-        before = mark + ","
-    ends = repeat(before[:-1] + "},", len(models))
-    return "".join(chain.from_iterable(zip(*columns, ends)))[:-1]  # noqa: B905 - the names repeat for ever
-
-
-def _is_bare(values: Sequence[object]) -> bool:
-    """Whether all are text that needs nothing in JSON but quotes around it."""
-    try:
-        letters = "".join(values).encode("ascii")  # type: ignore[arg-type]
-    except (TypeError, UnicodeEncodeError):
-        return False
-    return letters.translate(None, _ESCAPED) == letters
-
-
-def _quoted(values: Sequence[object]) -> list[str]:
-    from json.encoder import encode_basestring_ascii
-
-    return [encode_basestring_ascii(item) if isinstance(item, str) else _dumps(as_json(item), None) for item in values]
 
 
 def _dumps(value: object, indent: int | None) -> str:

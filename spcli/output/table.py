@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain
 
-from spcli.output.escape import LIMIT, inert, is_plain
+from spcli.output.escape import inert
 
 Rows = Sequence[Sequence[str]]
 
@@ -63,22 +63,14 @@ def shortened(text: str, columns: int, mark: str = "…") -> str:
 
 def cells(rows: Rows, count: int, fit: Callable[[str], str]) -> Rows:
     """`rows` as inert text of `count` columns each; `fit` turns what the stream's encoding lacks into what it has."""
-    even = rows if {*map(len, rows)} == {count} else [[*row, *[""] * (count - len(row))] for row in rows]
-    # One look at all of them: ten thousand ordinary rows need no work at all.
-    if is_plain("".join(map("".join, even))) and max(map(len, chain.from_iterable(even)), default=0) <= LIMIT:
-        return even
-    return [[fit(inert(cell)) for cell in row] for row in even]
+    return [[*(fit(inert(cell)) for cell in row), *[""] * (count - len(row))] for row in rows]
 
 
 def aligned(columns: Sequence[str], rows: Rows) -> list[str]:
     """Header and rows as lines of plain columns, nothing cut, no space at a line's end."""
     table = [columns, *rows]
-    is_simple = all(text.isascii() for text in map("".join, table))
-    measure, fill = (len, str.ljust) if is_simple else (width, padded)
-    filled: list[Iterable[str]] = list(zip(*table, strict=True))
-    # Column by column: ten thousand rows cost no call of ours for each.
-    filled[:-1] = [map(fill, column, repeat(min(_PAD, max(map(measure, column))))) for column in filled[:-1]]
-    return [_GAP.join(row).rstrip() for row in zip(*filled, strict=True)]
+    sizes = [min(_PAD, max(map(width, column))) for column in zip(*table, strict=True)]
+    return [_GAP.join(padded(cell, size) for cell, size in zip(row, sizes, strict=True)).rstrip() for row in table]
 
 
 def fitted(columns: Sequence[str], rows: Rows, screen: int, mark: str = "…") -> list[str]:

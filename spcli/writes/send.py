@@ -88,17 +88,16 @@ class Write:
             Interrupted: nothing was sent.
             SpcliError: `unknown` after bytes have left, `interrupted` once the write is known to have happened or not.
         """
-        heard = self.runtime.signals
+        signals = self.runtime.signals
         try:
-            return heard.deaf_once_decided(work)
+            with signals.deliver():
+                return work()
         except Interrupted as first:
             signal = first
         try:
-            heard.hear()
-            ended = self._stopped(signal)
-            heard.deafen()
+            with signals.deliver():
+                ended = self._stopped(signal)
         except Interrupted:
-            heard.deafen()
             ended = self._stopped_at_once(signal)
         raise ended
 

@@ -255,10 +255,10 @@ if not hasattr(signal, "SIGBREAK"):
 from spcli.errors import Interrupted
 from spcli.signals import Signals
 signals = Signals()
-signals.catch()
-signals.hear()
+signals.install_handlers()
 try:
-    signal.raise_signal(signal.SIGBREAK)
+    with signals.deliver():
+        signal.raise_signal(signal.SIGBREAK)
 except Interrupted as interrupted:
     sys.exit(interrupted.exit_code)
 """

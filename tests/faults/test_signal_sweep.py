@@ -10,7 +10,7 @@ from types import FrameType
 
 import pytest
 
-from spcli.signals import SOON, Signals
+from spcli.signals import REPEAT_AFTER, Signals
 from tests.faultd import Behaviour, FaultServer, Request, answer, rst_after_request
 from tests.front import FakeClock, Front, Result
 
@@ -33,7 +33,7 @@ def caught() -> Iterator[None]:
     before, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
     yield
     # A signal that got lost in a callback comes once more, after a moment.
-    threading.Event().wait(3 * SOON)
+    threading.Event().wait(3 * REPEAT_AFTER)
     signal.signal(signal.SIGINT, before)
     sys.unraisablehook = hook
 
@@ -69,7 +69,7 @@ class Sweep:
         front = Front(self._folder / str(step), FakeClock())
         front.signals = Signals()
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        front.signals.catch()
+        front.signals.install_handlers()
         with FaultServer(handler=self._answer) as server:
             front.use(server.url)
             # A run that waits for ever ends the tests instead of holding them.
