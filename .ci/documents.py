@@ -27,7 +27,7 @@ from spcli.runtime import Runtime  # noqa: E402
 from spcli.sandbox.seeds import MAIN, SHOWROOM, SHOWROOM_NEW, SHOWROOM_OLD  # noqa: E402
 from spcli.sandbox.server import Sandbox  # noqa: E402
 from spcli.sandbox.world import World  # noqa: E402
-from spcli.state import State  # noqa: E402
+from spcli.state.store import State  # noqa: E402
 from spcli.webhooks import payload  # noqa: E402
 
 Shape = dict[str, "Inner | None"]
@@ -184,7 +184,7 @@ def _status(environ: dict[str, str], clock: Clock) -> object:
 def _receive_one(state_dir: str, clock: Clock) -> None:
     body = payload.forged("build.saving", clock.wall(), project_id=SHOWROOM.id, upload_id="x", file_url=URL, objection=None)
     state = State(Path(state_dir), clock=clock, environ={}, note=lambda _text: None)
-    state.add_events([payload.parse(json.dumps(body).encode(), clock.wall())])
+    state.events.add_events([payload.parse(json.dumps(body).encode(), clock.wall())])
     state.close()
 
 

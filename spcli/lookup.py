@@ -37,9 +37,9 @@ def list_projects(runtime: "Runtime") -> list[Project]:
     """Every project, remembered for completion."""
     projects = runtime.api.projects()
     named = [(project.id, project.name or "") for project in projects]
-    settings, user_id, digest = runtime.settings, runtime.api.user_id, names.digest_of(named)
-    if not names.are_remembered(os.path.join(settings.state_dir, "state.db"), settings.base_url, user_id, digest):
-        runtime.state.remember_projects(settings.base_url, user_id, named, digest=digest)
+    account, digest = runtime.account, names.digest_of(named)
+    if not names.are_remembered(os.path.join(runtime.settings.state_dir, "state.db"), account, digest):
+        runtime.state.names.remember_projects(account, named, digest=digest)
     return projects
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, TextIO
 
 from spcli import ci
 from spcli.clock import Clock
+from spcli.errors import SpcliError
 from spcli.signals import Signals
+from spcli.state.account import Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from spcli.models import Secret
     from spcli.output import Output
     from spcli.settings import Settings
-    from spcli.state import State
+    from spcli.state.store import State
 
 
 class Runtime:
@@ -81,9 +83,17 @@ class Runtime:
     @cached_property
     def state(self) -> "State":
         """The database of windows, ledger and events; nothing is opened until it is asked."""
-        from spcli.state import State
+        from spcli.state.store import State
 
         return State(self.settings.state_dir, clock=self.clock, environ=self.environ, note=self.output.note)
+
+    @cached_property
+    def account(self) -> Account:
+        """The user of this service, as the state knows them. Raises `SpcliError` (config) when no user id is set."""
+        user_id = self.settings.user_id
+        if not user_id:
+            raise SpcliError("config", "no user ID is set: rate limits are stored per user", hint="run spcli auth login")
+        return Account(self.settings.base_url, user_id)
 
     @cached_property
     def api(self) -> "Api":

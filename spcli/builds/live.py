@@ -12,7 +12,8 @@ from spcli.errors import SpcliError
 from spcli.models import Build
 
 if TYPE_CHECKING:
-    from spcli.state import Attempt, Event
+    from spcli.state.events import Event
+    from spcli.state.ledger import Attempt
 
 _LIVE = ("approved", "distributing")
 JUST_AFTER = 0.001

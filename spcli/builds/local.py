@@ -11,7 +11,10 @@ from spcli.models import Build, file_name, iso_utc
 if TYPE_CHECKING:
     from spcli.api.client import Api
     from spcli.output import Output
-    from spcli.state import Attempt, Event, State
+    from spcli.state.account import Account
+    from spcli.state.events import Event
+    from spcli.state.ledger import Attempt
+    from spcli.state.store import State
 
 NO_LIST = "The service doesn't provide a build list. Showing builds uploaded from this machine and webhook events received here."
 ROWS_READ = 1000
@@ -19,42 +22,34 @@ ROWS_READ = 1000
 
 
 class LocalHistory(NamedTuple):
-    """What this machine recorded of one project, for one account (`base_url`, `user_id`)."""
+    """What this machine recorded of one project of an account."""
 
     state: "State"
-    base_url: str
-    user_id: str
+    account: "Account"
     project_id: str
-
-    @property
-    def account(self) -> str:
-        """Return the account as the database stores it."""
-        from spcli.state import account  # loads sqlite3, which help does not need
-
-        return account(self.base_url, self.user_id)
 
     def list_builds(self) -> list[Build]:
         """Return the builds uploaded from here and those of received events, newest first."""
-        uploads = self.state.sent_builds(self.base_url, self.account, self.project_id, limit=ROWS_READ)
+        uploads = self.state.ledger.find_uploads(self.account, self.project_id, limit=ROWS_READ)
         builds = {attempt.upload_id: build_of_attempt(attempt) for attempt in reversed(uploads) if attempt.upload_id}
-        for event in self.state.events(project_id=self.project_id):
+        for event in self.state.events.find_events(project_id=self.project_id):
             if event.upload_id:
                 builds[event.upload_id] = build_of_event(event)
         return newest_first(builds.values())
 
     def list_releases(self) -> "list[Attempt]":
         """Return what was released from here, newest first."""
-        return self.state.releases(self.base_url, self.account, self.project_id, limit=ROWS_READ)
+        return self.state.ledger.find_releases(self.account, self.project_id, limit=ROWS_READ)
 
     def read_sources(self, builds: Sequence[Build], *, is_listed: bool) -> Sources:
         """Return `builds` with every upload and release from here, and every received event: what the live build follows from."""
         rows = [
-            *self.state.sent_builds(self.base_url, self.account, self.project_id, limit=ROWS_READ),
+            *self.state.ledger.find_uploads(self.account, self.project_id, limit=ROWS_READ),
             *self.list_releases(),
-            *self.state.open_releases(self.base_url, self.account, self.project_id),
+            *self.state.ledger.find_open_releases(self.account, self.project_id),
         ]
         attempts = list({attempt.id: attempt for attempt in rows}.values())
-        return Sources(builds, is_listed, attempts, self.state.events(project_id=self.project_id))
+        return Sources(builds, is_listed, attempts, self.state.events.find_events(project_id=self.project_id))
 
     def recent_releases(self, now: float, grace: float) -> dict[str, float]:
         """Return builds released from here less than `grace` seconds ago, with the seconds since: they may show an old state."""
@@ -79,7 +74,7 @@ def known_builds(api: "Api", history: LocalHistory, output: "Output") -> KnownBu
         output.note(NO_LIST)
         return KnownBuilds(history.list_builds(), False, False)
     uploads = [(build.upload_id, file_name(build.file_url)) for build in page.builds]
-    history.state.remember_uploads(history.base_url, history.user_id, history.project_id, uploads)
+    history.state.names.remember_uploads(history.account, uploads)
     return KnownBuilds(page.builds, True, page.whole and bool(page.builds))
 
 

@@ -121,7 +121,7 @@ class _Wait:
 
     def _pause(self, seconds: float, heard: "Mapping[str, int]") -> None:
         """Sleep; in slices where somebody watches the clock, or where an event that was not `heard` may end the wait sooner."""
-        until, is_heard = self._clock.mono() + seconds, self._runtime.state.listener_alive()
+        until, is_heard = self._clock.mono() + seconds, self._runtime.state.events.is_listener_alive()
         is_sliced = is_heard or self._runtime.output.live
         while (left := until - self._clock.mono()) > 0:
             self._audience.ticked()
@@ -131,7 +131,7 @@ class _Wait:
                 return
 
     def _newest_events(self) -> dict[str, int]:
-        return {upload_id: self._runtime.state.newest_event(upload_id) for upload_id in self._pending}
+        return {upload_id: self._runtime.state.events.newest_event_id(upload_id) for upload_id in self._pending}
 
     def _look(self) -> None:
         try:
@@ -185,12 +185,12 @@ class _Wait:
     def _look_at_events(self) -> None:
         """Without a list the received events are all there is; with nobody receiving, nothing will ever come."""
         for upload_id in list(self._pending):
-            events = self._runtime.state.events(upload_id=upload_id)
+            events = self._runtime.state.events.find_events(upload_id=upload_id)
             if events:
                 self._had_event = True
                 newest = max(events, key=lambda event: (event.timestamp or "", rank(state_of(event.status))))
                 self._saw(upload_id, build_of_event(newest))
-        if self._pending and not self._runtime.state.listener_alive():
+        if self._pending and not self._runtime.state.events.is_listener_alive():
             self._close("unreadable")
 
     def _saw(self, upload_id: str, build: Build) -> None:
@@ -218,7 +218,7 @@ class _Wait:
         ended = Ended(build, verdict, self._trouble if self._has_list is None else None)
         self._ended.append(ended)
         if is_final(build.state) and not ended.is_unbegun:
-            self._runtime.state.saw_build(build.upload_id, build.state)
+            self._runtime.state.ledger.record_state(build.upload_id, build.state)
         self._audience.ended(ended)
 
 

@@ -13,7 +13,7 @@ from spcli.ratelimit import window as policy
 if TYPE_CHECKING:
     from spcli.api.raw import RawCall
     from spcli.runtime import Runtime
-    from spcli.state import NewAttempt
+    from spcli.state.ledger import NewAttempt
     from spcli.transport import Reply
 
 LARGEST = 8 * 1024 * 1024
@@ -183,7 +183,7 @@ class _Limited:
         error = _write_failure(failure)
         self._record({"not_sent": "unsent", "refused": "refused"}.get(error.outcome or "", "unclear"), error.message)
         if isinstance(error, Refused) and policy.answer_of(error) == "limited":
-            left = self._runtime.state.window(self._calls.bucket).seconds_left
+            left = self._runtime.state.windows.view_window(self._calls.bucket).seconds_left
             error.kind, error.retry_after = "rate-limited", max(1.0, left)
         return error
 
@@ -192,18 +192,18 @@ class _Limited:
 
         words = message and keepable(self._runtime, message)
         if self._calls.attempt_id is not None:
-            self._runtime.state.record(
+            self._runtime.state.ledger.record(
                 self._calls.attempt_id, phase, upload_id=upload_id, message=words, accepted=accepted, anew=self._attempt()
             )
 
     def _attempt(self) -> "NewAttempt":
         """The ledger's row: what a later upload of the same file settles first."""
-        from spcli.state import NewAttempt, account
+        from spcli.state.ledger import NewAttempt
 
-        origin, url = self._runtime.settings.base_url, self._text("fileUrl")
+        url = self._text("fileUrl")
         is_upload = self._endpoint == "upload"
         return NewAttempt(
-            self._endpoint, origin, account(origin, self._runtime.api.user_id), self._text("projectId") or "",
+            self._endpoint, self._runtime.account, self._text("projectId") or "",
             url=None if url is None else bare_url(url), digest=None if url is None else url_digest(url),
             upload_id=None if is_upload else self._text("uploadId"),
             auto_release=bool(self._body.get("autoRelease", True)) if is_upload else None, baseline=None, note="spcli api",

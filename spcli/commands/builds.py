@@ -62,7 +62,7 @@ def list_builds(
 
 
 def _history(runtime: "Runtime", project_id: str) -> LocalHistory:
-    return LocalHistory(runtime.state, runtime.settings.base_url, runtime.api.user_id, project_id)
+    return LocalHistory(runtime.state, runtime.account, project_id)
 
 
 def _known_builds(runtime: "Runtime", project_id: str) -> KnownBuilds:

@@ -21,10 +21,9 @@ def limits(
     The windows are this machine's own record; calls from other machines are not in it.
     """
     runtime: Runtime = ctx.obj
-    user_id = _user_id(runtime)
     if reset:
-        _reset(runtime, user_id, yes)
-    found = runtime.state.list_limits(runtime.settings.base_url, user_id)
+        _reset(runtime, yes)
+    found = runtime.state.windows.list_limits(runtime.account)
     now, output = runtime.clock.wall(), runtime.output
     output.listing(
         found,
@@ -43,18 +42,8 @@ def limits(
     )
 
 
-def _user_id(runtime: "Runtime") -> str:
-    """Return the user id. Raises `SpcliError` (config) if none is set."""
-    if not runtime.settings.user_id:
-        raise SpcliError("config", "no user id is set: the windows are kept per user", hint="spcli auth login")
-    return runtime.settings.user_id
-
-
-def _reset(runtime: "Runtime", user_id: str, yes: bool) -> None:
+def _reset(runtime: "Runtime", yes: bool) -> None:
     question = "Forget both windows? Calling the service too early gets a 429, and hammering blocks the account."
     if not yes and not runtime.output.confirm(question):
         raise SpcliError("unconfirmed", "nothing was changed")
-    from spcli.state import LIMITED_ENDPOINTS, bucket  # loads sqlite3, which help does not need
-
-    for endpoint in LIMITED_ENDPOINTS:
-        runtime.state.reset(bucket(runtime.settings.base_url, user_id, endpoint))
+    runtime.state.windows.reset_limits(runtime.account)

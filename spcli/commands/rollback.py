@@ -118,7 +118,7 @@ def _plan(runtime: "Runtime", project_id: str, to: str | None, expect_live: str 
             nothing to go back to.
     """
     try:
-        history = LocalHistory(runtime.state, runtime.settings.base_url, runtime.api.user_id, project_id)
+        history = LocalHistory(runtime.state, runtime.account, project_id)
         builds, is_listed, is_proof = known_builds(runtime.api, history, runtime.output)
     except SpcliError as failure:
         if to is None or expect_live is not None or not failure.may_pass:

@@ -146,7 +146,7 @@ def _look(runtime: "Runtime", project_id: str | None, unnamed: SpcliError | None
         screen.problems.append(Problem("project", unnamed))
     if project_id is not None:
         _read_project(runtime, screen, project_id)
-    screen.limits = runtime.state.list_limits(runtime.settings.base_url, runtime.api.user_id)
+    screen.limits = runtime.state.windows.list_limits(runtime.account)
     if runtime.state.problem is not None:
         screen.limits = []
         screen.problems.append(Problem("limits", runtime.state.problem))
@@ -178,7 +178,7 @@ def _listed(runtime: "Runtime", project_id: str) -> ProjectDetail | None:
 
 def _read_builds(runtime: "Runtime", screen: Screen, project_id: str, page: "ProjectPage | None") -> None:
     is_listed = page is not None and page.builds is not None
-    history = LocalHistory(runtime.state, runtime.settings.base_url, runtime.api.user_id, project_id)
+    history = LocalHistory(runtime.state, runtime.account, project_id)
     builds = page.builds if page is not None and page.builds is not None else history.list_builds()
     if page is not None and not is_listed:
         screen.problems.append(Problem("builds", SpcliError("unreadable", NO_LIST)))

@@ -92,7 +92,7 @@ def events(
 ) -> None:
     """List the events received on this machine, oldest first."""
     runtime: Runtime = ctx.obj
-    found = runtime.state.events(upload_id=upload_id, limit=(LIMIT if limit is None else limit) or 1_000_000)
+    found = runtime.state.events.find_events(upload_id=upload_id, limit=(LIMIT if limit is None else limit) or 1_000_000)
     local = runtime.output.local_time
     runtime.output.listing(
         [payload.shown(one) for one in found],

@@ -7,6 +7,8 @@ changes nothing, and where anything is odd it knows no names.
 import os
 import sys
 
+from spcli.state.account import Account
+
 TYPE_CHECKING = False  # importing it from typing would be felt
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,7 +86,7 @@ def _place(environ: "Mapping[str, str]", variable: str, folder: str, file: str) 
 
 
 def _account(environ: "Mapping[str, str]", settings: "dict[str, object]") -> "str | None":
-    """The account's key in the database, as `state.account` makes it; `None` where no user is set."""
+    """The account's key in the database; `None` where no user is set."""
     user_id = environ.get("STREAMPIXEL_USER_ID") or settings.get("user_id")
     base_url = environ.get("STREAMPIXEL_BASE_URL") or settings.get("base_url") or _DEFAULT_URL
     if not isinstance(user_id, str) or not isinstance(base_url, str):
@@ -99,13 +101,7 @@ def _account(environ: "Mapping[str, str]", settings: "dict[str, object]") -> "st
             base_url = parse_base_url(base_url)
         except ValueError:
             return None
-    return _hashed(base_url, user_id.strip())
-
-
-def _hashed(base_url: str, user_id: str) -> str:
-    from hashlib import sha256
-
-    return sha256(f"{base_url}\0{user_id}".encode("utf-8", "surrogatepass")).hexdigest()
+    return Account(base_url, user_id).user
 
 
 def digest_of(projects: "Sequence[Offer]") -> str:
@@ -115,12 +111,12 @@ def digest_of(projects: "Sequence[Offer]") -> str:
     return sha256("\n".join(map("\t".join, projects)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def are_remembered(path: str, base_url: str, user_id: str, digest: str) -> bool:
+def are_remembered(path: str, account: Account, digest: str) -> bool:
     """Whether the database at `path` holds the very projects of `digest`, so that listing them has nothing to write.
 
     Asked of `state` itself, a list of projects would take a tenth longer.
     """
-    (rows,) = _answers(path, [(_DIGEST, (_hashed(base_url, user_id),))])
+    (rows,) = _answers(path, [(_DIGEST, (account.user,))])
     return any(name == digest for _, name in rows)
 
 

@@ -36,11 +36,12 @@ class Event(NamedTuple):
     received: float
 
 
-class Received:
-    """Stored events."""
+class Events:
+    """Read and store events, and the heartbeats of listeners."""
 
-    _database: Database
-    _clock: Clock
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
 
     def add_events(self, events: Sequence[Event]) -> list[bool]:
         """Store events in one transaction, on the disk when this returns; for each whether it was new.
@@ -56,30 +57,30 @@ class Received:
 
         return self._database.write(work, durable=True)
 
-    def newest_event(self, upload_id: str) -> int:
+    def newest_event_id(self, upload_id: str) -> int:
         """A number that grows with each event stored for the build; 0 without any."""
         rows = self._database.read("SELECT max(id) AS newest FROM events WHERE upload_id = ?", (upload_id,))
         return int(rows[0]["newest"] or 0) if rows else 0
 
-    def events(self, *, project_id: str | None = None, upload_id: str | None = None, limit: int = 1000) -> list[Event]:
+    def find_events(self, *, project_id: str | None = None, upload_id: str | None = None, limit: int = 1000) -> list[Event]:
         """The newest events, oldest first."""
         wanted = {name: value for name, value in (("project_id", project_id), ("upload_id", upload_id)) if value is not None}
         which = " AND ".join(f"{name} = ?" for name in wanted) or "true"
         rows = self._database.read(f"SELECT * FROM events WHERE {which} ORDER BY id DESC LIMIT ?", (*wanted.values(), limit))
         return [_event(row) for row in reversed(rows)]
 
-    def listener_beat(self) -> None:
+    def refresh_listener(self) -> None:
         """Say that a listener runs in this process."""
         now = self._clock.now()
         self._database.attempt(
             lambda connection: connection.run("INSERT OR REPLACE INTO listeners VALUES (?, ?, ?)", (owner(), *now))
         )
 
-    def listener_gone(self) -> None:
+    def remove_listener(self) -> None:
         """Say that it stops."""
         self._database.attempt(lambda connection: connection.run("DELETE FROM listeners WHERE owner = ?", (owner(),)))
 
-    def listener_alive(self) -> bool:
+    def is_listener_alive(self) -> bool:
         """Whether a listener on this machine was heard of lately."""
         now = self._clock.now()
         rows = self._database.read("SELECT * FROM listeners")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from spcli.clock import Clock, Instant
 from spcli.ratelimit.window import BEAT_LIMIT, MAX_TIMEOUT, later
 from spcli.state import stored
+from spcli.state.account import Account
 from spcli.state.connection import Connection
 from spcli.state.database import Database
 from spcli.state.processes import is_gone, is_running, owner
@@ -29,13 +30,6 @@ SETTLING = 4 * BEAT_LIMIT
 """Seconds within which a process that looks for evidence is done."""
 
 
-def account(origin: str, user_id: str) -> str:
-    """The account as it is stored: the user id only hashed."""
-    import hashlib
-
-    return hashlib.sha256(f"{origin}\0{user_id}".encode("utf-8", "surrogatepass")).hexdigest()
-
-
 class NewAttempt(NamedTuple):
     """A write about to be sent.
 
@@ -44,8 +38,7 @@ class NewAttempt(NamedTuple):
     """
 
     action: str
-    origin: str
-    account: str
+    account: Account
     project_id: str
     url: str | None
     digest: str | None
@@ -99,7 +92,7 @@ def insert(connection: Connection, ticket: str, attempt: NewAttempt, now: Instan
         "INSERT INTO ledger (ticket, action, origin, account, project_id, url, digest, upload_id, auto_release, baseline, note,"
         " phase, started, live_wall, live_mono, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            ticket, attempt.action, attempt.origin, attempt.account, attempt.project_id, attempt.url, attempt.digest,
+            ticket, attempt.action, attempt.account.origin, attempt.account.user, attempt.project_id, attempt.url, attempt.digest,
             attempt.upload_id, attempt.auto_release, baseline, attempt.note, "sending", now.wall, *live, owner(),
         ),
     )  # fmt: skip
@@ -108,10 +101,11 @@ def insert(connection: Connection, ticket: str, attempt: NewAttempt, now: Instan
 
 
 class Ledger:
-    """Rows of the ledger; reads give nothing where the state can't be read."""
+    """Read and write the rows; reads return nothing where the state can't be read."""
 
-    _database: Database
-    _clock: Clock
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
 
     def record(
         self,
@@ -151,8 +145,8 @@ class Ledger:
 
         return self._database.attempt(work, durable=True) or attempt_id
 
-    def unsettled(
-        self, action: str, origin: str, who: str, project_id: str, *, url: str | None = None, upload_id: str | None = None
+    def find_unsettled(
+        self, action: str, account: Account, project_id: str, *, url: str | None = None, upload_id: str | None = None
     ) -> list[Attempt]:
         """Writes whose outcome is unknown and that nobody handles any more, newest first; uploads match by bare URL."""
         column, value, index = ("url", url, "file") if action == "upload" else ("upload_id", upload_id, "upload")
@@ -161,65 +155,65 @@ class Ledger:
             f"SELECT * FROM ledger INDEXED BY ledger_of_{index}"
             f" WHERE account = ? AND project_id = ? AND {column} = ? AND phase IN {OPEN_PHASES}"
             " AND action = ? AND origin = ? ORDER BY id DESC",
-            (who, project_id, value, action, origin),
+            (account.user, project_id, value, action, account.origin),
         )
         return [attempt for row in rows if not (attempt := self._attempt(row)).is_live]
 
-    def open_releases(self, origin: str, who: str, project_id: str) -> list[Attempt]:
+    def find_open_releases(self, account: Account, project_id: str) -> list[Attempt]:
         """Distributes and rollbacks of the project whose outcome is unknown and that nobody handles any more, newest first."""
         rows = self._database.read(
             f"SELECT * FROM ledger WHERE account = ? AND project_id = ? AND phase IN {OPEN_PHASES}"
             " AND action <> 'upload' AND origin = ? ORDER BY id DESC",
-            (who, project_id, origin),
+            (account.user, project_id, account.origin),
         )
         return [attempt for row in rows if not (attempt := self._attempt(row)).is_live]
 
-    def recent_upload(self, origin: str, who: str, project_id: str, url: str, within: float) -> Attempt | None:
+    def find_recent_upload(self, account: Account, project_id: str, url: str, within: float) -> Attempt | None:
         """The newest registered upload of that bare URL in the last `within` seconds."""
         now = self._clock.wall()
         rows = self._database.read(
             "SELECT * FROM ledger WHERE account = ? AND project_id = ? AND url = ? AND phase = 'done' AND action = 'upload'"
             " AND origin = ? AND started BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
-            (who, project_id, url, origin, now - within, now),
+            (account.user, project_id, url, account.origin, now - within, now),
         )
         return self._attempt(rows[0]) if rows else None
 
-    def absent_uploads(self, origin: str, who: str, project_id: str, url: str, within: float) -> list[Attempt]:
+    def find_absent_uploads(self, account: Account, project_id: str, url: str, within: float) -> list[Attempt]:
         """Uploads of that bare URL in the last `within` seconds that were found to have done nothing, newest first."""
         now = self._clock.now()
         rows = self._database.read(
             "SELECT * FROM ledger WHERE account = ? AND project_id = ? AND url = ? AND phase = 'absent' AND action = 'upload'"
             " AND origin = ? ORDER BY id DESC LIMIT 20",
-            (who, project_id, url, origin),
+            (account.user, project_id, url, account.origin),
         )
         return [attempt for row in rows if (attempt := self._attempt(row)).age(now) <= within]
 
-    def taken_ids(self, origin: str, who: str, project_id: str) -> frozenset[str]:
+    def recorded_upload_ids(self, account: Account, project_id: str) -> frozenset[str]:
         """Upload ids that belong to attempts: never another one's build."""
         rows = self._database.read(
             "SELECT DISTINCT upload_id FROM ledger WHERE account = ? AND project_id = ? AND origin = ?"
             " AND action = 'upload' AND upload_id IS NOT NULL",
-            (who, project_id, origin),
+            (account.user, project_id, account.origin),
         )
         return frozenset(str(row["upload_id"]) for row in rows)
 
-    def sent_builds(self, origin: str, who: str, project_id: str, *, limit: int) -> list[Attempt]:
+    def find_uploads(self, account: Account, project_id: str, *, limit: int) -> list[Attempt]:
         """Registered uploads, newest first."""
-        return self._done(origin, who, project_id, "action = 'upload'", limit)
+        return self._done(account, project_id, "action = 'upload'", limit)
 
-    def releases(self, origin: str, who: str, project_id: str, *, limit: int) -> list[Attempt]:
+    def find_releases(self, account: Account, project_id: str, *, limit: int) -> list[Attempt]:
         """What was put live from here, newest first: distributes, rollbacks, and uploads that release themselves."""
-        return self._done(origin, who, project_id, "(action <> 'upload' OR auto_release = 1)", limit)
+        return self._done(account, project_id, "(action <> 'upload' OR auto_release = 1)", limit)
 
-    def _done(self, origin: str, who: str, project_id: str, which: str, limit: int) -> list[Attempt]:
+    def _done(self, account: Account, project_id: str, which: str, limit: int) -> list[Attempt]:
         rows = self._database.read(
             f"SELECT * FROM ledger WHERE account = ? AND project_id = ? AND origin = ? AND phase = 'done' AND {which}"
             " ORDER BY id DESC LIMIT ?",
-            (who, project_id, origin, limit),
+            (account.user, project_id, account.origin, limit),
         )
         return [self._attempt(row) for row in rows]
 
-    def saw_build(self, upload_id: str, state: str) -> None:
+    def record_state(self, upload_id: str, state: str) -> None:
         """Remember a build's last seen state, for where the service tells none."""
 
         def work(connection: Connection) -> None:

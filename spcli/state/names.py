@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from spcli.clock import Clock
+from spcli.state.account import Account
 from spcli.state.connection import Connection
 from spcli.state.database import Database
-from spcli.state.ledger import account
 
 PROJECTS_KEPT = 20_000
 UPLOADS_KEPT = 1_000
@@ -21,18 +21,19 @@ _PRUNE = (
 
 
 class Names:
-    """Stored names."""
+    """Store names."""
 
-    _database: Database
-    _clock: Clock
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
 
-    def remember_projects(self, origin: str, user_id: str, projects: Sequence[tuple[str, str]], *, digest: str = "") -> None:
+    def remember_projects(self, account: Account, projects: Sequence[tuple[str, str]], *, digest: str = "") -> None:
         """Keep ids and names of all the account's projects for completion, in place of those known before.
 
         `digest` is kept beside them, so that whoever has the same list again can tell without reading it. A state that can't be
         written is noted at most.
         """
-        who, seen = account(origin, user_id), self._clock.wall()
+        who, seen = account.user, self._clock.wall()
 
         def work(connection: Connection) -> None:
             connection.run(_CLEAR, (who,))
@@ -42,9 +43,9 @@ class Names:
 
         self._database.attempt(work)
 
-    def remember_uploads(self, origin: str, user_id: str, project_id: str, uploads: Sequence[tuple[str, str]]) -> None:
+    def remember_uploads(self, account: Account, uploads: Sequence[tuple[str, str]]) -> None:
         """Keep recent upload ids with their file names for completion; what is known already costs no commit."""
-        who, seen = account(origin, user_id), self._clock.wall()
+        who, seen = account.user, self._clock.wall()
         rows = self._database.read("SELECT id, name FROM names WHERE kind = 'upload' AND account = ?", (who,))
         known = {(row["id"], row["name"]) for row in rows}
         fresh = [pair for pair in uploads[:_UPLOADS_ADDED] if pair not in known]

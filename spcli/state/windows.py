@@ -10,6 +10,7 @@ from spcli.models import Limit, iso_utc
 from spcli.ratelimit import window as policy
 from spcli.ratelimit.window import BEAT, Ending, Go, Gone, Rules, Wait, Waiter, Window
 from spcli.state import stored
+from spcli.state.account import Account
 from spcli.state.connection import Connection
 from spcli.state.database import Database
 from spcli.state.ledger import NewAttempt, insert
@@ -36,18 +37,12 @@ class WindowView(NamedTuple):
     last_call: float | None
 
 
-def bucket(base_url: str, user_id: str, endpoint: str) -> str:
-    """The window's key. Not the API key: a new one must not open a fresh window."""
-    import hashlib
-
-    return hashlib.sha256("\0".join((base_url, user_id, endpoint)).encode("utf-8", "surrogatepass")).hexdigest()
-
-
 class Windows:
-    """Stored windows."""
+    """Read and change stored windows and their queues; `key` is an account's bucket for an endpoint."""
 
-    _database: Database
-    _clock: Clock
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
 
     def enqueue(self, key: str, place: int | None = None) -> str:
         """Queue for the window `key`; the ticket. `place` is that of an earlier ticket (`place_of`), whose turn brought nothing.
@@ -62,15 +57,15 @@ class Windows:
         try:
             self._database.write(lambda connection: connection.run(_ENQUEUE, row))
         except Interrupted:
-            self.cancel(key, ticket)
+            self.leave_queue(key, ticket)
             raise
         return ticket
 
-    def list_limits(self, base_url: str, user_id: str) -> list[Limit]:
+    def list_limits(self, account: Account) -> list[Limit]:
         """Return the rate limit of each limited endpoint as it stands."""
         now, limits = self._clock.wall(), []
         for endpoint in LIMITED_ENDPOINTS:
-            view = self.window(bucket(base_url, user_id, endpoint))
+            view = self.view_window(account.bucket(endpoint))
             allowed = iso_utc(now + view.seconds_left) if view.seconds_left > 0 else None
             last = None if view.last_call is None else iso_utc(view.last_call)
             limits.append(Limit(endpoint, allowed, round(view.seconds_left, 1), view.queued, last))
@@ -122,10 +117,10 @@ class Windows:
         if is_changed or not isinstance(step.turn, Wait):
             return None
         if not 0 <= now.mono - stored.number(mine["mono"]) < BEAT / 2:
-            self.beat(ticket)
+            self.refresh_heartbeat(ticket)
         return step.turn
 
-    def beat(self, ticket: str) -> None:
+    def refresh_heartbeat(self, ticket: str) -> None:
         """Be heard of in the queue, for whoever knows without asking that it is not its turn."""
         self._database.attempt(lambda connection: connection.run(_BEAT, (*self._clock.now(), ticket)))
 
@@ -139,7 +134,7 @@ class Windows:
         # What the service asked for may be longer than what was committed, and outlasts a power cut.
         self._database.attempt(work, durable=how == "limited")
 
-    def cancel(self, key: str, ticket: str) -> None:
+    def leave_queue(self, key: str, ticket: str) -> None:
         """Leave the queue before a byte has left; a window that was committed is given back, and its attempt with it."""
 
         def work(connection: Connection) -> None:
@@ -152,7 +147,7 @@ class Windows:
 
         self._database.attempt(work)
 
-    def window(self, key: str, rules: Rules = _ORDINARY) -> WindowView:
+    def view_window(self, key: str, rules: Rules = _ORDINARY) -> WindowView:
         """The window as it stands; open where nothing is known."""
         now = self._clock.now()
         rows = self._database.read(_WINDOW, (key,))
@@ -162,7 +157,12 @@ class Windows:
         window = _window_of(rows[0]) if rows else _reborn_window(reborn[0] if reborn else None, rules)
         return WindowView(policy.seconds_left(window, now), queued, window.last_call)
 
-    def reset(self, key: str) -> None:
+    def reset_limits(self, account: Account) -> None:
+        """Forget the account's windows: the next calls go out at once. Raises `SpcliError` (config)."""
+        for endpoint in LIMITED_ENDPOINTS:
+            self.reset_window(account.bucket(endpoint))
+
+    def reset_window(self, key: str) -> None:
         """Forget the window: the next call goes out at once. Raises `SpcliError` (config) when the state can't be written."""
         self._database.write(lambda connection: _store_window(connection, key, Window()), durable=True)
 

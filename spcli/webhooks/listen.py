@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import socket
 
     from spcli.runtime import Runtime
-    from spcli.state import Event, State
+    from spcli.state.events import Event
+    from spcli.state.store import State
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ANY_ADDRESS = ("0.0.0.0", "::")
@@ -58,7 +59,7 @@ def listen(runtime: "Runtime", asked: Asked) -> None:
         raise SpcliError(
             "usage", "--path-token needs at least 16 letters, digits, - or _", hint="leave it out to have one made up"
         )
-    runtime.state.listener_beat()
+    runtime.state.events.refresh_listener()
     try:
         listening = listener.bound_socket(asked.host, asked.port)
     except OSError as error:
@@ -167,7 +168,7 @@ class _Listening:
             self._shown.close(actions.FORWARD_SECONDS)
 
     def _open_state(self) -> "State":
-        from spcli.state import State
+        from spcli.state.store import State
 
         runtime = self._runtime
         return State(runtime.settings.state_dir, clock=runtime.clock, environ=runtime.environ, note=self._note)

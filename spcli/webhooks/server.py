@@ -24,7 +24,8 @@ from spcli.webhooks.guard import Rules, refusal
 from spcli.webhooks.payload import BODY_LIMIT, Unreadable, parse
 
 if TYPE_CHECKING:
-    from spcli.state import Event, State
+    from spcli.state.events import Event
+    from spcli.state.store import State
 
 CONNECTIONS = 32
 CONNECTION_SECONDS = 10.0
@@ -58,11 +59,11 @@ class Store:
     def _run(self) -> None:
         state = self._open()
         try:
-            state.listener_beat()
+            state.events.refresh_listener()
             while (batch := self._batch()) is not None:
                 self._write(state, batch)
-                state.listener_beat()
-            state.listener_gone()
+                state.events.refresh_listener()
+            state.events.remove_listener()
         finally:
             state.close()
 
@@ -87,7 +88,7 @@ class Store:
         if not batch:
             return
         try:
-            answers: list[bool | SpcliError] = list(state.add_events([event for event, _future in batch]))
+            answers: list[bool | SpcliError] = list(state.events.add_events([event for event, _future in batch]))
         except Exception as problem:  # noqa: BLE001 - whatever it is, the thread must live and the senders must hear of it
             unstored = problem if isinstance(problem, SpcliError) else SpcliError("internal", type(problem).__name__)
             answers = [unstored] * len(batch)

@@ -17,7 +17,7 @@ from spcli.ratelimit import window as policy
 if TYPE_CHECKING:
     from spcli.api.client import Api
     from spcli.runtime import Runtime
-    from spcli.state import Event
+    from spcli.state.events import Event
 
 ENDING = {"build.approved": "approved", "build.rejected": "rejected"}
 

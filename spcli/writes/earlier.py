@@ -8,7 +8,8 @@ from spcli.writes import evidence, outcomes
 if TYPE_CHECKING:
     from spcli.api.client import ProjectPage
     from spcli.runtime import Runtime
-    from spcli.state import Attempt
+    from spcli.state.account import Account
+    from spcli.state.ledger import Attempt
     from spcli.writes.upload import ReleaseWrite, UploadWrite
 
 # A list that lags behind: what was absent a moment ago may have appeared.
@@ -26,7 +27,7 @@ def settle_uploads(write: "UploadWrite") -> Build | None:
         if found.kind == "found":
             return _adopted(write, attempt, found.builds[0])
         if found.kind == "absent" and not attempt.accepted:
-            write.state.record(attempt.id, "absent")
+            write.state.ledger.record(attempt.id, "absent")
             _say(write.runtime, attempt, "did nothing, says the build list")
         else:
             _refuse_or_force(write, attempt, found)
@@ -35,7 +36,7 @@ def settle_uploads(write: "UploadWrite") -> Build | None:
 
 def open_uploads(write: "UploadWrite") -> "list[Attempt]":
     """Earlier uploads of the same file that are open and that no live process handles; presigned URLs change on every run."""
-    return write.state.unsettled("upload", write.origin, write.account, write.project_id, url=write.bare)
+    return write.state.ledger.find_unsettled("upload", write.account, write.project_id, url=write.bare)
 
 
 def _settle(write: "UploadWrite", attempt: "Attempt") -> evidence.Finding:
@@ -72,7 +73,7 @@ def _refuse_or_force(write: "UploadWrite", attempt: "Attempt", found: evidence.F
     if not write.request.force:
         raise outcomes.unknown(write.endpoint, f"an earlier upload of this file, {when}, {may}", found, write.project_id)
     # Whoever forces it has decided: the runs after this one need not ask again.
-    write.state.record(attempt.id, "superseded")
+    write.state.ledger.record(attempt.id, "superseded")
     _say(write.runtime, attempt, f"{may}; sending all the same (--force)")
 
 
@@ -84,12 +85,12 @@ def lately_absent(write: "UploadWrite", page: "ProjectPage") -> Build | None:
     """
     if write.request.force:
         return None
-    for attempt in write.state.absent_uploads(write.origin, write.account, write.project_id, write.bare, LATELY):
+    for attempt in write.state.ledger.find_absent_uploads(write.account, write.project_id, write.bare, LATELY):
         match = _judge(write, attempt)(page)
         if match.kind == "found":
             return _adopted(write, attempt, match.builds[0])
         if match.kind == "doubtful":
-            write.state.record(attempt.id, "unclear")
+            write.state.ledger.record(attempt.id, "unclear")
             _refuse_or_force(write, attempt, evidence.Finding("doubtful", match.builds))
     return None
 
@@ -102,22 +103,22 @@ def settle_releases(write: "ReleaseWrite") -> Build | None:
             write.calls.attempt_id = attempt.id
             _say(write.runtime, attempt, "had been accepted: the build is being distributed, nothing was sent now")
             return write.before
-        write.state.record(attempt.id, "superseded")
+        write.state.ledger.record(attempt.id, "superseded")
         _say(write.runtime, attempt, "left no trace in the build's state: releasing it again is harmless")
     return None
 
 
 def open_releases(write: "ReleaseWrite") -> "list[Attempt]":
     """Earlier releases of the same build that are open and that no live process handles."""
-    return open_releases_of(write.runtime, write.origin, write.account, write.project_id, write.request.upload_id)
+    return open_releases_of(write.runtime, write.account, write.project_id, write.request.upload_id)
 
 
-def open_releases_of(runtime: "Runtime", origin: str, who: str, project_id: str, upload_id: str) -> "list[Attempt]":
+def open_releases_of(runtime: "Runtime", account: "Account", project_id: str, upload_id: str) -> "list[Attempt]":
     """The same, for one build."""
     return [
         attempt
         for action in ("distribute", "rollback")
-        for attempt in runtime.state.unsettled(action, origin, who, project_id, upload_id=upload_id)
+        for attempt in runtime.state.ledger.find_unsettled(action, account, project_id, upload_id=upload_id)
     ]
 
 

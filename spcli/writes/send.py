@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spcli.api.client import ProjectPage
     from spcli.api.parse import Accepted
     from spcli.runtime import Runtime
-    from spcli.state import NewAttempt
+    from spcli.state.ledger import NewAttempt
 
 QUICK_LOOK = 10.0
 LOOKS_BEFORE_RESEND = 3
@@ -35,15 +35,12 @@ class Write:
     clock_margin = 2.0
 
     def __init__(self, runtime: "Runtime", project_id: str, patience: Patience) -> None:
-        from spcli.state import account  # not before: help does not need the database
-
         self.runtime = runtime
         self.api = runtime.api
         self.state = runtime.state
         self.project_id = project_id
         self.patience = patience
-        self.origin = runtime.settings.base_url
-        self.account = account(self.origin, self.api.user_id)
+        self.account = runtime.account
         self.calls = LimitedCalls(runtime, self.endpoint, patience)
         self.looked_at = float("-inf")
         self.had_list = False
@@ -209,7 +206,7 @@ class Write:
             return
         began = self.calls.sent_at + self.clock_gap if self.clock_gap is not None and self.calls.sent_at else None
         text = message and keepable(self.runtime, message)
-        self.calls.attempt_id = self.state.record(
+        self.calls.attempt_id = self.state.ledger.record(
             self.calls.attempt_id, phase, upload_id=upload_id, message=text, server_wall=began, accepted=accepted,
             anew=self.attempt(),
         )  # fmt: skip
@@ -250,7 +247,7 @@ class Write:
         return self.sends < policy.MAX_SENDS and self.calls.can_wait(self._seconds_left())
 
     def _seconds_left(self) -> float:
-        return self.state.window(self.calls.bucket).seconds_left
+        return self.state.windows.view_window(self.calls.bucket).seconds_left
 
     def _say_when(self, failure: SpcliError) -> None:
         left = self._seconds_left()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spcli.clock import Clock
     from spcli.output import Output
     from spcli.runtime import Runtime
-    from spcli.state import NewAttempt
+    from spcli.state.ledger import NewAttempt
 
 # Before each send the build list is read again, so close to it that nothing else can have happened. The least is for a quick
 # sandbox: a reading takes its time there, too.
@@ -70,8 +70,6 @@ class LimitedCalls:
     """
 
     def __init__(self, runtime: "Runtime", endpoint: str, patience: Patience) -> None:
-        from spcli.state import bucket
-
         self._clock = runtime.clock
         self._output = runtime.output
         self._state = runtime.state
@@ -81,7 +79,7 @@ class LimitedCalls:
         self._patience = patience
         self._endpoint = endpoint
         self._waited = 0.0
-        self.bucket = bucket(runtime.settings.base_url, runtime.api.user_id, endpoint)
+        self.bucket = runtime.account.bucket(endpoint)
         self.rules = policy.Rules(window=runtime.settings.window, timeout=runtime.api.write_timeout)
         self.attempt_id: int | None = None
         self.sent = False
@@ -110,22 +108,22 @@ class LimitedCalls:
             self._note_sent()
             self._settle_failure(self._ticket, failure)
             raise
-        self._state.settle(self.bucket, self._ticket, "ended", rules=self.rules)
+        self._state.windows.settle(self.bucket, self._ticket, "ended", rules=self.rules)
         return accepted
 
     def _settle_failure(self, ticket: str, failure: BaseException) -> None:
         """Give the window back if nothing left this machine, else settle it by how the call ended."""
         if not self.sent:
-            self._state.cancel(self.bucket, ticket)
+            self._state.windows.leave_queue(self.bucket, ticket)
         elif isinstance(failure, Refused):
             how, hint = policy.ending_of(failure)
             if how == "limited":
                 hint = self._closed_for(hint)
                 self._closed_until = self._clock.mono() + hint
-            self._state.settle(self.bucket, ticket, how, rules=self.rules, hint=hint)
+            self._state.windows.settle(self.bucket, ticket, how, rules=self.rules, hint=hint)
         else:
             is_over = isinstance(failure, Unclear) and failure.is_over
-            self._state.settle(self.bucket, ticket, "ended" if is_over else "unclear", rules=self.rules)
+            self._state.windows.settle(self.bucket, ticket, "ended" if is_over else "unclear", rules=self.rules)
 
     def _closed_for(self, hint: float) -> float:
         """How long the window stays closed after a 429, for everybody on this machine."""
@@ -155,18 +153,18 @@ class LimitedCalls:
 
     def _queue_up(self, place: int | None = None) -> None:
         """Queue, where a turn brought nothing in the place that led to it: whoever came later waits behind."""
-        self._ticket = self._state.enqueue(self.bucket, place)
-        self._place = self._state.place_of(self._ticket)
+        self._ticket = self._state.windows.enqueue(self.bucket, place)
+        self._place = self._state.windows.place_of(self._ticket)
 
     def _ask(self, request: Request) -> "tuple[policy.Go | policy.Gone | policy.Wait, int | None]":
         """Ask for the turn, which nobody gets on an old look at the list: those before us may have left this very moment."""
         left = self._closed_until - self._clock.mono()
         if left > 0:
             # What the service told this process holds though the state, full or locked at that moment, does not know of it.
-            self._state.beat(self._ticket)
+            self._state.windows.refresh_heartbeat(self._ticket)
             return policy.Wait(0, left, left, min(left, policy.BEAT), sending=False), None
         is_ready = self._is_fresh(request)
-        return self._state.poll(self.bucket, self._ticket, rules=self.rules, attempt=request.attempt(), is_ready=is_ready)
+        return self._state.windows.poll(self.bucket, self._ticket, rules=self.rules, attempt=request.attempt(), is_ready=is_ready)
 
     def _is_fresh(self, request: Request) -> bool:
         return self._clock.mono() - request.looked_at() <= self._ahead
@@ -176,7 +174,7 @@ class LimitedCalls:
         is_far_back = isinstance(turn, policy.Wait) and turn.position > 1
         if is_far_back or self._is_fresh(request):
             return
-        if self._state.window(self.bucket).seconds_left <= self._ahead * NEAR:
+        if self._state.windows.view_window(self.bucket).seconds_left <= self._ahead * NEAR:
             request.look()
 
     def _wait(self, turn: policy.Wait, shown: "_Shown") -> None:

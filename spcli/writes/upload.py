@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spcli.api.client import ProjectPage
     from spcli.api.parse import Accepted
     from spcli.runtime import Runtime
-    from spcli.state import NewAttempt
+    from spcli.state.ledger import NewAttempt
 
 RECENT = 600.0
 # What a read may answer that the upload itself would be answered, too: told before a window is spent.
@@ -77,10 +77,7 @@ def in_progress(builds: "Sequence[Build] | None") -> tuple[str, ...] | None:
 
 def is_release_open(runtime: "Runtime", project_id: str, upload_id: str) -> bool:
     """Whether an earlier release of this build from here has an unknown outcome: its state is then judged by `distribute`."""
-    from spcli.state import account
-
-    origin = runtime.settings.base_url
-    return bool(earlier.open_releases_of(runtime, origin, account(origin, runtime.api.user_id), project_id, upload_id))
+    return bool(earlier.open_releases_of(runtime, runtime.account, project_id, upload_id))
 
 
 class UploadWrite(Write):
@@ -102,10 +99,10 @@ class UploadWrite(Write):
 
     def attempt(self) -> "NewAttempt":
         """The ledger's row for the next send."""
-        from spcli.state import NewAttempt
+        from spcli.state.ledger import NewAttempt
 
         return NewAttempt(
-            "upload", self.origin, self.account, self.project_id, url=self.bare, digest=self.digest, upload_id=None,
+            "upload", self.account, self.project_id, url=self.bare, digest=self.digest, upload_id=None,
             auto_release=self.request.auto_release, baseline=None if self.baseline is None else tuple(sorted(self.baseline)),
             note=None,
         )  # fmt: skip
@@ -116,7 +113,7 @@ class UploadWrite(Write):
 
     def taken(self) -> frozenset[str]:
         """Ids recorded for other attempts."""
-        return self.state.taken_ids(self.origin, self.account, self.project_id)
+        return self.state.ledger.recorded_upload_ids(self.account, self.project_id)
 
     def id_of(self, accepted: "Accepted") -> str | None:
         """The new build's id, where the answer says it."""
@@ -198,7 +195,7 @@ class UploadWrite(Write):
 
     def _tell_recent(self) -> None:
         """A CI job that was run again: say that this file was registered a moment ago, and go on."""
-        recent = self.state.recent_upload(self.origin, self.account, self.project_id, self.bare, RECENT)
+        recent = self.state.ledger.find_recent_upload(self.account, self.project_id, self.bare, RECENT)
         if recent is not None:
             when = self.runtime.output.local_time(iso_utc(recent.started))
             self.runtime.output.note(
@@ -226,10 +223,10 @@ class ReleaseWrite(Write):
 
     def attempt(self) -> "NewAttempt":
         """The ledger's row for the next send."""
-        from spcli.state import NewAttempt
+        from spcli.state.ledger import NewAttempt
 
         return NewAttempt(
-            self.request.action, self.origin, self.account, self.project_id, url=self._file(), digest=None,
+            self.request.action, self.account, self.project_id, url=self._file(), digest=None,
             upload_id=self.request.upload_id, auto_release=None, baseline=self.in_progress, note=self.request.note,
         )  # fmt: skip
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from spcli.clock import Clock
-from spcli.state import State
+from spcli.state.account import Account
+from spcli.state.store import State
 
 pexpect = pytest.importorskip("pexpect", reason="pexpect is not installed")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
@@ -115,9 +116,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config.mkdir(parents=True)
     (config / "config.toml").write_text('[profiles.default]\nuser_id = "user-1"\n[profiles.staging]\nuser_id = "user-2"\n')
     state = State(home / ".local" / "state" / "spcli", clock=Clock(), environ={}, note=pytest.fail)
-    state.remember_projects(SERVICE, "user-1", PROJECTS)
-    state.remember_uploads(SERVICE, "user-1", PROJECTS[0][0], UPLOADS)
-    state.remember_projects(SERVICE, "user-2", [("cccccccccccccccccccccccc", "Backstage")])
+    state.names.remember_projects(Account(SERVICE, "user-1"), PROJECTS)
+    state.names.remember_uploads(Account(SERVICE, "user-1"), UPLOADS)
+    state.names.remember_projects(Account(SERVICE, "user-2"), [("cccccccccccccccccccccccc", "Backstage")])
     state.close()
     (home / "Game Build.zip").write_bytes(b"PK")
     (home / "Sub Folder").mkdir()
@@ -359,7 +360,7 @@ def test_builds_are_listed_newest_first_also_where_two_files_have_one_name(home:
     state = State(home / ".local" / "state" / "spcli", clock=Clock(), environ={}, note=pytest.fail)
     ids = [f"{letter * 20}{number}" for letter, number in (("f", 4), ("e", 3), ("d", 2), ("c", 1))]
     files = ["Same.zip", "Other.zip", "Same.zip", "Last.zip"]
-    state.remember_uploads(SERVICE, "user-2", PROJECTS[0][0], list(zip(ids, files, strict=True)))
+    state.names.remember_uploads(Account(SERVICE, "user-2"), list(zip(ids, files, strict=True)))
     state.close()
     terminal = _started(name, home)
     shown = terminal.screen("spcli --profile staging builds show \t\t", r"Last\.zip")

@@ -9,7 +9,8 @@ import pytest
 
 from spcli.clock import Clock
 from spcli.sandbox.seeds import CONFIGURATOR_APAC, SHOWROOM, SHOWROOM_NEW, SHOWROOM_OLD, SHOWROOM_REJECTED
-from spcli.state import Event, State
+from spcli.state.events import Event
+from spcli.state.store import State
 from tests.faultd import FaultServer, answer, hang
 from tests.front import Front
 
@@ -372,8 +373,8 @@ def hear(spcli: Front, *statuses: str) -> None:
     """A listener on this machine, which has received these events of one build."""
     state = State(spcli.home / "state", clock=spcli.clock, environ={}, note=lambda _text: None)
     told = "2026-09-21T13:33:20Z", spcli.clock.wall()
-    state.add_events([Event("build.x", SHOWROOM.id, GOOD, None, status, None, *told) for status in statuses])
-    state.listener_beat()
+    state.events.add_events([Event("build.x", SHOWROOM.id, GOOD, None, status, None, *told) for status in statuses])
+    state.events.refresh_listener()
     state.close()
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from spcli.sandbox.seeds import SHOWROOM
-from spcli.state import Event, State
+from spcli.state.events import Event
+from spcli.state.store import State
 from tests.faultd import FaultServer, answer, close_after_request, redirect
 from tests.front import Front
 
@@ -104,8 +105,8 @@ def test_a_delivered_test_is_success(spcli: Front) -> None:
 
 def _received(spcli: Front, *events: Event) -> None:
     state = State(spcli.home / "state", clock=spcli.clock, environ={}, note=lambda _text: None)
-    state.add_events(events)
-    state.listener_beat()
+    state.events.add_events(events)
+    state.events.refresh_listener()
     state.close()
 
 

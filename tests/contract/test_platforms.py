@@ -19,8 +19,9 @@ from spcli.files import replace_file, replace_patiently
 from spcli.output.stream import Stream, is_closed_pipe
 from spcli.settings.credentials import find_program
 from spcli.settings.table import parse_command_line
-from spcli.state import State
+from spcli.state.account import Account
 from spcli.state.processes import is_gone, is_running, owner
+from spcli.state.store import State
 from spcli.transport.proxies import proxy_for
 from spcli.transport.tls import tls_context
 from tests.front import FakeClock, sandbox
@@ -226,7 +227,7 @@ def test_names_are_found_in_a_state_folder_on_a_network_drive(tmp_path: Path) ->
     # A path that begins with two slashes, as all do there: SQLite must not take what follows for a host.
     environ = {"SPCLI_CONFIG": str(tmp_path / "config.toml"), "SPCLI_STATE_DIR": f"/{tmp_path}", "STREAMPIXEL_USER_ID": "u1"}
     state = State(tmp_path, clock=FakeClock(), environ={}, note=pytest.fail)
-    state.remember_projects("https://api.streampixel.io/pixelStripeApi", "u1", [("a" * 24, "Showroom")])
+    state.names.remember_projects(Account("https://api.streampixel.io/pixelStripeApi", "u1"), [("a" * 24, "Showroom")])
     state.close()
     assert live("project", environ, None) == [("Showroom", "a" * 24), ("a" * 24, "Showroom")]
 

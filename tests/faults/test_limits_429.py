@@ -12,7 +12,8 @@ import pytest
 from spcli.errors import Interrupted
 from spcli.ratelimit.window import Rules, Wait
 from spcli.sandbox.seeds import MAIN
-from spcli.state import State, bucket
+from spcli.state.account import Account
+from spcli.state.store import State
 from tests.faultd import Behaviour, FaultServer, Request, answer, close_after_request, hang, rst_after_request
 from tests.front import FakeClock, Front, Result, releases, sandbox, uploads
 
@@ -185,7 +186,7 @@ def test_run_that_met_a_429_keeps_its_place_before_those_who_came_later(tmp_path
         if request.method == "GET":
             return answer(200, {"files": []})
         if clock.asks is None:
-            key = bucket(server.url, MAIN.user_id, "upload")
+            key = Account(server.url, MAIN.user_id).bucket("upload")
             ticket = came.enqueue(key)
             came.close()
             clock.asks = lambda: asks.poll(key, ticket, rules=Rules(WINDOW, 60))[0]

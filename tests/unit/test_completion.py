@@ -15,7 +15,8 @@ from spcli.builds.lifecycle import STATES
 from spcli.clock import Clock
 from spcli.completion.answer import answer, split
 from spcli.completion.tree import COMMANDS, COMMON, OPTIONS
-from spcli.state import State
+from spcli.state.account import Account
+from spcli.state.store import State
 
 SERVICE = "https://api.streampixel.io/pixelStripeApi"
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +37,7 @@ def home(tmp_path: Path) -> dict[str, str]:
 
 def remember(environ: dict[str, str], user: str, projects: list[tuple[str, str]], *, service: str = SERVICE) -> None:
     state = State(Path(environ["SPCLI_STATE_DIR"]), clock=Clock(), environ={}, note=pytest.fail)
-    state.remember_projects(service, user, projects)
+    state.names.remember_projects(Account(service, user), projects)
     state.close()
 
 
@@ -171,7 +172,7 @@ def test_profiles_come_from_the_config_file(home: dict[str, str]) -> None:
 
 def test_builds_are_offered_newest_first_with_their_file_and_each_once(home: dict[str, str]) -> None:
     state = State(Path(home["SPCLI_STATE_DIR"]), clock=Clock(), environ={}, note=pytest.fail)
-    state.remember_uploads(SERVICE, "u1", "a" * 24, [("2" * 24, "Game-2.zip"), ("1" * 24, "Game-1.zip")])
+    state.names.remember_uploads(Account(SERVICE, "u1"), [("2" * 24, "Game-2.zip"), ("1" * 24, "Game-1.zip")])
     state.close()
     assert told("fish", home, "builds", "wait", "").splitlines()[1:] == ["2" * 24 + "\tGame-2.zip", "1" * 24 + "\tGame-1.zip"]
     assert offered(home, "builds", "wait", "2" * 24, "") == ["1" * 24]
@@ -342,7 +343,17 @@ def test_tab_on_words_loads_the_tree_and_nothing_else() -> None:
 def test_tab_on_names_loads_neither_typer_nor_the_state_nor_the_settings(home: dict[str, str]) -> None:
     loaded = _loaded("spcli upload -p ", home)
     assert {"spcli.completion.names", "sqlite3", "tomllib"} <= loaded
-    assert not loaded & {"typer", "httpx", "rich", "platformdirs", "pathlib", "spcli.state", "spcli.settings", "spcli.cli"}
+    assert not loaded & {
+        "typer",
+        "httpx",
+        "rich",
+        "platformdirs",
+        "pathlib",
+        "spcli.state.store",
+        "spcli.state.database",
+        "spcli.settings",
+        "spcli.cli",
+    }
 
 
 def test_the_program_answers_tab_and_only_tab(home: dict[str, str]) -> None:

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 
 from spcli.errors import Interrupted, SpcliError
 from spcli.ratelimit.window import WINDOW, Go, Gone, Rules, Wait
-from spcli.state import Event, State
+from spcli.state.account import Account
 from spcli.state.database import Database
+from spcli.state.events import Event
 from spcli.state.place import kept_aside, private_folder, set_aside, spare_folder
 from spcli.state.schema import APPLICATION_ID, kind_of
+from spcli.state.store import State
 from tests.front import START, FakeClock
 
 RULES = Rules(WINDOW, 60.0)
@@ -74,7 +76,7 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
 def make(opened: Opened) -> None:
     """A state file with something in it, closed again."""
     state = opened.state()
-    state.remember_projects("o", "u", [("1", "one")])
+    state.names.remember_projects(Account("o", "u"), [("1", "one")])
     state.close()
 
 
@@ -114,7 +116,7 @@ def test_folder_and_every_file_are_private_whatever_the_umask(opened: Opened, um
     before = os.umask(umask)
     try:
         state = opened.state(folder)
-        state.enqueue("b")
+        state.windows.enqueue("b")
     finally:
         os.umask(before)
     assert [mode(one) for one in (folder, folder.parent, opened.folder)] == [0o700] * 3
@@ -128,7 +130,7 @@ def test_open_modes_of_an_older_folder_are_closed(opened: Opened) -> None:
     make(opened)
     opened.folder.chmod(0o777)
     opened.file.chmod(0o666)
-    opened.state().enqueue("b")
+    opened.state().windows.enqueue("b")
     assert (mode(opened.folder), mode(opened.file)) == (0o700, 0o600)
 
 
@@ -136,7 +138,7 @@ def test_open_modes_of_an_older_folder_are_closed(opened: Opened) -> None:
 def test_folder_with_other_things_keeps_its_mode(opened: Opened) -> None:
     opened.folder.mkdir(mode=0o755)
     (opened.folder / "other").touch()
-    opened.state().enqueue("b")
+    opened.state().windows.enqueue("b")
     assert mode(opened.folder) == 0o755
     assert mode(opened.file) == 0o600
 
@@ -146,7 +148,7 @@ def test_folder_with_other_things_that_others_may_write_to_is_refused(opened: Op
     opened.folder.mkdir()
     opened.folder.chmod(0o1777)
     (opened.folder / "other").touch()
-    assert "others may write" in refusal(lambda: opened.state().enqueue("b")).message
+    assert "others may write" in refusal(lambda: opened.state().windows.enqueue("b")).message
     assert [one.name for one in opened.folder.iterdir()] == ["other"]
 
 
@@ -161,8 +163,8 @@ def test_link_is_refused_and_its_target_never_touched(opened: Opened, tmp_path: 
         opened.folder.mkdir(mode=0o700)
         (opened.folder / what).symlink_to(target)
     state = opened.state()
-    assert "is a link" in refusal(lambda: state.enqueue("b")).message
-    assert state.taken_ids("o", "a", "p") == frozenset()
+    assert "is a link" in refusal(lambda: state.windows.enqueue("b")).message
+    assert state.ledger.recorded_upload_ids(Account("o", "a"), "p") == frozenset()
     assert "is a link" in str(state.problem)
     assert not list(target.iterdir()) if what == "folder" else target.read_bytes() == b"precious"
 
@@ -170,13 +172,13 @@ def test_link_is_refused_and_its_target_never_touched(opened: Opened, tmp_path: 
 def test_hard_link_is_refused(opened: Opened, tmp_path: Path) -> None:
     make(opened)
     os.link(opened.file, tmp_path / "second")
-    assert "is a link" in refusal(lambda: opened.state().enqueue("b")).message
+    assert "is a link" in refusal(lambda: opened.state().windows.enqueue("b")).message
 
 
 def test_parents_may_be_links(opened: Opened, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "linked").symlink_to(tmp_path / "real")
-    opened.state(tmp_path / "linked" / "state").enqueue("b")
+    opened.state(tmp_path / "linked" / "state").windows.enqueue("b")
     assert (tmp_path / "real" / "state" / "state.db").exists()
 
 
@@ -186,7 +188,7 @@ def test_parents_may_be_links(opened: Opened, tmp_path: Path) -> None:
 def test_foreign_owner_is_refused(opened: Opened, name: str) -> None:
     make(opened)
     os.chown(opened.folder / name, 12345, 12345)
-    assert "belongs to another user" in refusal(lambda: opened.state().enqueue("b")).message
+    assert "belongs to another user" in refusal(lambda: opened.state().windows.enqueue("b")).message
 
 
 @pytest.mark.parametrize("shape", ["file for a folder", "file above", "folder for the file"])
@@ -198,9 +200,9 @@ def test_folder_that_cannot_be_used_gives_way_to_a_private_one_with_one_note(ope
         opened.folder.write_text("a file")
         folder = opened.folder if shape == "file for a folder" else opened.folder / "deeper"
     state = opened.state(folder)
-    ticket = state.enqueue("b")
-    assert isinstance(state.poll("b", ticket, rules=RULES)[0], Go)
-    assert opened.state(folder).window("b").seconds_left > 0
+    ticket = state.windows.enqueue("b")
+    assert isinstance(state.windows.poll("b", ticket, rules=RULES)[0], Go)
+    assert opened.state(folder).windows.view_window("b").seconds_left > 0
     assert len(set(opened.notes)) == 1
     assert "cannot be used" in opened.notes[0]
     (spare,) = opened.spare.iterdir()
@@ -214,14 +216,14 @@ def test_without_any_folder_reads_are_empty_and_a_limited_call_is_refused(opened
     opened.spare.rmdir()
     opened.spare.write_text("a file")
     state = opened.state()
-    assert state.window("b").seconds_left == 0
-    assert state.events() == []
-    error = refusal(lambda: state.enqueue("b"))
+    assert state.windows.view_window("b").seconds_left == 0
+    assert state.events.find_events() == []
+    error = refusal(lambda: state.windows.enqueue("b"))
     assert "nor the temp dir" in error.message
     assert state.problem is not None
-    state.settle("b", "t", "ended", rules=RULES)
-    state.cancel("b", "t")
-    state.record(1, "done")
+    state.windows.settle("b", "t", "ended", rules=RULES)
+    state.windows.leave_queue("b", "t")
+    state.ledger.record(1, "done")
     assert len(opened.notes) == 1
 
 
@@ -247,14 +249,14 @@ def aside(opened: Opened) -> list[str]:
 
 def assert_reborn(opened: Opened, state: State) -> None:
     """The window is as if a call had just been committed, for a bounded time, and one note was given."""
-    ticket = state.enqueue("b")
-    turn, _ = state.poll("b", ticket, rules=RULES)
+    ticket = state.windows.enqueue("b")
+    turn, _ = state.windows.poll("b", ticket, rules=RULES)
     assert isinstance(turn, Wait)
     assert turn.left == pytest.approx(RULES.timeout + RULES.window)
-    assert state.window("unheard of").seconds_left == pytest.approx(182)
+    assert state.windows.view_window("unheard of").seconds_left == pytest.approx(182)
     for _ in range(60):
         opened.clock.sleep(turn.pause)
-        turn, _ = state.poll("b", ticket, rules=RULES)
+        turn, _ = state.windows.poll("b", ticket, rules=RULES)
         if isinstance(turn, Go):
             break
     assert isinstance(turn, Go)
@@ -284,8 +286,8 @@ def test_junk_of_every_length_never_opens_a_window_or_breaks_anything(
     opened.file.write_bytes(stored)
     try:
         state = opened.state()
-        ticket = state.enqueue("b")
-        turn, _ = state.poll("b", ticket, rules=RULES)
+        ticket = state.windows.enqueue("b")
+        turn, _ = state.windows.poll("b", ticket, rules=RULES)
         assert isinstance(turn, Wait)
         assert len(opened.notes) == 1
     finally:
@@ -298,8 +300,8 @@ def test_any_byte_of_a_real_file_may_be_wrong(tmp_path_factory: pytest.TempPathF
     opened = Opened(tmp_path_factory.mktemp("flip") / "state")
     try:
         state = opened.state()
-        state.poll("b", state.enqueue("b"), rules=RULES)
-        state.add_events([Event("e", "p", "u", None, "s", None, "t", START)])
+        state.windows.poll("b", state.windows.enqueue("b"), rules=RULES)
+        state.events.add_events([Event("e", "p", "u", None, "s", None, "t", START)])
         state.close()
         content = bytearray(opened.file.read_bytes())
         used = [place for place, byte in enumerate(content) if byte or place < 100]
@@ -308,10 +310,15 @@ def test_any_byte_of_a_real_file_may_be_wrong(tmp_path_factory: pytest.TempPathF
         opened.file.write_bytes(content[: data.draw(st.sampled_from([None, None, len(content) // 2, len(content) - 1]))])
         state = opened.state()
         # Nothing but our own error may come out; reads and settling never fail.
-        state.window("b"), state.events(), state.unsettled("upload", "o", "a", "p"), state.listener_alive()
-        state.settle("b", "t", "ended", rules=RULES)
+        (
+            state.windows.view_window("b"),
+            state.events.find_events(),
+            state.ledger.find_unsettled("upload", Account("o", "a"), "p"),
+            state.events.is_listener_alive(),
+        )
+        state.windows.settle("b", "t", "ended", rules=RULES)
         with suppress(SpcliError):
-            turn, _ = state.poll("b", state.enqueue("b"), rules=RULES)
+            turn, _ = state.windows.poll("b", state.windows.enqueue("b"), rules=RULES)
             assert isinstance(turn, (Go, Wait, Gone))
     finally:
         opened.close()
@@ -319,7 +326,7 @@ def test_any_byte_of_a_real_file_may_be_wrong(tmp_path_factory: pytest.TempPathF
 
 def test_file_damaged_in_use_is_replaced_and_the_call_waits_as_after_another_one(opened: Opened) -> None:
     state = opened.state()
-    state.enqueue("b")
+    state.windows.enqueue("b")
     state.close()
     content = bytearray(opened.file.read_bytes())
     content[8192:] = b"\xa5" * (len(content) - 8192)
@@ -333,7 +340,7 @@ def test_read_of_a_damaged_page_gives_nothing_and_replaces_the_file(opened: Open
     content = bytearray(opened.file.read_bytes())
     content[8192:] = b"\xa5" * (len(content) - 8192)
     opened.file.write_bytes(content)
-    assert opened.state().events() == []
+    assert opened.state().events.find_events() == []
     assert aside(opened) == ["state.db.damaged-1"]
 
 
@@ -378,9 +385,9 @@ def test_newer_schema_is_not_touched(opened: Opened) -> None:
     raw(opened.file, "PRAGMA user_version=2")
     content = opened.file.read_bytes()
     state = opened.state()
-    assert state.window("b").seconds_left == 0
-    assert "upgrade" in refusal(lambda: state.enqueue("b")).message
-    state.settle("b", "t", "ended", rules=RULES)
+    assert state.windows.view_window("b").seconds_left == 0
+    assert "upgrade" in refusal(lambda: state.windows.enqueue("b")).message
+    state.windows.settle("b", "t", "ended", rules=RULES)
     state.close()
     assert opened.file.read_bytes() == content
     assert aside(opened) == []
@@ -391,8 +398,8 @@ def test_read_that_finds_no_usable_state_says_so_once(opened: Opened) -> None:
     make(opened)
     raw(opened.file, "PRAGMA user_version=2")
     state = opened.state()
-    assert state.window("b").seconds_left == 0
-    assert state.events() == []
+    assert state.windows.view_window("b").seconds_left == 0
+    assert state.events.find_events() == []
     assert len(opened.notes) == 1
     assert "upgrade" in opened.notes[0]
 
@@ -402,7 +409,7 @@ def test_only_the_last_three_damaged_files_are_kept(opened: Opened) -> None:
         opened.folder.mkdir(mode=0o700, exist_ok=True)
         opened.file.write_bytes(b"junk %d" % number)
         state = opened.state()
-        state.enqueue("b")
+        state.windows.enqueue("b")
         state.close()
     assert aside(opened) == [f"state.db.damaged-{number}" for number in (3, 4, 5)]
     assert (opened.folder / "state.db.damaged-5").read_bytes() == b"junk 4"
@@ -418,23 +425,23 @@ def test_journal_of_a_damaged_file_is_kept_with_it(opened: Opened) -> None:
 
 def test_second_process_that_met_the_same_damage_uses_the_fresh_file_of_the_first(opened: Opened) -> None:
     first, second = opened.state(), opened.state()
-    first.enqueue("b")
-    second.enqueue("b")
+    first.windows.enqueue("b")
+    second.windows.enqueue("b")
     first.close()
     opened.file.write_bytes(b"\0" * 20000)
-    ticket = first.enqueue("b")
-    second.enqueue("b")
+    ticket = first.windows.enqueue("b")
+    second.windows.enqueue("b")
     assert aside(opened) == ["state.db.damaged-1"]
-    turn, _ = first.poll("b", ticket, rules=RULES)
+    turn, _ = first.windows.poll("b", ticket, rules=RULES)
     assert isinstance(turn, Wait)
-    assert first.window("b").queued == 2
+    assert first.windows.view_window("b").queued == 2
 
 
 def test_fresh_file_put_there_between_finding_the_damage_and_the_lock_is_not_set_aside(opened: Opened) -> None:
     opened.folder.mkdir(mode=0o700)
     opened.file.write_bytes(b"junk")
     damaged = os.lstat(opened.file)
-    opened.state().enqueue("b")
+    opened.state().windows.enqueue("b")
     late = opened.database()
     # As one that has found the damage, and is only now given the lock.
     connection = late._fresh((damaged.st_dev, damaged.st_ino))
@@ -459,12 +466,12 @@ def test_junk_put_there_while_waiting_for_the_lock_is_refused(opened: Opened) ->
 
 def test_process_with_the_set_aside_file_open_queues_again_in_the_fresh_one(opened: Opened) -> None:
     old = opened.state()
-    ticket = old.enqueue("b")
+    ticket = old.windows.enqueue("b")
     os.replace(opened.file, opened.folder / "state.db.damaged-1")
     for suffix in ("-wal", "-shm"):
         (opened.folder / f"state.db{suffix}").unlink()
-    assert isinstance(old.poll("b", ticket, rules=RULES)[0], Gone)
-    turn, _ = old.poll("b", old.enqueue("b"), rules=RULES)
+    assert isinstance(old.windows.poll("b", ticket, rules=RULES)[0], Gone)
+    turn, _ = old.windows.poll("b", old.windows.enqueue("b"), rules=RULES)
     assert isinstance(turn, Wait)
 
 
@@ -476,14 +483,14 @@ def test_damaged_file_that_cannot_be_set_aside_refuses_the_call(opened: Opened) 
     (opened.folder / "state.lock").unlink()
     (opened.folder / "state.lock").mkdir()
     state = opened.state()
-    assert "cannot be set aside" in refusal(lambda: state.enqueue("b")).message
-    assert state.events() == []
+    assert "cannot be set aside" in refusal(lambda: state.windows.enqueue("b")).message
+    assert state.events.find_events() == []
 
 
 def test_damaged_lock_sends_the_state_to_the_spare_folder(opened: Opened) -> None:
     opened.folder.mkdir(mode=0o700)
     (opened.folder / "state.lock").write_bytes(b"junk" * 500)
-    opened.state().enqueue("b")
+    opened.state().windows.enqueue("b")
     assert "is damaged" in opened.notes[0]
     assert [one.name for one in opened.spare.iterdir()] == [spare_folder({"TMPDIR": "x"}).name]
 
@@ -504,13 +511,13 @@ def test_damage_that_shows_again_on_the_fresh_file_refuses_the_call(opened: Open
 
 def test_disk_that_is_full_refuses_the_call_before_it_is_sent_and_reads_go_on(opened: Opened) -> None:
     state = opened.state()
-    ticket = state.enqueue("b")
-    state.remember_projects("o", "u", [("1", "one")])
+    ticket = state.windows.enqueue("b")
+    state.names.remember_projects(Account("o", "u"), [("1", "one")])
     pages = state._database.read("PRAGMA page_count")[0][0]
     state._database.read(f"PRAGMA max_page_count={pages}")
     # The rest of the last pages is used up.
     filler = [(f"{number:05}", "x" * 300) for number in range(2000)]
-    state.remember_projects("o", "u", filler)
+    state.names.remember_projects(Account("o", "u"), filler)
     for number in range(500):
         try:
             state._database.write(
@@ -518,12 +525,12 @@ def test_disk_that_is_full_refuses_the_call_before_it_is_sent_and_reads_go_on(op
             )
         except SpcliError:
             break
-    error = refusal(lambda: [state.enqueue("b" * 4000) for _ in range(20)])
+    error = refusal(lambda: [state.windows.enqueue("b" * 4000) for _ in range(20)])
     assert "the disk is full" in error.message
     assert not error.retryable
-    assert state.window("b").queued == 1
-    state.cancel("b", ticket)
-    assert state.window("b").queued == 0
+    assert state.windows.view_window("b").queued == 1
+    state.windows.leave_queue("b", ticket)
+    assert state.windows.view_window("b").queued == 0
 
 
 DISK = """
@@ -533,11 +540,13 @@ sys.path.insert(0, {root!r})
 from spcli.clock import Clock
 from spcli.errors import SpcliError
 from spcli.ratelimit.window import Rules
-from spcli.state import NewAttempt, State
+from spcli.state.account import Account
+from spcli.state.ledger import NewAttempt
+from spcli.state.store import State
 notes = []
 state = State(Path(sys.argv[1]), clock=Clock(), environ={{"TMPDIR": sys.argv[2]}}, note=notes.append, patience=0.2)
 rules = Rules(0.01, 60.0)
-attempt = NewAttempt("upload", "o", "a", "p", "u", "d", None, True, tuple("x" * 24 for _ in range(400)), None)
+attempt = NewAttempt("upload", Account("o", "a"), "p", "u", "d", None, True, tuple("x" * 24 for _ in range(400)), None)
 """
 
 
@@ -556,15 +565,15 @@ def test_file_that_may_not_grow_refuses_the_call_and_only_notes_the_settling(ope
         """
         import resource, signal
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        ticket = state.enqueue("b")
+        ticket = state.windows.enqueue("b")
         limit = Path(sys.argv[1], "state.db-wal").stat().st_size + 100
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         try:
-            state.poll("b", ticket, rules=rules, attempt=attempt)
+            state.windows.poll("b", ticket, rules=rules, attempt=attempt)
         except SpcliError as error:
-            print(error.kind, error.outcome, error.message.rpartition(": ")[2], state.window("b").queued)
-        state.settle("b", ticket, "ended", rules=rules)
-        print(len(notes), state.events())
+            print(error.kind, error.outcome, error.message.rpartition(": ")[2], state.windows.view_window("b").queued)
+        state.windows.settle("b", ticket, "ended", rules=rules)
+        print(len(notes), state.events.find_events())
         """,
         str(opened.folder),
         str(opened.spare),
@@ -582,7 +591,7 @@ def test_stored_windows_that_cannot_be_read_for_want_of_space_are_not_replaced_b
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         try:
-            state.enqueue("b")
+            state.windows.enqueue("b")
         except SpcliError as error:
             print(error.kind, error.outcome, "state.db" in error.message, "temp dir" in error.message)
         """,
@@ -611,7 +620,7 @@ def test_read_only_folder_gives_way_to_the_spare_one() -> None:
             import os, socket, tempfile, uuid
             if os.geteuid() == 0:
                 os.setgroups([]), os.setgid(65534), os.setuid(65534)
-            print(len(state.enqueue("b")), len(notes), "cannot be used" in notes[0])
+            print(len(state.windows.enqueue("b")), len(notes), "cannot be used" in notes[0])
             """,
             str(folder),
             str(spare),
@@ -635,7 +644,7 @@ def test_full_small_disk_is_told_and_the_stored_windows_are_not_replaced_by_fres
         said = script(
             """
             import os
-            ticket = state.enqueue("b")
+            ticket = state.windows.enqueue("b")
             with open(Path(sys.argv[1]).parent / "filler", "wb", buffering=0) as filler:
                 try:
                     while True:
@@ -644,13 +653,13 @@ def test_full_small_disk_is_told_and_the_stored_windows_are_not_replaced_by_fres
                     pass
             try:
                 for number in range(100):
-                    state.enqueue("b" * 20_000)
+                    state.windows.enqueue("b" * 20_000)
             except SpcliError as error:
                 print(error.outcome, error.message.rpartition(": ")[2])
-            print(state.window("b").queued > 0)
+            print(state.windows.view_window("b").queued > 0)
             state.close()
             try:
-                state.enqueue("b" * 100_000)
+                state.windows.enqueue("b" * 100_000)
             except SpcliError as error:
                 print(error.outcome, "temp dir" in error.message)
             """,
@@ -673,14 +682,14 @@ def locked(opened: Opened) -> Iterator[sqlite3.Connection]:
 
 def test_locked_file_refuses_the_call_after_its_patience_and_reads_go_on(opened: Opened, locked: sqlite3.Connection) -> None:
     state = opened.state(patience=0.3)
-    error = refusal(lambda: state.enqueue("b"))
+    error = refusal(lambda: state.windows.enqueue("b"))
     assert "another process holds it locked" in error.message
     assert error.retryable
-    assert state.window("b").queued == 0
-    state.settle("b", "t", "ended", rules=RULES)
+    assert state.windows.view_window("b").queued == 0
+    state.windows.settle("b", "t", "ended", rules=RULES)
     assert len(opened.notes) == 1
     locked.execute("ROLLBACK")
-    assert state.enqueue("b")
+    assert state.windows.enqueue("b")
 
 
 def test_file_locked_while_it_is_opened_is_no_reason_for_another_folder(opened: Opened) -> None:
@@ -688,10 +697,10 @@ def test_file_locked_while_it_is_opened_is_no_reason_for_another_folder(opened: 
     guard = sqlite3.connect(opened.folder / "state.lock", isolation_level=None)
     guard.execute("BEGIN EXCLUSIVE")
     state = opened.state()
-    assert refusal(lambda: state.enqueue("b")).retryable
+    assert refusal(lambda: state.windows.enqueue("b")).retryable
     assert list(opened.spare.iterdir()) == []
     guard.close()
-    assert state.enqueue("b")
+    assert state.windows.enqueue("b")
 
 
 def test_exclusively_locked_file_is_no_reason_for_another_folder(opened: Opened) -> None:
@@ -700,9 +709,9 @@ def test_exclusively_locked_file_is_no_reason_for_another_folder(opened: Opened)
     holder = sqlite3.connect(opened.file, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     state = opened.state()
-    assert refusal(lambda: state.enqueue("b")).retryable
+    assert refusal(lambda: state.windows.enqueue("b")).retryable
     holder.close()
-    assert state.enqueue("b")
+    assert state.windows.enqueue("b")
     assert list(opened.spare.iterdir()) == []
 
 
@@ -798,13 +807,13 @@ def test_creation_interrupted_at_any_moment_leaves_a_folder_that_works(opened: O
             one = State(folder, clock=Clock(), environ={"TMPDIR": sys.argv[2]}, note=notes.append)
             try:
                 signal.setitimer(signal.ITIMER_REAL, 0.0003 + number * 0.0002)
-                one.enqueue("b")
+                one.windows.enqueue("b")
                 signal.setitimer(signal.ITIMER_REAL, 0)
             except Interrupted:
                 interrupted += 1
             one.close()
             one = State(folder, clock=Clock(), environ={"TMPDIR": sys.argv[2]}, note=notes.append)
-            worked += one.window("b").seconds_left == 0 and bool(one.enqueue("b"))
+            worked += one.windows.view_window("b").seconds_left == 0 and bool(one.windows.enqueue("b"))
             one.close()
         print(interrupted > 3, worked, notes)
         """,
@@ -837,12 +846,12 @@ def test_probe_writes_and_leaves_nothing(opened: Opened) -> None:
 
 def test_text_that_is_no_utf_8_goes_in_and_comes_out_mended(opened: Opened) -> None:
     state = opened.state()
-    state.add_events([Event("e\ud800", "p", "u\udcff", None, "s", "\0", "t", START)])
-    (event,) = state.events()
+    state.events.add_events([Event("e\ud800", "p", "u\udcff", None, "s", "\0", "t", START)])
+    (event,) = state.events.find_events()
     assert (event.event, event.upload_id, event.objection) == ("e?", "u?", "\0")
     state.close()
     raw(opened.file, "UPDATE events SET event = CAST(x'ff41' AS TEXT)")
-    assert opened.state().events()[0].event == "\ufffdA"
+    assert opened.state().events.find_events()[0].event == "\ufffdA"
 
 
 def test_creation_that_fails_half_way_gives_way_to_the_spare_folder(opened: Opened) -> None:

@@ -13,13 +13,15 @@ import pytest
 
 from spcli.clock import Instant
 from spcli.ratelimit.window import WINDOW, Go, Rules
-from spcli.state import Event, NewAttempt, State, account
-from spcli.state.ledger import PRUNED_AT_ONCE, YEAR
+from spcli.state.account import Account
+from spcli.state.events import Event
+from spcli.state.ledger import PRUNED_AT_ONCE, YEAR, NewAttempt
 from spcli.state.processes import here, owner
+from spcli.state.store import State
 from tests.front import START, FakeClock
 
 RULES = Rules(WINDOW, 60.0)
-WHO = account("https://api", "user")
+WHO = Account("https://api", "user")
 FILE = "https://builds.example.com/Game.zip"
 
 
@@ -36,16 +38,16 @@ class Book:
     def begin(self, action: str = "upload", **fields: Any) -> int:
         """Commit a call in a window of its own."""
         self._window += 1
-        known = {"origin": "https://api", "account": WHO, "project_id": "p", "url": FILE, "digest": "d", "upload_id": None}
+        known = {"account": WHO, "project_id": "p", "url": FILE, "digest": "d", "upload_id": None}
         known |= {"auto_release": True, "baseline": ("1", "2"), "note": None} | fields
-        ticket = self.state.enqueue(f"b{self._window}")
-        turn, number = self.state.poll(f"b{self._window}", ticket, rules=RULES, attempt=NewAttempt(action, **known))
+        ticket = self.state.windows.enqueue(f"b{self._window}")
+        turn, number = self.state.windows.poll(f"b{self._window}", ticket, rules=RULES, attempt=NewAttempt(action, **known))
         assert isinstance(turn, Go)
         assert number is not None
         return number
 
     def unsettled(self, url: str = FILE) -> list[int]:
-        return [one.id for one in self.state.unsettled("upload", "https://api", WHO, "p", url=url)]
+        return [one.id for one in self.state.ledger.find_unsettled("upload", WHO, "p", url=url)]
 
     def orphan(self, *attempts: int) -> None:
         """As if the process that sent them had died elsewhere, long ago."""
@@ -69,7 +71,7 @@ def book(tmp_path: Path) -> Iterator[Book]:
 def test_committed_call_is_in_the_ledger_with_all_that_settling_needs(book: Book) -> None:
     number = book.begin(note="Ann: hotfix")
     book.orphan(number)
-    (attempt,) = book.state.unsettled("upload", "https://api", WHO, "p", url=FILE)
+    (attempt,) = book.state.ledger.find_unsettled("upload", WHO, "p", url=FILE)
     assert attempt._asdict() == {
         "id": number, "action": "upload", "project_id": "p", "url": FILE, "digest": "d", "upload_id": None, "auto_release": True,
         "baseline": ("1", "2"), "note": "Ann: hotfix", "phase": "sending", "message": None, "started": START, "ended": None,
@@ -79,7 +81,7 @@ def test_committed_call_is_in_the_ledger_with_all_that_settling_needs(book: Book
 
 def test_unreadable_baseline_is_not_an_empty_one(book: Book) -> None:
     book.orphan(book.begin(baseline=None), book.begin(baseline=()))
-    assert [one.baseline for one in book.state.unsettled("upload", "https://api", WHO, "p", url=FILE)] == [(), None]
+    assert [one.baseline for one in book.state.ledger.find_unsettled("upload", WHO, "p", url=FILE)] == [(), None]
 
 
 def test_call_that_this_very_process_handles_is_not_unsettled(book: Book) -> None:
@@ -113,7 +115,7 @@ def test_call_of_a_process_elsewhere_counts_as_handled_until_its_own_deadline(bo
     assert book.unsettled() == []
     book.clock.sleep(RULES.timeout + 29)
     assert book.unsettled() == []
-    book.state.record(number, "settling", message="no answer")
+    book.state.ledger.record(number, "settling", message="no answer")
     book.clock.sleep(119)
     assert book.unsettled() == []
     book.clock.sleep(2)
@@ -131,25 +133,31 @@ def test_damaged_deadline_is_no_deadline(book: Book, live: object) -> None:
 def test_settled_call_is_not_asked_about_again(book: Book, phase: str) -> None:
     number = book.begin()
     book.orphan(number)
-    book.state.record(number, phase)
+    book.state.ledger.record(number, phase)
     assert book.unsettled() == []
 
 
 def test_unclear_call_is_unsettled_even_for_its_own_process(book: Book) -> None:
     number = book.begin()
-    book.state.record(number, "unclear", message="no answer")
+    book.state.ledger.record(number, "unclear", message="no answer")
     assert book.unsettled() == [number]
 
 
 def test_unsettled_matches_account_project_file_and_kind_of_write(book: Book) -> None:
     number, release = book.begin(), book.begin("distribute", upload_id="u1", url=None)
-    book.orphan(number, release, book.begin(url=FILE + "2"), book.begin(project_id="q"), book.begin(account="else"))
+    book.orphan(
+        number,
+        release,
+        book.begin(url=FILE + "2"),
+        book.begin(project_id="q"),
+        book.begin(account=Account("https://api", "else")),
+    )
     assert book.unsettled() == [number]
-    found = book.state.unsettled("distribute", "https://api", WHO, "p", upload_id="u1")
+    found = book.state.ledger.find_unsettled("distribute", WHO, "p", upload_id="u1")
     assert [one.id for one in found] == [release]
-    assert [one.id for one in book.state.open_releases("https://api", WHO, "p")] == [release]
-    assert book.state.unsettled("rollback", "https://api", WHO, "p", upload_id="u1") == []
-    assert book.state.unsettled("upload", "https://other", WHO, "p", url=FILE) == []
+    assert [one.id for one in book.state.ledger.find_open_releases(WHO, "p")] == [release]
+    assert book.state.ledger.find_unsettled("rollback", WHO, "p", upload_id="u1") == []
+    assert book.state.ledger.find_unsettled("upload", Account("https://other", "user"), "p", url=FILE) == []
 
 
 @pytest.mark.parametrize("step", [0.0, 86400.0, -86400.0])
@@ -167,12 +175,12 @@ def test_age_counts_from_the_calls_end_whatever_the_wall_clock_does(
 ) -> None:
     number = book.begin()
     for phase in phases:
-        book.state.record(number, phase)
+        book.state.ledger.record(number, phase)
         book.clock.sleep(60)
     book.clock.sleep(-30)
     book.clock.seconds -= 30
     book.clock.stepped += step
-    (attempt,) = [book.state._attempt(row) for row in book.state._database.read("SELECT * FROM ledger")]
+    (attempt,) = [book.state.ledger._attempt(row) for row in book.state._database.read("SELECT * FROM ledger")]
     assert attempt.age(book.clock.now()) == pytest.approx(age)
 
 
@@ -181,25 +189,25 @@ def test_age_of_a_call_whose_process_died_counts_from_its_own_deadline(book: Boo
     book.set(owner="elsewhere")
     book.clock.sleep(RULES.timeout + 200)
     book.clock.stepped = 3600
-    (attempt,) = book.state.unsettled("upload", "https://api", WHO, "p", url=FILE)
+    (attempt,) = book.state.ledger.find_unsettled("upload", WHO, "p", url=FILE)
     assert (attempt.id, attempt.age(book.clock.now())) == (number, 200)
 
 
 def test_absence_found_a_moment_ago_is_not_old_because_the_clock_was_set_forward(book: Book) -> None:
     number = book.begin()
-    book.state.record(number, "absent")
+    book.state.ledger.record(number, "absent")
     book.clock.stepped = 86400
-    assert [one.id for one in book.state.absent_uploads("https://api", WHO, "p", FILE, 600)] == [number]
+    assert [one.id for one in book.state.ledger.find_absent_uploads(WHO, "p", FILE, 600)] == [number]
     book.clock.sleep(601)
-    assert book.state.absent_uploads("https://api", WHO, "p", FILE, 600) == []
+    assert book.state.ledger.find_absent_uploads(WHO, "p", FILE, 600) == []
 
 
 def test_recording_keeps_what_was_known(book: Book) -> None:
     number = book.begin()
-    book.state.record(number, "settling", message="first", server_wall=5.0, accepted=True)
+    book.state.ledger.record(number, "settling", message="first", server_wall=5.0, accepted=True)
     book.clock.sleep(50)
-    book.state.record(number, "done", upload_id="u1")
-    (attempt,) = book.state.sent_builds("https://api", WHO, "p", limit=5)
+    book.state.ledger.record(number, "done", upload_id="u1")
+    (attempt,) = book.state.ledger.find_uploads(WHO, "p", limit=5)
     assert (attempt.message, attempt.server_wall, attempt.accepted, attempt.upload_id) == ("first", 5.0, True, "u1")
     assert attempt.ended == START
     assert not attempt.is_live
@@ -207,7 +215,7 @@ def test_recording_keeps_what_was_known(book: Book) -> None:
 
 def test_message_is_bounded_and_keeps_no_query_of_a_url(book: Book) -> None:
     number = book.begin()
-    book.state.record(
+    book.state.ledger.record(
         number, "refused", message=f"bad fileUrl {FILE}?X-Amz-Signature=5ec4e7 or {FILE}#5ec4e7, sorry " + "x" * 5000
     )
     stored = book.state._database.read("SELECT message FROM ledger")[0]["message"]
@@ -218,29 +226,29 @@ def test_message_is_bounded_and_keeps_no_query_of_a_url(book: Book) -> None:
 
 def test_recent_upload_is_the_newest_within_the_time(book: Book) -> None:
     for upload_id in ("u1", "u2"):
-        book.state.record(book.begin(), "done", upload_id=upload_id)
+        book.state.ledger.record(book.begin(), "done", upload_id=upload_id)
         book.clock.sleep(10)
-    recent = book.state.recent_upload("https://api", WHO, "p", FILE, 600)
+    recent = book.state.ledger.find_recent_upload(WHO, "p", FILE, 600)
     assert recent is not None
     assert recent.upload_id == "u2"
     book.clock.sleep(600)
-    assert book.state.recent_upload("https://api", WHO, "p", FILE, 600) is None
+    assert book.state.ledger.find_recent_upload(WHO, "p", FILE, 600) is None
 
 
 def test_absent_uploads_are_those_of_the_file_within_the_time(book: Book) -> None:
     number = book.begin()
-    book.state.record(number, "absent")
-    assert [one.id for one in book.state.absent_uploads("https://api", WHO, "p", FILE, 600)] == [number]
-    assert book.state.absent_uploads("https://api", WHO, "p", FILE + "x", 600) == []
+    book.state.ledger.record(number, "absent")
+    assert [one.id for one in book.state.ledger.find_absent_uploads(WHO, "p", FILE, 600)] == [number]
+    assert book.state.ledger.find_absent_uploads(WHO, "p", FILE + "x", 600) == []
 
 
 def test_ids_of_any_attempt_are_taken(book: Book) -> None:
-    book.state.record(book.begin(), "done", upload_id="u1")
-    book.state.record(book.begin(), "unclear", upload_id="u2")
+    book.state.ledger.record(book.begin(), "done", upload_id="u1")
+    book.state.ledger.record(book.begin(), "unclear", upload_id="u2")
     book.begin()
     # The target of a release is a build that was there before: releasing an upload's own build must not hide it.
-    book.state.record(book.begin("distribute", upload_id="u3", auto_release=None), "done")
-    assert book.state.taken_ids("https://api", WHO, "p") == {"u1", "u2"}
+    book.state.ledger.record(book.begin("distribute", upload_id="u3", auto_release=None), "done")
+    assert book.state.ledger.recorded_upload_ids(WHO, "p") == {"u1", "u2"}
 
 
 def test_releases_are_distributes_rollbacks_and_uploads_that_release_themselves(book: Book) -> None:
@@ -250,17 +258,17 @@ def test_releases_are_distributes_rollbacks_and_uploads_that_release_themselves(
         book.begin(auto_release=True),
     ]
     for number in (*wanted, book.begin(auto_release=False)):
-        book.state.record(number, "done")
-    assert [one.id for one in book.state.releases("https://api", WHO, "p", limit=9)] == wanted[::-1]
-    assert len(book.state.sent_builds("https://api", WHO, "p", limit=1)) == 1
+        book.state.ledger.record(number, "done")
+    assert [one.id for one in book.state.ledger.find_releases(WHO, "p", limit=9)] == wanted[::-1]
+    assert len(book.state.ledger.find_uploads(WHO, "p", limit=1)) == 1
 
 
 def test_last_seen_state_is_remembered_and_written_only_when_new(book: Book) -> None:
-    book.state.record(book.begin(), "done", upload_id="u1")
-    book.state.saw_build("u1", "approved")
-    book.state.saw_build("u1", "approved")
-    book.state.saw_build("unknown", "approved")
-    (attempt,) = book.state.sent_builds("https://api", WHO, "p", limit=5)
+    book.state.ledger.record(book.begin(), "done", upload_id="u1")
+    book.state.ledger.record_state("u1", "approved")
+    book.state.ledger.record_state("u1", "approved")
+    book.state.ledger.record_state("unknown", "approved")
+    (attempt,) = book.state.ledger.find_uploads(WHO, "p", limit=5)
     assert attempt.state == "approved"
 
 
@@ -285,7 +293,7 @@ def test_values_of_wrong_types_never_break_a_read(book: Book, value: object) -> 
     )
     book.set(**dict.fromkeys((*names, "state", "live_wall", "live_mono", "owner"), value))
     book.set(action="upload", url=FILE, phase="unclear", upload_id="u1")
-    (attempt,) = book.state.unsettled("upload", "https://api", WHO, "p", url=FILE)
+    (attempt,) = book.state.ledger.find_unsettled("upload", WHO, "p", url=FILE)
     assert attempt.id == number
     assert 0 <= attempt.started < 2.3e11
     assert all(isinstance(one, str | None) for one in (attempt.digest, attempt.note, attempt.message, attempt.state))
@@ -299,14 +307,14 @@ def test_values_of_wrong_types_never_break_a_read(book: Book, value: object) -> 
 def test_baseline_is_a_list_of_ids_or_not_known(book: Book, baseline: str, means: object) -> None:
     book.orphan(book.begin())
     book.set(baseline=baseline)
-    assert book.state.unsettled("upload", "https://api", WHO, "p", url=FILE)[0].baseline == means
+    assert book.state.ledger.find_unsettled("upload", WHO, "p", url=FILE)[0].baseline == means
 
 
 def test_server_text_with_a_lone_surrogate_is_recorded(book: Book) -> None:
     number = book.begin(note="\udcff")
-    book.state.record(number, "done", message="queued \ud83d", upload_id="u\ud800")
-    book.state.remember_projects("https://api", "user", [("p\ud800", "n")])
-    assert book.state.sent_builds("https://api", WHO, "p", limit=1)[0].message == "queued ?"
+    book.state.ledger.record(number, "done", message="queued \ud83d", upload_id="u\ud800")
+    book.state.names.remember_projects(WHO, [("p\ud800", "n")])
+    assert book.state.ledger.find_uploads(WHO, "p", limit=1)[0].message == "queued ?"
 
 
 # -- a hundred thousand rows ---------------------------------------------------------------------------------------------
@@ -319,7 +327,7 @@ def fill(book: Book, rows: int, started: float) -> None:
         " INSERT INTO ledger (ticket, action, origin, account, project_id, url, upload_id, phase, started, accepted)"
         " SELECT 't' || i, 'upload', 'https://api', ?, 'p' || (i % 7), ? || (i % 5000), 'u' || i, 'done', ?, 0 FROM n"
     )
-    book.state._database.write(lambda connection: connection.execute(sql, (rows, WHO, FILE, started)))
+    book.state._database.write(lambda connection: connection.execute(sql, (rows, WHO.user, FILE, started)))
 
 
 def test_every_query_of_the_ledger_uses_an_index(book: Book) -> None:
@@ -329,19 +337,19 @@ def test_every_query_of_the_ledger_uses_an_index(book: Book) -> None:
     assert connection is not None
     connection.set_trace_callback(asked.append)
     number = book.begin()
-    book.state.record(number, "done", upload_id="new")
-    book.state.cancel("b1", "t")
-    book.state.saw_build("u7", "approved")
+    book.state.ledger.record(number, "done", upload_id="new")
+    book.state.windows.leave_queue("b1", "t")
+    book.state.ledger.record_state("u7", "approved")
     book.unsettled()
-    book.state.unsettled("distribute", "https://api", WHO, "p1", upload_id="u1")
-    assert len(book.state.sent_builds("https://api", WHO, "p1", limit=3)) == 3
-    book.state.recent_upload("https://api", WHO, "p1", FILE + "1", 60)
-    book.state.absent_uploads("https://api", WHO, "p1", FILE + "1", 60)
-    book.state.open_releases("https://api", WHO, "p9")
-    book.state.taken_ids("https://api", WHO, "p9")
-    book.state.releases("https://api", WHO, "p9", limit=3)
-    book.state.events(upload_id="u1")
-    book.state.newest_event("u1")
+    book.state.ledger.find_unsettled("distribute", WHO, "p1", upload_id="u1")
+    assert len(book.state.ledger.find_uploads(WHO, "p1", limit=3)) == 3
+    book.state.ledger.find_recent_upload(WHO, "p1", FILE + "1", 60)
+    book.state.ledger.find_absent_uploads(WHO, "p1", FILE + "1", 60)
+    book.state.ledger.find_open_releases(WHO, "p9")
+    book.state.ledger.recorded_upload_ids(WHO, "p9")
+    book.state.ledger.find_releases(WHO, "p9", limit=3)
+    book.state.events.find_events(upload_id="u1")
+    book.state.events.newest_event_id("u1")
     connection.set_trace_callback(None)
     about = [sql for sql in asked if re.match("SELECT|UPDATE|DELETE", sql) and re.search("ledger|events", sql)]
     assert len(about) >= 11
@@ -379,96 +387,96 @@ def event(number: int, **fields: Any) -> Event:
 
 
 def test_same_event_twice_is_one(book: Book) -> None:
-    assert book.state.add_events([event(1), event(1), event(2)]) == [True, False, True]
-    assert book.state.add_events([event(2), event(2, project_id=None), event(2, project_id=None)]) == [False, True, False]
+    assert book.state.events.add_events([event(1), event(1), event(2)]) == [True, False, True]
+    assert book.state.events.add_events([event(2), event(2, project_id=None), event(2, project_id=None)]) == [False, True, False]
 
 
 def test_events_are_the_newest_of_a_project_or_build_oldest_first(book: Book) -> None:
-    book.state.add_events([event(1), event(2, upload_id="v"), event(3), event(4, project_id="q")])
-    assert [one.timestamp for one in book.state.events()] == ["t1", "t2", "t3", "t4"]
-    assert [one.timestamp for one in book.state.events(limit=2)] == ["t3", "t4"]
-    assert [one.timestamp for one in book.state.events(project_id="p", upload_id="u")] == ["t1", "t3"]
-    assert book.state.newest_event("v") > 0
-    assert book.state.newest_event("none") == 0
+    book.state.events.add_events([event(1), event(2, upload_id="v"), event(3), event(4, project_id="q")])
+    assert [one.timestamp for one in book.state.events.find_events()] == ["t1", "t2", "t3", "t4"]
+    assert [one.timestamp for one in book.state.events.find_events(limit=2)] == ["t3", "t4"]
+    assert [one.timestamp for one in book.state.events.find_events(project_id="p", upload_id="u")] == ["t1", "t3"]
+    assert book.state.events.newest_event_id("v") > 0
+    assert book.state.events.newest_event_id("none") == 0
 
 
 def test_old_events_are_forgotten(book: Book) -> None:
-    book.state.add_events([event(number, received=START - YEAR - 9) for number in range(5)])
-    book.state.add_events([event(9)])
-    assert [one.timestamp for one in book.state.events()] == ["t9"]
+    book.state.events.add_events([event(number, received=START - YEAR - 9) for number in range(5)])
+    book.state.events.add_events([event(9)])
+    assert [one.timestamp for one in book.state.events.find_events()] == ["t9"]
 
 
 def test_damaged_event_reads_as_unknown(book: Book) -> None:
-    book.state.add_events([event(1)])
+    book.state.events.add_events([event(1)])
     book.state._database.write(
         lambda connection: connection.execute("UPDATE events SET received = 'x', status = x'00', event = NULL")
     )
-    (found,) = book.state.events()
+    (found,) = book.state.events.find_events()
     assert (found.received, found.status, found.event, found.upload_id) == (0.0, None, None, "u")
 
 
 def test_listener_is_alive_while_it_beats_and_its_process_runs(book: Book) -> None:
-    assert not book.state.listener_alive()
-    book.state.listener_beat()
-    assert book.state.listener_alive()
+    assert not book.state.events.is_listener_alive()
+    book.state.events.refresh_listener()
+    assert book.state.events.is_listener_alive()
     book.clock.sleep(29)
-    assert book.state.listener_alive()
+    assert book.state.events.is_listener_alive()
     book.clock.sleep(2)
-    assert not book.state.listener_alive()
-    book.state.listener_beat()
-    book.state.listener_gone()
-    assert not book.state.listener_alive()
+    assert not book.state.events.is_listener_alive()
+    book.state.events.refresh_listener()
+    book.state.events.remove_listener()
+    assert not book.state.events.is_listener_alive()
 
 
 @pytest.mark.parametrize(("wall", "mono"), [(None, None), ("x", b"y"), (float("inf"), float("inf")), (0, 0)])
 def test_damaged_listener_is_none(book: Book, wall: object, mono: object) -> None:
-    book.state.listener_beat()
+    book.state.events.refresh_listener()
     book.state._database.write(lambda connection: connection.execute("UPDATE listeners SET wall = ?, mono = ?", (wall, mono)))
-    assert not book.state.listener_alive()
+    assert not book.state.events.is_listener_alive()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="on Windows only the heartbeat tells")
 def test_listener_that_was_killed_is_gone_at_once(book: Book) -> None:
-    book.state.listener_beat()
+    book.state.events.refresh_listener()
     free = subprocess.Popen([sys.executable, "-c", ""])
     free.wait()
     gone = f"{here()}/{free.pid}/1"
     book.state._database.write(lambda connection: connection.execute("UPDATE listeners SET owner = ?", (gone,)))
-    assert not book.state.listener_alive()
+    assert not book.state.events.is_listener_alive()
 
 
 def names_of(book: Book, kind: str) -> list[tuple[str, str]]:
-    rows = book.state._database.read("SELECT id, name FROM names WHERE account = ? AND kind = ? ORDER BY rowid", (WHO, kind))
+    rows = book.state._database.read("SELECT id, name FROM names WHERE account = ? AND kind = ? ORDER BY rowid", (WHO.user, kind))
     return [(row["id"], row["name"]) for row in rows]
 
 
 def test_projects_take_the_place_of_those_known_before(book: Book) -> None:
-    book.state.remember_projects("https://api", "user", [("1", "one"), ("2", "two"), ("3", "three")])
-    book.state.remember_projects("https://api", "other", [("9", "nine")])
-    book.state.remember_projects("https://api", "user", [("3", "third"), ("1", "one")])
+    book.state.names.remember_projects(WHO, [("1", "one"), ("2", "two"), ("3", "three")])
+    book.state.names.remember_projects(Account("https://api", "other"), [("9", "nine")])
+    book.state.names.remember_projects(WHO, [("3", "third"), ("1", "one")])
     assert names_of(book, "project") == [("3", "third"), ("1", "one")]
     assert len(book.state._database.read("SELECT 1 FROM names WHERE id = '9'")) == 1
 
 
 def test_uploads_are_written_only_when_new_and_the_latest_are_kept(book: Book) -> None:
     uploads = [(str(number), f"n{number}.zip") for number in range(60)]
-    book.state.remember_uploads("https://api", "user", "p", uploads)
+    book.state.names.remember_uploads(WHO, uploads)
     assert names_of(book, "upload") == uploads[:50]
     changes = book.state._database._connection.total_changes  # type: ignore[union-attr]
-    book.state.remember_uploads("https://api", "user", "p", uploads)
+    book.state.names.remember_uploads(WHO, uploads)
     assert book.state._database._connection.total_changes == changes  # type: ignore[union-attr]
     for day in range(1, 30):
         book.clock.sleep(86400)
-        book.state.remember_uploads("https://api", "user", "p", [(f"{day}/{number}", "n.zip") for number in range(50)])
+        book.state.names.remember_uploads(WHO, [(f"{day}/{number}", "n.zip") for number in range(50)])
     kept = names_of(book, "upload")
     assert len(kept) == 1000
     assert kept[0] == ("10/0", "n.zip")
 
 
 def test_nothing_in_the_folder_shows_the_user_id_or_a_query(book: Book) -> None:
-    number = book.begin(account=account("https://api", "5ec4e7-user"))
-    book.state.record(number, "unclear", message="https://x/y.zip?token=5ec4e7")
-    book.state.remember_projects("https://api", "5ec4e7-user", [("p", "n")])
+    number = book.begin(account=Account("https://api", "5ec4e7-user"))
+    book.state.ledger.record(number, "unclear", message="https://x/y.zip?token=5ec4e7")
+    book.state.names.remember_projects(Account("https://api", "5ec4e7-user"), [("p", "n")])
     content = b"".join(one.read_bytes() for one in book.folder.iterdir())
     assert b"5ec4e7" not in content
     assert os.fsencode(FILE) in content

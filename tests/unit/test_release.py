@@ -4,7 +4,8 @@ from typing import Any
 
 from spcli.builds.live import Sources, Standing, live, pile, previous, unfinished
 from spcli.models import Build, iso_utc
-from spcli.state import Attempt, Event
+from spcli.state.events import Event
+from spcli.state.ledger import Attempt
 
 DAY = 86_400.0
 

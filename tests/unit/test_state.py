@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 
 from spcli.errors import Interrupted
 from spcli.ratelimit.window import BEAT, BEAT_LIMIT, RETRY_AFTER_CAP, WINDOW, Go, Gone, Rules, Wait
-from spcli.state import NewAttempt, State, bucket
+from spcli.state.account import Account
+from spcli.state.ledger import NewAttempt
 from spcli.state.processes import owner
+from spcli.state.store import State
 from tests.front import START, FakeClock
 
 RULES = Rules(WINDOW, 60.0)
 DAY = 86400.0
-ATTEMPT = NewAttempt("upload", "o", "a", "p", "https://h/a.zip", "d", None, True, (), None)
+ATTEMPT = NewAttempt("upload", Account("o", "a"), "p", "https://h/a.zip", "d", None, True, (), None)
 
 
 class SteppedClock(FakeClock):
@@ -74,10 +76,10 @@ class Caller:
     def __init__(self, machine: Machine) -> None:
         self.state = machine.process()
         self.clock = machine.clock
-        self.ticket = self.state.enqueue("b")
+        self.ticket = self.state.windows.enqueue("b")
 
     def ask(self) -> Go | Gone | Wait:
-        turn, self.attempt = self.state.poll("b", self.ticket, rules=RULES, attempt=ATTEMPT)
+        turn, self.attempt = self.state.windows.poll("b", self.ticket, rules=RULES, attempt=ATTEMPT)
         return turn
 
     def wait(self) -> Wait:
@@ -91,7 +93,7 @@ class Caller:
         return self.attempt
 
     def settle(self, how: Any = "ended", hint: float = 0.0) -> None:
-        self.state.settle("b", self.ticket, how, rules=RULES, hint=hint)
+        self.state.windows.settle("b", self.ticket, how, rules=RULES, hint=hint)
 
     def until_go(self, limit: float = 1e9) -> float:
         """Seconds waited until the turn comes."""
@@ -120,7 +122,7 @@ def called(machine: Machine) -> Caller:
 
 
 def left(machine: Machine) -> float:
-    return machine.process().window("b").seconds_left
+    return machine.process().windows.view_window("b").seconds_left
 
 
 def waiting_together(machine: Machine, callers: list[Caller], seconds: float) -> None:
@@ -132,14 +134,6 @@ def waiting_together(machine: Machine, callers: list[Caller], seconds: float) ->
 
 
 # -- three in a queue, with the real constants -----------------------------------------------------------------------------
-
-
-def test_bucket_tells_services_users_and_endpoints_apart_and_shows_none_of_them() -> None:
-    keys = {
-        bucket(*names) for names in (("a", "b", "c"), ("ab", "", "c"), ("a", "b", "d"), ("a", "x", "c"), ("a", "\ud800", "c"))
-    }
-    assert len(keys) == 5
-    assert all(len(key) == 64 for key in keys)
 
 
 def test_three_are_served_in_the_order_they_came_a_window_after_each_calls_end(machine: Machine) -> None:
@@ -193,18 +187,18 @@ def test_what_others_must_never_miss_is_on_the_disk_before_it_goes_on(machine: M
     assert levels() == ["FULL"]
     caller.settle("limited", 900)
     assert levels() == ["FULL"]
-    caller.state.record(number, "refused")
+    caller.state.ledger.record(number, "refused")
     assert levels() == ["FULL"]
-    caller.state.reset("b")
+    caller.state.windows.reset_window("b")
     assert levels() == ["FULL"]
-    caller.ticket = caller.state.enqueue("b")
+    caller.ticket = caller.state.windows.enqueue("b")
     assert levels() == ["NORMAL"]
     connection.set_trace_callback(None)
 
 
 def test_turn_without_an_attempt_makes_no_row(machine: Machine) -> None:
     state = machine.process()
-    assert state.poll("b", state.enqueue("b"), rules=RULES) == (Go(), None)
+    assert state.windows.poll("b", state.windows.enqueue("b"), rules=RULES) == (Go(), None)
     assert machine.rows("ledger") == []
 
 
@@ -213,7 +207,7 @@ def test_call_that_never_left_gives_its_window_back_with_its_row(machine: Machin
     machine.clock.sleep(WINDOW)
     caller = Caller(machine)
     caller.go()
-    caller.state.cancel("b", caller.ticket)
+    caller.state.windows.leave_queue("b", caller.ticket)
     assert left(machine) == 0
     assert [row["phase"] for row in machine.rows("ledger")] == ["sending", "unsent"]
     Caller(machine).go()
@@ -223,8 +217,8 @@ def test_cancelled_waiter_costs_nothing_and_the_next_moves_up(machine: Machine) 
     called(machine)
     first, second = Caller(machine), Caller(machine)
     assert second.wait().position == 1
-    first.state.cancel("b", first.ticket)
-    first.state.cancel("b", first.ticket)
+    first.state.windows.leave_queue("b", first.ticket)
+    first.state.windows.leave_queue("b", first.ticket)
     assert second.wait().position == 0
     assert left(machine) == WINDOW
     assert isinstance(first.ask(), Gone)
@@ -241,7 +235,7 @@ def test_signal_while_waiting_for_a_lock_leaves_no_waiter(machine: Machine) -> N
     blocker.execute("BEGIN IMMEDIATE")
     machine.clock = Signalled()
     with pytest.raises(Interrupted):
-        machine.process().enqueue("b")
+        machine.process().windows.enqueue("b")
     blocker.close()
     assert len(machine.rows("waiters")) == 1
 
@@ -254,24 +248,24 @@ def test_signal_while_queueing_leaves_no_waiter(tmp_path: Path) -> None:
         sys.path.insert(0, sys.argv[1])
         from spcli.clock import Clock
         from spcli.errors import Interrupted
-        from spcli.state import State
+        from spcli.state.store import State
         def interrupt(*_):
             raise Interrupted(130)
         signal.signal(signal.SIGALRM, interrupt)
         state = State(Path(sys.argv[2]), clock=Clock(), environ={}, note=print)
-        state.cancel("b", state.enqueue("b"))
+        state.windows.leave_queue("b", state.windows.enqueue("b"))
         interrupted = 0
         for number in range(600):
             ticket = None
             try:
                 signal.setitimer(signal.ITIMER_REAL, 0.00002 + number * 0.000001)
-                ticket = state.enqueue("b")
+                ticket = state.windows.enqueue("b")
                 signal.setitimer(signal.ITIMER_REAL, 0)
             except Interrupted:
                 interrupted += 1
             if ticket is not None:
-                state.cancel("b", ticket)
-        print(interrupted > 20, state.window("b").queued)
+                state.windows.leave_queue("b", ticket)
+        print(interrupted > 20, state.windows.view_window("b").queued)
         state.close()
     """
     root = str(Path(__file__).parents[2])
@@ -315,23 +309,23 @@ def test_429_of_a_call_whose_window_is_already_the_next_ones_closes_that_too(mac
 def test_windows_of_different_keys_do_not_meet(machine: Machine) -> None:
     called(machine)
     state = machine.process()
-    assert isinstance(state.poll("other", state.enqueue("other"), rules=RULES)[0], Go)
+    assert isinstance(state.windows.poll("other", state.windows.enqueue("other"), rules=RULES)[0], Go)
 
 
 def test_view_shows_what_is_left_who_waits_and_the_last_call(machine: Machine) -> None:
     state = machine.process()
-    assert state.window("b") == (0.0, 0, None)
+    assert state.windows.view_window("b") == (0.0, 0, None)
     called(machine)
     Caller(machine)
     machine.clock.sleep(22)
-    assert state.window("b") == (100.0, 1, START)
+    assert state.windows.view_window("b") == (100.0, 1, START)
     machine.clock.sleep(BEAT_LIMIT)
-    assert state.window("b").queued == 0
+    assert state.windows.view_window("b").queued == 0
 
 
 def test_reset_opens_the_window_at_once(machine: Machine) -> None:
     called(machine)
-    machine.process().reset("b")
+    machine.process().windows.reset_window("b")
     assert left(machine) == 0
     Caller(machine).go()
 
@@ -383,16 +377,16 @@ def test_head_that_is_silent_is_passed_over_and_queues_again_behind(machine: Mac
     waiting_together(machine, [other], WINDOW - 1)
     assert other.wait().position == 0
     assert isinstance(stopped.ask(), Gone)
-    stopped.ticket = stopped.state.enqueue("b")
+    stopped.ticket = stopped.state.windows.enqueue("b")
     assert stopped.wait().position == 1
     assert other.until_go() == pytest.approx(1, abs=0.3)
 
 
 def test_place_that_another_waiter_has_by_now_is_not_taken_from_it(machine: Machine) -> None:
     state = machine.process()
-    first = state.enqueue("b")
-    second = state.enqueue("b", state.place_of(first))
-    assert (state.place_of(first), state.place_of(second)) == (1, 2)
+    first = state.windows.enqueue("b")
+    second = state.windows.enqueue("b", state.windows.place_of(first))
+    assert (state.windows.place_of(first), state.windows.place_of(second)) == (1, 2)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="on Windows only the heartbeat tells")
@@ -407,7 +401,7 @@ def test_waiter_whose_process_was_killed_is_passed_over_at_once(machine: Machine
     assert callers[2].wait().position == 2
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert state.window("b").queued == 2
+    assert state.windows.view_window("b").queued == 2
     assert callers[2].wait().position == 1
 
 
@@ -508,11 +502,11 @@ def test_damaged_values_of_people_and_waiters_are_not_known(machine: Machine, va
     waiting = Caller(machine)
     machine.set("windows", last_call=value, before_last_call=value, before_wall=value, before_mono=value, before_bound=value)
     machine.set("waiters", owner=value)
-    view = machine.process().window("b")
+    view = machine.process().windows.view_window("b")
     assert view.last_call is None
     assert view.queued == 1
     machine.set("waiters", wall=value, mono=value)
-    assert machine.process().window("b").queued == 0
+    assert machine.process().windows.view_window("b").queued == 0
     assert waiting.until_go() <= WINDOW
 
 
@@ -525,9 +519,9 @@ def test_damaged_holder_is_none(machine: Machine) -> None:
 def test_missing_window_row_after_damage_uses_the_callers_own_rules(machine: Machine) -> None:
     state = machine.process()
     state._database.write(lambda connection: connection.execute("INSERT INTO meta VALUES ('reborn', ?, ?)", machine.clock.now()))
-    assert state.window("b", Rules(1.0, 2.0)).seconds_left == pytest.approx(3)
-    turn, _ = state.poll("b", state.enqueue("b"), rules=Rules(1.0, 2.0))
+    assert state.windows.view_window("b", Rules(1.0, 2.0)).seconds_left == pytest.approx(3)
+    turn, _ = state.windows.poll("b", state.windows.enqueue("b"), rules=Rules(1.0, 2.0))
     assert isinstance(turn, Wait)
     assert turn.left == pytest.approx(3)
     machine.set("meta", wall=None, mono=None)
-    assert state.window("c").seconds_left == 0
+    assert state.windows.view_window("c").seconds_left == 0
