@@ -35,7 +35,9 @@ def project_id(runtime: "Runtime", named: str | None = None) -> str:
 
 def list_projects(runtime: "Runtime") -> list[Project]:
     """Every project, remembered for completion."""
-    projects = runtime.api.projects()
+    projects, is_cut = runtime.api.list_projects()
+    if is_cut:
+        runtime.output.note(f"only the first {len(projects)} projects were read: the account has more")
     named = [(project.id, project.name or "") for project in projects]
     account, digest = runtime.account, names.digest_of(named)
     if not names.are_remembered(os.path.join(runtime.settings.state_dir, "state.db"), account, digest):

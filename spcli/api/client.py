@@ -18,7 +18,7 @@ from spcli.api.parse import (
     listed_detail,
     live_users,
     mapping,
-    pages_in,
+    page_count,
     projects_in,
     queued_users,
     text_of,
@@ -34,6 +34,7 @@ WRITE_TIMEOUT = 60.0
 PAGE_SIZE = 50
 PAGES_AT_MOST = 200
 _GONE = (404, 405)
+_NO_SUCH_PAGE = (400, 404, 416, 422)
 
 
 class ProjectPage(NamedTuple):
@@ -47,6 +48,13 @@ class ProjectPage(NamedTuple):
     server_wall: float | None
     whole: bool = True
     is_other: bool = False
+
+
+class ProjectList(NamedTuple):
+    """The projects of an account; `is_cut` if the service has more pages of them than spcli reads."""
+
+    projects: list[Project]
+    is_cut: bool = False
 
 
 class Api:
@@ -80,15 +88,19 @@ class Api:
         self.transport.close()
 
     def projects(self, until: float | None = None) -> list[Project]:
-        """Every project of the account, all pages; `until` as in `read`. Raises `SpcliError` (http-…, network, protocol)."""
+        """Return every project of the account. Arguments and errors are those of `list_projects`."""
+        return self.list_projects(until).projects
+
+    def list_projects(self, until: float | None = None) -> ProjectList:
+        """Read all pages of the project list; `until` as in `read`. Raises `SpcliError` (http-…, network, protocol)."""
         try:
-            return self._paged_projects(until)
+            return self._read_pages(until)
         except Refused as refused:
             if refused.status not in _GONE:
                 raise
             older = refused
         try:
-            return projects_in(self.read("/projects/projects-status", until).data)
+            return ProjectList(projects_in(self.read("/projects/projects-status", until).data))
         except Refused as refused:
             # A service that knows neither list: the first answer is the more telling one.
             raise (older if refused.status in _GONE else refused) from None
@@ -110,17 +122,26 @@ class Api:
         projects_in(answer.data)
         return path
 
-    def _paged_projects(self, until: float | None) -> list[Project]:
+    def _read_pages(self, until: float | None) -> ProjectList:
         found: dict[str, Project] = {}
+        pages: int | None = None
         for page in range(1, PAGES_AT_MOST + 1):
-            data, known = self.read("/projects", until, page=str(page), limit=str(PAGE_SIZE)).data, len(found)
-            batch = projects_in(data)
-            for project in batch:
-                found.setdefault(project.id, project)
-            # Trust the array over the counters, and never loop on a server that ignores `page`.
-            if len(found) == known or page >= pages_in(data, page, more=len(batch) >= PAGE_SIZE):
+            try:
+                data = self.read("/projects", until, page=str(page), limit=str(PAGE_SIZE)).data
+            except Refused as refused:
+                # Without a counter the end of the list is where a page brings nothing, or does not exist.
+                if page == 1 or pages is not None or refused.status not in _NO_SUCH_PAGE:
+                    raise
                 break
-        return list(found.values())
+            pages, known = page_count(data), len(found)
+            for project in projects_in(data):
+                found.setdefault(project.id, project)
+            # A service may send fewer than asked for; one that ignores `page` sends the same page again.
+            if len(found) == known or (pages is not None and page >= pages):
+                break
+        else:
+            return ProjectList(list(found.values()), is_cut=True)
+        return ProjectList(list(found.values()))
 
     def project(self, project_id: str) -> ProjectPage:
         """One project with its build list.

@@ -30,10 +30,9 @@ def projects_in(data: object) -> list[Project]:
     return [project for item in items if isinstance(item, dict) and (project := _project(item)).id]
 
 
-def pages_in(data: object, page: int, *, more: bool) -> int:
-    """How many pages a project list has, as page `page` of it tells; without a counter, `more` says that this one was full."""
-    pages = count(data.get("totalPages")) if isinstance(data, dict) else None
-    return pages if pages is not None else page + more
+def page_count(data: object) -> int | None:
+    """Return how many pages a project list has, None where the answer has no such counter."""
+    return count(data.get("totalPages")) if isinstance(data, dict) else None
 
 
 def _project(item: Mapping[str, Any]) -> Project:

@@ -28,9 +28,9 @@ TABLE: dict[str, Entry | Group] = {
         "List the account's projects, show one, choose the default.",
         {
             "list": Entry("List every project of the account.", "projects:list_projects"),
-            "show": Entry("Show one project: region, state, users.", "projects:show"),
+            "show": Entry("Show one project: region, status, users.", "projects:show"),
             "stats": Entry("Show live and queued users.", "projects:stats"),
-            "use": Entry("Remember a project as this profile's default.", "projects:use"),
+            "use": Entry("Make a project this profile's default.", "projects:use"),
         },
     ),
     "check": Entry("Check whether Streampixel would accept a zip.", "check:check"),

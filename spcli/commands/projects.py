@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import lookup as target
+from spcli import lookup
 from spcli.api.parse import listed_detail
 from spcli.commands import options
 from spcli.errors import SpcliError
-from spcli.models import ProjectDetail, UserStats
+from spcli.models import Project, ProjectDetail, UserStats, dashboard_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import TypeVar
 
     from spcli.runtime import Runtime
@@ -31,14 +31,27 @@ def list_projects(ctx: typer.Context, timeout: options.Timeout = None) -> None:
     """
     runtime = ctx.obj
     runtime.timeout = timeout
-    projects = target.list_projects(runtime)
+    projects = lookup.list_projects(runtime)
+    columns = _filled_columns(projects)
     runtime.output.listing(
         projects,
-        columns=("ID", "NAME", "STATUS", "REGION", "SUBSCRIPTION"),
-        rows=lambda: [(p.id, p.name or "", p.status or "", p.region or "", p.subscription_status or "") for p in projects],
+        columns=tuple(columns),
+        rows=lambda: list(zip(*columns.values(), strict=True)),
         bare=[project.id for project in projects],
-        empty="the account has no project",
+        empty="this account has no projects",
     )
+
+
+def _filled_columns(projects: "Sequence[Project]") -> "dict[str, list[str]]":
+    """Return the cells of each column, without the columns that are empty: no answer has both a region and a subscription."""
+    columns = {
+        "ID": [project.id for project in projects],
+        "NAME": [project.name or "" for project in projects],
+        "STATUS": [project.status or "" for project in projects],
+        "REGION": [project.region or "" for project in projects],
+        "SUBSCRIPTION": [project.subscription_status or "" for project in projects],
+    }
+    return {title: cells for title, cells in columns.items() if any(cells)}
 
 
 def show(
@@ -47,45 +60,46 @@ def show(
     also: options.Project = None,
     timeout: options.Timeout = None,
 ) -> None:
-    """Show one project: its region, state, live and queued users.
+    """Show one project: region, status, live and queued users.
 
-    Without PROJECT: the default one, or the account's only project.
+    Without PROJECT, show the default project, or the account's only one.
     """
     runtime = ctx.obj
-    runtime.timeout, runtime.project = timeout, _named(project, also)
-    detail = _whole(runtime, target.project_id(runtime))
+    runtime.timeout, runtime.project = timeout, _one_project(project, also)
+    detail = _read_detail(runtime, lookup.project_id(runtime))
     runtime.output.result(detail, lines=_detail_lines(detail, runtime.output.local_time), bare=detail.id)
 
 
-def _whole(runtime: "Runtime", project_id: str) -> ProjectDetail:
-    """The project, and from elsewhere what its own page does not tell: its users, and all else where it has no page at all."""
+def _read_detail(runtime: "Runtime", project_id: str) -> ProjectDetail:
+    """Read a project; what its own page leaves out comes from the project list and the user counts."""
     detail = runtime.api.project(project_id).detail
     if detail.name is None:
-        projects = _perhaps(runtime, runtime.api.projects) or []
+        projects = _read_optional(runtime, runtime.api.projects) or []
         detail = next((listed_detail(project) for project in projects if project.id == project_id), detail)
     if detail.live_users is None or detail.queued_users is None:
-        users = _perhaps(runtime, lambda: runtime.api.user_stats(project_id))
+        users = _read_optional(runtime, lambda: runtime.api.user_stats(project_id))
         if users is not None:
             detail = detail._replace(live_users=users.live_users, queued_users=users.queued_users)
     return detail
 
 
-def _perhaps(runtime: "Runtime", read: "Callable[[], T]") -> "T | None":
+def _read_optional(runtime: "Runtime", read: "Callable[[], T]") -> "T | None":
+    """Run `read`; on failure, print a note and return None."""
     try:
         return read()
     except SpcliError as failure:
-        runtime.output.note(f"not all could be read: {failure.message}")
+        runtime.output.note(f"some details could not be read: {failure.message}")
         return None
 
 
-def _named(argument: str | None, option: str | None) -> str | None:
+def _one_project(argument: str | None, option: str | None) -> str | None:
     if argument is not None and option is not None and argument != option:
-        raise SpcliError("usage", "PROJECT and -p name two projects", hint="give one of them")
+        raise SpcliError("usage", "PROJECT and -p name different projects", hint="use only one of them")
     return argument if argument is not None else option
 
 
 def _detail_lines(detail: ProjectDetail, local: "LocalTime") -> list[tuple[str, str]]:
-    known = [
+    fields = [
         ("project", detail.name),
         ("id", detail.id),
         ("status", detail.status),
@@ -100,14 +114,14 @@ def _detail_lines(detail: ProjectDetail, local: "LocalTime") -> list[tuple[str, 
         ("share", detail.share_url),
         ("dashboard", detail.dashboard_url),
     ]
-    return [(label, str(value)) for label, value in known if value not in (None, "")]
+    return [(label, str(value)) for label, value in fields if value not in (None, "")]
 
 
 def stats(
     ctx: typer.Context,
     project: options.ProjectArgument = None,
     also: options.Project = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Repeat every 10 s until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat every 10s until Ctrl-C.")] = False,
     interval: options.WatchInterval = None,
     timeout: options.Timeout = None,
 ) -> None:
@@ -115,62 +129,65 @@ def stats(
 
     \b
       spcli projects stats showroom
-      spcli projects stats --watch --json      one object a line
+      spcli projects stats --watch --json      one object per line
     """
     runtime = ctx.obj
-    runtime.timeout, runtime.project = timeout, _named(project, also)
+    runtime.timeout, runtime.project = timeout, _one_project(project, also)
     if interval is not None and not watch:
-        raise SpcliError("usage", "--interval needs --watch", hint="add --watch, or leave it out")
-    wanted = target.project_id(runtime)
-    figures = runtime.api.stats(wanted)
+        raise SpcliError("usage", "--interval needs --watch", hint="add --watch, or omit --interval")
+    project_id = lookup.project_id(runtime)
+    counts = runtime.api.stats(project_id)
+    if counts.live_users is None and counts.queued_users is None:
+        hint = f"see the dashboard: {dashboard_url(project_id)}"
+        raise SpcliError("unreadable", "the service does not report this project's users", hint=hint)
     if not watch:
         lines = [
-            ("project", wanted),
-            ("live users", _figure(figures.live_users)),
-            ("queued users", _figure(figures.queued_users)),
+            ("project", project_id),
+            ("live users", _count_text(counts.live_users)),
+            ("queued users", _count_text(counts.queued_users)),
         ]
-        runtime.output.result(figures, lines=lines, bare=_line(figures, ""))
+        runtime.output.result(counts, lines=lines, bare=_counts_line(counts, ""))
         return
-    # Faster polling is the most common cause of being throttled, says the service's page on live stats.
+    # The service's page on live stats names faster polling as the most common cause of throttling.
     scale = runtime.settings.scale
     pause = WATCH_PAUSE * scale if interval is None else max(interval, 5.0 * scale)
     while True:
-        runtime.output.line_object(figures, _line(figures, runtime.output.clock_time(runtime.clock.wall())))
-        figures = _next(runtime, wanted, pause)
+        runtime.output.line_object(counts, _counts_line(counts, runtime.output.clock_time(runtime.clock.wall())))
+        counts = _next_counts(runtime, project_id, pause)
 
 
-def _next(runtime: "Runtime", wanted: str, pause: float) -> UserStats:
-    """The next reading: one failed poll must not end the watch."""
+def _next_counts(runtime: "Runtime", project_id: str, pause: float) -> UserStats:
+    """Return the next counts; a failed poll is a note and does not end the watch."""
     while True:
         runtime.clock.sleep(pause)
         try:
-            return runtime.api.stats(wanted)
+            return runtime.api.stats(project_id)
         except SpcliError as failure:
             if not failure.may_pass:
                 raise
-            runtime.output.note(f"could not read the users: {failure.message}")
+            runtime.output.note(f"could not read the user counts: {failure.message}")
 
 
-def _figure(count: int | None) -> str:
+def _count_text(count: int | None) -> str:
     return "unknown" if count is None else str(count)
 
 
-def _line(figures: UserStats, at: str) -> str:
-    return f"{at}  live {_figure(figures.live_users)}  queued {_figure(figures.queued_users)}".strip()
+def _counts_line(counts: UserStats, at: str) -> str:
+    return f"{at}  live {_count_text(counts.live_users)}  queued {_count_text(counts.queued_users)}".strip()
 
 
 def use(
     ctx: typer.Context,
-    project: Annotated[str, typer.Argument(parser=options.name, metavar="PROJECT", help="A project's id or name.")],
+    project: Annotated[str, typer.Argument(parser=options.name, metavar="PROJECT", help="The project's ID or name.")],
     timeout: options.Timeout = None,
 ) -> None:
-    """Remember PROJECT as this profile's default.
+    """Make PROJECT this profile's default.
 
-    A 24-digit id is stored as it is; a name is looked up first.
+    An ID of 24 hex digits is stored without a look-up; a name is looked up first.
     """
     runtime = ctx.obj
     runtime.timeout, runtime.creates_profile = timeout, True
-    chosen = target.project_id(runtime, project)
+    chosen = lookup.project_id(runtime, project)
     settings = runtime.settings
     settings.config.set(settings.profile, "project", chosen)
     settings.config.save()
@@ -180,4 +197,4 @@ def use(
         bare=chosen,
     )
     if runtime.environ.get("STREAMPIXEL_PROJECT_ID"):
-        runtime.output.note("STREAMPIXEL_PROJECT_ID is set and wins over the profile")
+        runtime.output.note("STREAMPIXEL_PROJECT_ID is set and overrides the profile")

@@ -61,7 +61,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str, str, bool, str]] = {
     "version": (("--version",), "", "", False, "Show the version and exit."),
     "timeout": (("--timeout",), "DUR", "", False, "Total time of one call to the service (60s for writes, 20s for reads)."),
     "project": (("-p", "--project"), "PROJECT", "project", False, "The project's id or name."),
-    "watch": (("--watch",), "", "", False, "Repeat every 10 s until Ctrl-C."),
+    "watch": (("--watch",), "", "", False, "Repeat every 10s until Ctrl-C."),
     "interval": (("--interval",), "DUR", "", False, "With --watch: pause between two looks (10s, at least 5s)."),
     "strict": (("--strict",), "", "", False, "Warnings fail, too."),
     "auto-release": (
@@ -88,6 +88,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str, str, bool, str]] = {
     "expect-live": (("--expect-live",), "ID", "upload", False, "Refuse (14) unless ID is what is live, as far as can be known."),
     "message": (("-m", "--message"), "TEXT", "", False, "Why, for the ledger."),
     "yes": (("--yes",), "", "", False, "Do not ask."),
+    "watch of status": (("--watch",), "", "", False, "Repeat every 10 s until Ctrl-C."),
     "reset": (("--reset",), "", "", False, "Forget both windows: the next call goes out at once."),
     "host": (("--host",), "HOST", "", False, "Address to listen on (default: 127.0.0.1)."),
     "port": (("--port",), "PORT", "", False, "Port; 0 takes a free one, another at each start (default: 0)."),
@@ -166,7 +167,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[tupl
     "projects": ("List the account's projects, show one, choose the default.", "", ("list", "show", "stats", "use"), (), ()),
     "projects list": ("List every project of the account.", "", (), ("timeout",), ()),
     "projects show": (
-        "Show one project: region, state, users.",
+        "Show one project: region, status, users.",
         "",
         (),
         ("project", "timeout"),
@@ -180,11 +181,11 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[tupl
         (("PROJECT", "project", False, False, "A project's id or name."),),
     ),
     "projects use": (
-        "Remember a project as this profile's default.",
+        "Make a project this profile's default.",
         "",
         (),
         ("timeout",),
-        (("PROJECT", "project", True, False, "A project's id or name."),),
+        (("PROJECT", "project", True, False, "The project's ID or name."),),
     ),
     "check": (
         "Check whether Streampixel would accept a zip.",
@@ -272,7 +273,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[tupl
         "Show account, project, windows and builds on one screen.",
         "",
         (),
-        ("project", "watch", "interval", "timeout"),
+        ("project", "watch of status", "interval", "timeout"),
         (),
     ),
     "limits": ("Show when the next upload and distribute are allowed.", "", (), ("reset", "yes"), ()),

@@ -110,7 +110,7 @@ def test_an_answer_that_is_not_the_documented_json_is_protocol(spcli: Front, str
     "body", [{"projects": [None, 7, "x", {}, {"_id": None}, {"_id": "a", "name": 7, "status": []}]}, [], {"projects": []}]
 )
 def test_odd_items_in_a_list_are_passed_over(spcli: Front, body: Any) -> None:
-    with FaultServer([answer(200, body)]) as server:
+    with FaultServer(handler=lambda _request: answer(200, body)) as server:
         spcli.use(server.url)
         found = spcli("projects", "list", "--json")
     assert found.code == 0, found

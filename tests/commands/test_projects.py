@@ -36,21 +36,45 @@ def test_list_fetches_all_pages_on_one_connection(spcli: Front, service: Any) ->
     assert [dict(record.query)["page"] for record in server.requests] == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize("is_bare", [False, True])
-@pytest.mark.parametrize(("projects", "pages"), [(49, 1), (50, 2), (60, 2), (120, 3)])
-def test_list_without_counters_goes_on_while_pages_are_full(spcli: Front, projects: int, pages: int, is_bare: bool) -> None:
-    known = [{"_id": f"{number:024x}", "name": str(number)} for number in range(projects)]
+def listing_server(count: int, page_size: int, *, is_bare: bool = False, end: Any = None) -> FaultServer:
+    """A service that sends `page_size` projects a page, whatever is asked for, and no counter; `end` answers a page beyond."""
+    listed = [{"_id": f"{number:024x}", "name": str(number)} for number in range(count)]
 
     def handler(request: Any) -> Any:
-        first = 50 * (int(dict(request.query)["page"]) - 1)
-        page = known[first : first + 50]
-        return answer(200, page if is_bare else {"projects": page})
+        first = page_size * (int(dict(request.query)["page"]) - 1)
+        page = listed[first : first + page_size]
+        return answer(200, page if is_bare else {"projects": page}) if page or end is None else end
 
-    with FaultServer(handler=handler) as server:
+    return FaultServer(handler=handler)
+
+
+@pytest.mark.parametrize("is_bare", [False, True])
+@pytest.mark.parametrize(("count", "page_size", "pages"), [(0, 50, 1), (49, 50, 2), (50, 50, 2), (120, 50, 4), (45, 20, 4)])
+def test_list_without_counters_goes_on_while_pages_bring_new_projects(
+    spcli: Front, count: int, page_size: int, pages: int, is_bare: bool
+) -> None:
+    with listing_server(count, page_size, is_bare=is_bare) as server:
         spcli.use(server.url)
         listed = spcli("projects", "list", "-q")
-    assert listed.out.split() == [project["_id"] for project in known]
+    assert listed.out.split() == [f"{number:024x}" for number in range(count)]
     assert len(server.ledger) == pages
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, 0), (400, 0), (403, 43)])
+def test_a_page_beyond_the_last_may_not_exist(spcli: Front, status: int, code: int) -> None:
+    with listing_server(45, 20, end=answer(status, {"message": "no such page"})) as server:
+        spcli.use(server.url)
+        listed = spcli("projects", "list", "-q")
+    assert (listed.code, len(listed.out.split())) == (code, 0 if code else 45)
+
+
+def test_a_list_longer_than_the_cap_of_pages_is_noted(spcli: Front) -> None:
+    with listing_server(500, 2) as server:
+        spcli.use(server.url)
+        listed = spcli("projects", "list")
+    assert listed.code == 0, listed
+    assert len(listed.out.splitlines()) == 401
+    assert listed.err == "note: only the first 400 projects were read: the account has more\n"
 
 
 def test_a_server_that_ignores_the_page_is_asked_no_third_time(spcli: Front) -> None:
@@ -61,11 +85,14 @@ def test_a_server_that_ignores_the_page_is_asked_no_third_time(spcli: Front) -> 
     assert len(server.ledger) == 2
 
 
-def test_list_in_a_pipe_is_aligned_and_nothing_is_cut(spcli: Front, service: Any) -> None:
-    service()
+@pytest.mark.parametrize(("generation", "shown"), [("paged", "REGION"), ("status", "SUBSCRIPTION")])
+def test_list_in_a_pipe_is_aligned_and_shows_only_columns_with_content(
+    spcli: Front, service: Any, generation: str, shown: str
+) -> None:
+    service(generation=generation)
     listed = spcli("projects", "list", env={"COLUMNS": "20"})
     lines = listed.out.splitlines()
-    assert lines[0].split() == ["ID", "NAME", "STATUS", "REGION", "SUBSCRIPTION"]
+    assert lines[0].split() == ["ID", "NAME", "STATUS", shown]
     assert any(TOKYO.id in line and TOKYO.name in line for line in lines)
     assert "\x1b" not in listed.out
 
@@ -148,7 +175,7 @@ def test_show_goes_on_without_the_users_where_nothing_tells_them(spcli: Front, s
     shown = spcli("projects", "show", "--json")
     assert shown.code == 0, shown
     assert (shown.json["name"], shown.json["liveUsers"]) == (SHOWROOM.name, None)
-    assert ("note: not all could be read" in shown.err) == (fault == "stats:500x*")
+    assert ("note: some details could not be read" in shown.err) == (fault == "stats:500x*")
 
 
 def test_a_wrong_id_is_the_servers_404_and_not_a_missing_endpoint(spcli: Front, service: Any) -> None:
@@ -180,6 +207,25 @@ def test_stats_fall_back_to_the_projects_own_counts(spcli: Front, service: Any) 
     server = service(faults=("stats:404x*",))
     assert spcli("projects", "stats", "--json").json["liveUsers"] == 7
     assert [record.path.split("/")[2] for record in server.requests] == ["userStats", SHOWROOM.id]
+
+
+@pytest.mark.parametrize("words", [[], ["--watch"]])
+def test_stats_without_any_source_is_unreadable(spcli: Front, words: list[str]) -> None:
+    def handler(request: Any) -> Any:
+        return answer(404, {"message": "no such route"}) if "userStats" in request.path else answer(200, {"name": "Showroom"})
+
+    with FaultServer(handler=handler) as server:
+        spcli.use(server.url)
+        stats = spcli("projects", "stats", "--json", *words)
+    assert (stats.code, stats.out, stats.error["kind"]) == (17, "", "unreadable")
+    assert f"https://dashboard.streampixel.io/projectdetail/{SHOWROOM.id}" in stats.error["hint"]
+
+
+def test_stats_with_one_of_two_counts_shows_it(spcli: Front) -> None:
+    with FaultServer([answer(200, {"liveUser": 3})]) as server:
+        spcli.use(server.url)
+        stats = spcli("projects", "stats", "-q")
+    assert (stats.code, stats.out) == (0, "live 3  queued unknown\n")
 
 
 def test_use_remembers_the_project_in_the_profile(spcli: Front, service: Any) -> None:
