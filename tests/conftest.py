@@ -1,5 +1,6 @@
-"""Fixtures, and the checks that stand behind every test that runs a command."""
+"""Fixtures, and the checks that follow every test that runs a command."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,22 @@ from spcli.sandbox.seeds import MAIN
 from spcli.sandbox.server import Sandbox
 from tests.front import RAW_CONTROL, FakeClock, Front, leaks, sandbox, spacing_problems
 
-# A busy machine is no failure: no example is held to a time.
+# A slow example on a busy machine is not a failure.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Restore SIGINT where the parent ignores it (`pytest &` in a script, some CI agents).
+
+    Every process that a test starts would inherit that, and spcli rightly keeps a signal ignored.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -23,7 +37,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def spcli(tmp_path: Path, clock: FakeClock) -> Iterator[Front]:
-    """Runs a command through `main`; afterwards the key must show nowhere and no control character may have been printed."""
+    """Run a command through `main`; afterwards check that the key shows nowhere and no control character was printed."""
     front = Front(tmp_path, clock)
     yield front
     assert leaks(front, MAIN.api_key) == []
@@ -33,7 +47,7 @@ def spcli(tmp_path: Path, clock: FakeClock) -> Iterator[Front]:
 
 @pytest.fixture
 def service(spcli: Front, clock: FakeClock) -> Iterator[Callable[..., Sandbox]]:
-    """Starts a sandbox and logs `spcli` in to it; afterwards limited calls must have kept their distance."""
+    """Start a sandbox and log `spcli` in to it; afterwards check that limited calls were a window apart."""
     started: list[Sandbox] = []
 
     def start(*, project: str | None = MAIN.projects[0].id, **kwargs: Any) -> Sandbox:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -62,12 +61,7 @@ class Process:
 
     def __init__(self, argv: list[str], environ: Mapping[str, str], program: list[str] | None = None, **streams: Any) -> None:
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **streams}
-        # A runner in the background has Ctrl-C ignored, and its children would inherit that.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            self.popen = subprocess.Popen([*(program or command()), *argv], env=dict(environ), **streams)
-        finally:
-            signal.signal(signal.SIGINT, before)
+        self.popen = subprocess.Popen([*(program or command()), *argv], env=dict(environ), **streams)
         self.err = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
