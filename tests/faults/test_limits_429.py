@@ -1,5 +1,6 @@
 """A 429 although the spacing was kept: how long the window stays closed, for whom, and what the operator is told."""
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from email.utils import formatdate
@@ -206,25 +207,31 @@ def test_run_that_met_a_429_keeps_its_place_before_those_who_came_later(tmp_path
 @pytest.mark.parametrize(
     ("behaviour", "code"), [(answer(429, {"message": SAYS}), 49), (rst_after_request(), 60)], ids=["limited", "reset"]
 )
-def test_a_state_that_fails_after_the_first_send_makes_no_second_one_of_it(
-    spcli: Front, clock: FakeClock, behaviour: Behaviour, code: int
-) -> None:
-    held: list[sqlite3.Connection] = []
+def test_state_that_fails_after_the_first_send_prevents_a_second_one(spcli: Front, behaviour: Behaviour, code: int) -> None:
+    writes: list[Request] = []
 
     def handler(request: Request) -> Behaviour:
         if request.method == "GET":
             return answer(200, {"files": []})
-        held.append(sqlite3.connect(spcli.home / "state" / "state.db", isolation_level=None, check_same_thread=False))
-        held[-1].execute("BEGIN IMMEDIATE")
+        writes.append(request)
+        refuse_changes(spcli.home / "state" / "state.db")
         return behaviour
 
     with FaultServer(handler=handler) as server:
         spcli.use(server.url, window=WINDOW)
         sent = spcli("upload", URL, "--json")
-    held[0].close()
-    assert (sent.code, sent.error["outcome"], sent.error["retryable"], len(held)) == (code, "refused", True, 1), sent
+    assert (sent.code, sent.error["outcome"], sent.error["retryable"], len(writes)) == (code, "refused", True, 1), sent
     assert sent.err.count("sending again") == 1
     assert sent.err.count("reading the build list") == (code == 60)
+
+
+def refuse_changes(path: Path) -> None:
+    """Let every change of the state fail from now on, as on a full disk."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for table in ("windows", "waiters", "ledger"):
+            for change in ("INSERT", "UPDATE", "DELETE"):
+                trigger = f"CREATE TRIGGER no_{table}_{change} BEFORE {change} ON {table}"
+                database.execute(f"{trigger} BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
 
 
 class Impatient(FakeClock):

@@ -1,0 +1,106 @@
+"""`spcli webhooks listen` as a process of its own, and the deliveries that it gets."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from spcli.clock import Clock
+from spcli.sandbox.seeds import MAIN
+from tests.faultd import Behaviour, FaultServer, Request, answer
+from tests.front import Front
+
+TOKEN = "t0ken-t0ken-t0ken-t0ken"
+UNREACHABLE = "http://127.0.0.1:9"
+
+
+class Listener:
+    """One running listener. Polls and grace periods are scaled by a window of one second."""
+
+    def __init__(
+        self,
+        home: Path,
+        *words: str,
+        token: str | None = TOKEN,
+        base_url: str = UNREACHABLE,
+        under: tuple[str, ...] = (),
+    ) -> None:
+        self.home = home
+        environ = {**os.environ, "SPCLI_CONFIG": str(home / "config.toml"), "SPCLI_STATE_DIR": str(home / "state")}
+        environ |= {
+            "STREAMPIXEL_API_KEY": "listen-key-c4n4ry",
+            "STREAMPIXEL_USER_ID": "u" * 24,
+            "STREAMPIXEL_BASE_URL": base_url,
+            "SPCLI_WINDOW": "1",
+        }
+        argv = [*under, sys.executable, "-m", "spcli", "webhooks", "listen", "--json", *words]
+        self.process = subprocess.Popen(
+            argv + (["--path-token", token] if token else []),
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stderr is not None
+        first = self.process.stderr.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/hooks/(\S+)", first)
+        assert found is not None, first + self.process.communicate()[1]
+        self.port, self.token = int(found[1]), found[2]
+
+    def post(self, body: bytes, **headers: str) -> int:
+        """Deliver on a connection of its own; return the status."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("POST", f"/hooks/{self.token}", body, {"Content-Type": "application/json", **headers})
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    def stored(self) -> list[str]:
+        """Return the upload IDs of the stored events, in the order they came."""
+        listed = Front(self.home, Clock())("webhooks", "events", "--limit", "0", "--json")
+        return [one["uploadId"] for one in listed.json]
+
+    def end(self, number: int = signal.SIGINT) -> tuple[int, str, str]:
+        """Send a signal; return exit code, standard output and standard error."""
+        self.process.send_signal(number)
+        return self.ended()
+
+    def ended(self) -> tuple[int, str, str]:
+        """Wait for the end; return exit code, standard output and standard error."""
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err
+
+
+def event(upload_id: str, name: str = "build.approved", objection: str | None = None) -> bytes:
+    """Return a delivery's body."""
+    status = "Reject" if name == "build.rejected" else "Approved"
+    fields = {"event": name, "projectId": "p", "uploadId": upload_id, "status": status, "timestamp": "2026-09-21T13:33:20Z"}
+    return json.dumps(fields | ({"objection": objection} if objection else {})).encode()
+
+
+def project(status: str, upload_id: str = "u1") -> dict[str, object]:
+    """Return a project's page that lists one build."""
+    files = [{"_id": upload_id, "url": "https://x/G.zip", "status": status, "date": "2026-09-21T13:33:20Z"}]
+    return {"id": MAIN.projects[0].id, "name": "P", "files": files}
+
+
+def answering(status: int, body: object) -> FaultServer:
+    """Return a service that lists one project and answers like this when asked for its builds."""
+    listed = {"projects": [{"_id": "p" * 24, "name": "P"}], "totalPages": 1}
+
+    def handler(request: Request) -> Behaviour:
+        return answer(200, listed) if request.path == "/projects" else answer(status, body)
+
+    return FaultServer(handler=handler, strict=False)
+
+
+def take_script(tmp_path: Path, body: str) -> str:
+    """Return the words for `--exec` that run a Python script; `got` in it is the path of `tmp_path/got`."""
+    script = tmp_path / "take.py"
+    script.write_text(f"import json, os, pathlib, signal, sys, time\ngot = {str(tmp_path / 'got')!r}\n{body}")
+    return f"'{sys.executable}' '{script}'"
