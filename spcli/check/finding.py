@@ -1,19 +1,21 @@
-"""What a check finds, and what it says in the end: the values behind `spcli check --json`."""
+"""The findings of a check and its report: the values behind `spcli check --json`."""
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from spcli.errors import SpcliError
 from spcli.models import Inside
 
-ERROR, WARNING, INFO = "error", "warning", "info"
+ERROR, WARNING, INFO = LEVELS = ("error", "warning", "info")
 _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
-_SHOWN = 80
+_PATH_WIDTH = 80
 
 
 class Finding(NamedTuple):
-    """One thing found. `level` is `error`, `warning` or `info`; `hint` says what to do.
+    """One finding. `level` is `error`, `warning` or `info`; `hint` says what to do.
 
-    `certain` tells an error that must be the same for Streampixel from one that may be ours alone (a network, a firewall): only
-    the former stops an upload.
+    `certain` separates an error that Streampixel must meet too from one that may only exist here (a network, a firewall): only a
+    certain error stops an upload.
     """
 
     level: str
@@ -22,9 +24,14 @@ class Finding(NamedTuple):
     hint: str | None = None
     certain: Inside[bool] = True
 
+    @property
+    def line(self) -> str:
+        """The message and the hint on one line."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
 
 class Report(NamedTuple):
-    """The verdict. `target` is the URL without its query, or the path; `size` counts bytes; `entries` those of the zip."""
+    """The result of a check. `target` is the URL without its query, or the path; `size` counts bytes; `entries` the zip's."""
 
     target: str
     size: int | None
@@ -34,40 +41,75 @@ class Report(NamedTuple):
 
 
 def error(code: str, message: str, hint: str | None = None, *, certain: bool = True) -> Finding:
-    """A reason for Streampixel to refuse the file."""
+    """Return a reason for Streampixel to refuse the file."""
     return Finding(ERROR, code, message, hint, certain)
 
 
 def warning(code: str, message: str, hint: str | None = None) -> Finding:
-    """A doubt: it may work all the same."""
+    """Return a doubt: the file may still work."""
     return Finding(WARNING, code, message, hint)
 
 
 def info(code: str, message: str, hint: str | None = None) -> Finding:
-    """Good to know."""
+    """Return something good to know."""
     return Finding(INFO, code, message, hint)
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 file`, `1,234 files`."""
+def sort_by_level(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings with errors first, then warnings, otherwise in their order."""
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
+
+
+def has_errors(findings: Iterable[Finding]) -> bool:
+    """Return whether one of the findings is an error."""
+    return any(finding.level == ERROR for finding in findings)
+
+
+def build_report(target: str, findings: Sequence[Finding], size: int | None, entries: int | None, *, strict: bool) -> Report:
+    """Return the report of a check; `strict` makes warnings fail it."""
+    failing = (ERROR, WARNING) if strict else (ERROR,)
+    ok = not any(finding.level in failing for finding in findings)
+    return Report(target, size, ok, tuple(sort_by_level(findings)), entries)
+
+
+def report_failure(report: Report) -> SpcliError | None:
+    """Return the error that a report ends in, or None for a good one."""
+    if report.ok:
+        return None
+    errors = [finding for finding in report.findings if finding.level == ERROR]
+    if not errors:
+        return SpcliError("bad-file", "the check found warnings, and --strict is given", hint="omit --strict to allow warnings")
+    more = f" ({len(errors) - 1} more above)" if len(errors) > 1 else ""
+    return SpcliError("bad-file", f"{errors[0].message}{more}", hint=errors[0].hint)
+
+
+def count_of(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 file`, `1,234 files`."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
-def amount(size: int) -> str:
-    """Bytes in decimal units, as storage services count them: `29.9 GB`."""
+def format_size(size: int) -> str:
+    """Return bytes in decimal units, as storage services count them: `29.9 GB`."""
     if size < 1000:
-        return plural(size, "byte")
+        return count_of(size, "byte")
     power = 1
     while size >= 999.95 * 1000**power and power < len(_UNITS):
         power += 1
     return f"{size / 1000**power:.1f} {_UNITS[power - 1]}"
 
 
-def name(path: str) -> str:
-    """A path inside the archive on one line, cut in the middle when it is long."""
-    flat = (
-        path
-        if path.isprintable()
-        else "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in path)
-    )
-    return flat if len(flat) <= _SHOWN else f"{flat[: _SHOWN // 2]}…{flat[1 - _SHOWN // 2 :]}"
+def format_path(path: str) -> str:
+    """Return a path inside the archive on one line, cut in the middle if it is long."""
+    flat = path if path.isprintable() else "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in path)
+    return flat if len(flat) <= _PATH_WIDTH else f"{flat[: _PATH_WIDTH // 2]}…{flat[1 - _PATH_WIDTH // 2 :]}"
+
+
+def format_span(seconds: float) -> str:
+    """Return a length of time in words: `45 minutes`, `3 h 20 min`, `6 days`."""
+    minutes = int(seconds // 60)
+    if minutes < 120:
+        return count_of(minutes, "minute") if minutes else count_of(int(seconds), "second")
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 72:
+        return f"{hours // 24:,} days"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

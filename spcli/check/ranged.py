@@ -1,4 +1,4 @@
-"""A file object over ranges: what `zipfile` reads of an archive that lies elsewhere, and is never downloaded."""
+"""A file object over ranges: `zipfile` reads an archive on a remote host through it, without downloading it."""
 
 import io
 from collections.abc import Callable
@@ -8,27 +8,27 @@ Fetch = Callable[[int, int], bytes]
 
 
 class TooMuch(Exception):
-    """More was asked for at once than an honest archive needs."""
+    """One read asked for more than an honest archive needs."""
 
 
 class RangedFile(io.RawIOBase):
-    """Reads `size` bytes through `fetch`, and keeps what it has read.
+    """A file of `size` bytes, read through `fetch`; each part is fetched once.
 
     Args:
-        most: bytes one read may ask for; a size in a hostile archive is only a number until then.
+        read_limit: bytes one read may ask for; the sizes in a hostile archive can be any number.
     """
 
-    def __init__(self, size: int, fetch: Fetch, *, most: int) -> None:
+    def __init__(self, size: int, fetch: Fetch, *, read_limit: int) -> None:
         super().__init__()
         self.size = size
         self._fetch = fetch
-        self._most = most
-        self._at = 0
-        self._kept: list[tuple[int, bytes]] = []
+        self._read_limit = read_limit
+        self._position = 0
+        self._parts: list[tuple[int, bytes]] = []
 
-    def keep(self, start: int, data: bytes) -> None:
-        """Take these bytes as the file's from `start` on; later ones win over earlier ones."""
-        self._kept.insert(0, (start, data))
+    def preload(self, start: int, data: bytes) -> None:
+        """Use `data` as the file's bytes from `start` on; later calls override earlier ones."""
+        self._parts.insert(0, (start, data))
 
     def readable(self) -> bool:
         return True
@@ -37,33 +37,33 @@ class RangedFile(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._at
+        return self._position
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place; one before the start is an `OSError`, as with a real file."""
-        place = offset + (0, self._at, self.size)[whence]
-        if place < 0:
+        """Set the position. Raise `OSError` before the start, as a real file does."""
+        target = offset + (0, self._position, self.size)[whence]
+        if target < 0:
             raise OSError("seek before the start")
-        self._at = place
-        return place
+        self._position = target
+        return target
 
     def read(self, size: int | None = -1) -> bytes:
-        """At most `size` bytes from here.
+        """Read at most `size` bytes from the position.
 
         Raises:
-            TooMuch: more than `most`.
+            TooMuch: more than `read_limit`.
         """
-        end = self.size if size is None or size < 0 else min(self._at + size, self.size)
-        data = self._part(self._at, end) if end > self._at else b""
-        self._at += len(data)
+        end = self.size if size is None or size < 0 else min(self._position + size, self.size)
+        data = self._read_part(self._position, end) if end > self._position else b""
+        self._position += len(data)
         return data
 
-    def _part(self, start: int, end: int) -> bytes:
-        if end - start > self._most:
+    def _read_part(self, start: int, end: int) -> bytes:
+        if end - start > self._read_limit:
             raise TooMuch
-        for first, data in self._kept:
+        for first, data in self._parts:
             if first <= start and end <= first + len(data):
                 return data if (start, end) == (first, first + len(data)) else data[start - first : end - first]
         data = self._fetch(start, end - 1)
-        self._kept.append((start, data))
+        self._parts.append((start, data))
         return data

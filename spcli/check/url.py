@@ -1,92 +1,190 @@
-"""Pure: what may be sent as `fileUrl`.
+"""Pure: the one judge of a build's URL. `upload` and `check` act on its findings before anything is fetched.
 
-The service downloads the build from a direct link; see https://docs.streampixel.io, upload-file. Presigned links carry a query,
-which an older page forbids and the newest one uses: that is a note, not an error.
+The service downloads the build from a direct link (https://docs.streampixel.io, upload-file). Presigned links carry a query,
+which an older page forbids and the newest one uses.
 """
 
 import re
-from urllib.parse import unquote, urlsplit
+from collections.abc import Sequence
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from spcli.check.finding import Finding, error, info, warning
+from spcli.check.signature import expiry_findings
 from spcli.errors import SpcliError
 from spcli.models import Secret, bare_url
+from spcli.transport.proxies import is_loopback
+from spcli.transport.request import parse_origin
 
-SIGNATURE_LENGTH = 16
-# Fields of a presigned query that hold times, algorithms and headers: their values stand in other texts, too.
-_TELLING_NOTHING = r"(?i)x-(?:amz|goog)-(?:algorithm|date|signedheaders)|response-.*|rsc.|st|se"
-HOW_TO_GET_ONE = (
+MALFORMED = frozenset({"url", "scheme", "userinfo"})
+"""Codes of errors in a URL that cannot even be sent: `upload` treats them as a usage error."""
+LEAST_SIGNATURE = 16
+# Fields of a presigned query with times, algorithms and headers: their values occur in other texts, too.
+_NOT_SECRET = r"(?i)x-(?:amz|goog)-(?:algorithm|date|signedheaders)|response-.*|rsc.|st|se"
+_GET_LINK = (
     "Streampixel takes a URL: put the zip on S3, GCS, Azure or any web server and pass its direct https link "
     "(for S3: aws s3 presign s3://BUCKET/Game.zip --expires-in 43200)"
 )
+_USE_BUCKET = "put the zip into a bucket (S3, GCS, Azure) or on any web server, and pass the direct link"
+_PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".lan")
+_NUMERIC = re.compile(r"(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+)){0,3}", re.IGNORECASE)
+_DRIVE_FILE = re.compile(r"/file/(?:u/[0-9]+/)?d/([A-Za-z0-9_-]{10,100})(?:/|$)")
 
 
-def notes_on(url: str) -> list[str]:
-    """What may go wrong with `url` though it can be sent.
+def judge_url(url: str, *, now: float, local_api: bool) -> list[Finding]:
+    """Return what is wrong with `url`, or may be; no text contains its query, user or password.
 
-    Raises:
-        SpcliError: `usage`, for what cannot be a direct link; the text never repeats the URL, which may hold a password.
+    Args:
+        now: Unix seconds, to compare signatures with.
+        local_api: the API is on this machine, so it reaches private hosts.
     """
-    _check_characters(url)
+    problem = _syntax_problem(url)
+    if problem is not None:
+        return [problem]
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    if not local_api and is_private_host(host):
+        return [error("private-host", f"{host} is a private address: Streampixel cannot reach it", _USE_BUCKET)]
+    share = share_page(parts)
+    if share is not None:
+        return [share]
+    expiry = expiry_findings(parts.query, now)
+    if parts.query and not expiry:
+        text = "the URL has a query: if it is a signature, it must stay valid until the download starts, which can take 2 hours"
+        expiry = [info("query", text)]
+    return [*_form_findings(parts), *expiry]
+
+
+def malformed_url(findings: Sequence[Finding]) -> SpcliError | None:
+    """Return the usage error for a URL that cannot be sent, or None."""
+    for finding in findings:
+        if finding.code in MALFORMED:
+            return SpcliError("usage", finding.message, hint=finding.hint, outcome="not_sent")
+    return None
+
+
+def _syntax_problem(url: str) -> Finding | None:
+    for position, character in enumerate(url, 1):
+        if character.isspace() or not character.isprintable():
+            text = f"the URL has a space or control character at position {position}"
+            return error("url", text, "write a space in a URL as %20")
+    if not url:
+        return error("url", "the URL is empty", _GET_LINK)
     if "://" not in url:
-        if is_host(url.partition("/")[0]) and "/" in url:
-            raise _unfit("that is no URL: https:// is missing in front of it", f"did you mean https://{bare_url(url)}?")
-        raise _unfit("that is no http(s) URL" if _is_bare_word(url) else "that is a local file, not a URL", HOW_TO_GET_ONE)
+        return _without_scheme(url)
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port
     except ValueError:
-        raise _unfit("the URL's host or port cannot be read", HOW_TO_GET_ONE) from None
+        return error("url", "the URL's host or port is invalid", _GET_LINK)
     if parts.scheme.lower() not in ("http", "https"):
-        raise _unfit("the URL must begin with https:// or http://", HOW_TO_GET_ONE)
+        return error("scheme", "the URL must begin with https:// or http://", _GET_LINK)
     if not host:
-        raise _unfit("the URL has no host", HOW_TO_GET_ONE)
+        return error("url", "the URL has no host", _GET_LINK)
     if "@" in parts.netloc:
-        raise _unfit("the URL holds a user or password", "the service cannot log in: use a public or presigned link")
-    return _doubts(parts.scheme.lower(), parts.path, parts.query)
+        hint = "Streampixel cannot log in: use a public or presigned link"
+        return error("userinfo", "the URL contains a user or password", hint)
+    try:
+        parse_origin(url)
+    except SpcliError:
+        return error("url", "the URL's host is invalid", _GET_LINK)
+    return None
 
 
-def _check_characters(url: str) -> None:
-    for position, character in enumerate(url, 1):
-        if character.isspace() or not character.isprintable():
-            raise _unfit(f"the URL has a space or control character at position {position}", "write a space in a URL as %20")
-    if not url:
-        raise _unfit("the URL is empty", HOW_TO_GET_ONE)
+def _without_scheme(text: str) -> Finding:
+    if is_host_name(text.partition("/")[0]) and "/" in text:
+        return error("scheme", "not a URL: https:// is missing at the start", f"did you mean https://{bare_url(text)}?")
+    is_word = not any(mark in text for mark in ("/", "\\", ".", ":", "~"))
+    return error("scheme", "not an http(s) URL" if is_word else "this is a local file, not a URL", _GET_LINK)
 
 
-def is_host(text: str) -> bool:
-    """Whether `text` reads as the name of a host: labels with dots between, the last of them letters, and no zip."""
+def is_host_name(text: str) -> bool:
+    """Return whether `text` reads as a host name: labels separated by dots, the last of letters only and not `zip`."""
     labels = text.lower().partition(":")[0].split(".")
     plain = all(label and label.replace("-", "").isalnum() and label.isascii() for label in labels)
     return plain and len(labels) > 1 and labels[-1].isalpha() and labels[-1] != "zip"
 
 
-def _is_bare_word(text: str) -> bool:
-    return not any(mark in text for mark in ("/", "\\", ".", ":", "~"))
-
-
-def _doubts(scheme: str, path: str, query: str) -> list[str]:
+def _form_findings(parts: SplitResult) -> list[Finding]:
     doubts = []
-    if not path.lower().endswith(".zip"):
-        doubts.append("the URL's path does not end in .zip: Streampixel takes zip files only")
-    if query:
-        doubts.append("the URL has a query: a presigned link must stay valid until the download starts, which can take an hour")
-    if scheme == "http":
-        doubts.append("the URL is http: anybody on the way can read or change the build")
+    if parts.scheme.lower() == "http":
+        text = "the URL is http: anyone on the network path can read or change the build"
+        doubts.append(warning("http", text, "use an https link"))
+    if not parts.path.lower().endswith(".zip"):
+        text = "the URL's path does not end in .zip: Streampixel takes zip files only"
+        doubts.append(warning("name", text, "name the object like Game-1.4.zip"))
     return doubts
 
 
-def _unfit(message: str, hint: str) -> SpcliError:
-    return SpcliError("usage", message, hint=hint, outcome="not_sent")
+def is_private_host(host: str) -> bool:
+    """Return whether only this machine or its network can know `host`: by name, or by an address in any spelling."""
+    host = host.lower().rstrip(".")
+    if is_loopback(host) or host.endswith(_PRIVATE_SUFFIXES):
+        return True
+    address = _plain_address(host) if _NUMERIC.fullmatch(host) else host
+    return is_private_address(address) or not ("." in host or ":" in host or address != host)
+
+
+def _plain_address(host: str) -> str:
+    """Return a numeric host in dotted form: `127.1` and `2130706433` are `127.0.0.1` to every resolver."""
+    import socket
+
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return host
+
+
+def is_private_address(address: str) -> bool:
+    """Return whether an IP address does not belong to the public internet; a name is not an address."""
+    from ipaddress import IPv6Address, ip_address
+
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    public = mapped or parsed
+    return not public.is_global or public.is_multicast
+
+
+def share_page(parts: SplitResult) -> Finding | None:
+    """Return the error for a link to a page with a download button, with the direct form if there is one."""
+    host = (parts.hostname or "").lower().rstrip(".")
+    query = {key.lower(): value for key, value in parse_qsl(parts.query)}
+    if host in ("drive.google.com", "docs.google.com"):
+        match = _DRIVE_FILE.match(parts.path)
+        direct = f"https://drive.usercontent.google.com/download?id={match[1] if match else 'ID'}&export=download&confirm=t"
+        return _share_error("Google Drive", f"its direct form is {direct}, but Drive limits downloads; better: {_USE_BUCKET}")
+    if _belongs_to(host, "dropbox.com") and query.get("dl") != "1" and query.get("raw") != "1":
+        hint = "its direct form is the same link on the host dl.dropboxusercontent.com with dl=1 in its query"
+        return _share_error("Dropbox", hint)
+    # The last form is what SharePoint's own pages sign for a download.
+    path = parts.path.lower()
+    is_direct = path.startswith("/download") or path.endswith("/download.aspx") or query.get("download") == "1"
+    if host == "1drv.ms" or (not is_direct and any(_belongs_to(host, site) for site in ("onedrive.live.com", "sharepoint.com"))):
+        return _share_error("OneDrive", f"it has no lasting direct form: {_USE_BUCKET}")
+    if _belongs_to(host, "wetransfer.com") or host == "we.tl":
+        return _share_error("WeTransfer", f"it has no direct form: {_USE_BUCKET}")
+    return None
+
+
+def _belongs_to(host: str, domain: str) -> bool:
+    return host == domain or host.endswith(f".{domain}")
+
+
+def _share_error(service: str, hint: str) -> Finding:
+    return error("share-page", f"the link leads to a {service} page with a download button, not to the file", hint)
 
 
 def secrets_in(url: str) -> list[Secret]:
-    """What a presigned URL keeps in its query: a server that quotes the URL in a message must not spread it.
+    """Return the secrets in a presigned URL's query, so that no message can repeat them.
 
-    The query as a whole, its pairs, and the values long enough to be a signature or a credential; as they stand there and, as S3
-    quotes them, decoded.
+    These are the whole query, its pairs, and each value long enough to be a signature or a credential; as they are written and,
+    as S3 quotes them, decoded.
     """
     query = url.partition("#")[0].partition("?")[2]
     pairs = [pair for pair in query.split("&") if pair]
     pairs += [unquote(pair) for pair in pairs]
-    named = [pair.partition("=") for pair in pairs]
-    values = [value for name, _, value in named if len(value) >= SIGNATURE_LENGTH and not re.fullmatch(_TELLING_NOTHING, name)]
+    fields = [pair.partition("=") for pair in pairs]
+    values = [value for name, _, value in fields if len(value) >= LEAST_SIGNATURE and not re.fullmatch(_NOT_SECRET, name)]
     return [Secret(text) for text in dict.fromkeys((query, *pairs, *values)) if text]

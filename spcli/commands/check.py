@@ -7,48 +7,57 @@ import typer
 from spcli.commands import options
 
 if TYPE_CHECKING:
-    from spcli.check.finding import Finding, Report
+    from spcli.check.finding import Report
     from spcli.runtime import Runtime
 
 
 def check(
     ctx: typer.Context,
     subject: Annotated[
-        str, typer.Argument(parser=options.name, metavar="URL|FILE", help="A direct link to the zip, or the zip on this disk.")
+        str, typer.Argument(parser=options.name, metavar="URL|FILE", help="Direct link to the zip, or path of a local zip.")
     ],
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")] = False,
 ) -> None:
     """Check whether Streampixel would accept a zip.
 
-    It is not downloaded. One line per finding: error, warning or info, and what to do. Exit 0, or 12 when there is an error. No
-    account is needed.
+    spcli does not download it. It prints one line per finding: error, warning or info, and what to do. The exit code is 12 if
+    there is an error. No account is needed.
 
     \b
       spcli check https://host/Game-1.4.zip
       spcli check ./Game.zip --strict
       spcli check "$URL" --json | jq -r '.findings[].message'
     """
-    from spcli.check import check_file, check_url, failure_of, is_url
+    # The modules of the check are not needed for --help.
+    from spcli.check import check_file, check_url, is_url
+    from spcli.check.finding import report_failure
 
     runtime: Runtime = ctx.obj
-    report = check_url(runtime, subject, strict=strict) if is_url(subject) else check_file(subject, strict=strict)
-    runtime.output.result(report, lines=[*map(_line, report.findings), _verdict(report)])
-    failure = failure_of(report)
+    if is_url(subject):
+        report = check_url(
+            subject,
+            clock=runtime.clock,
+            environ=runtime.environ,
+            local_api=runtime.settings.is_loopback,
+            strict=strict,
+            log=runtime.output.detail if runtime.output.verbose else None,
+        )
+    else:
+        report = check_file(subject, strict=strict)
+    lines = [f"{finding.level}: {finding.line}" for finding in report.findings]
+    runtime.output.result(report, lines=[*lines, _result_line(report)])
+    failure = report_failure(report)
     if failure is not None:
         raise failure
 
 
-def _line(finding: "Finding") -> str:
-    return f"{finding.level}: {finding.message}" + (f"; {finding.hint}" if finding.hint else "")
-
-
-def _verdict(report: "Report") -> str:
-    from spcli.check.finding import amount
+def _result_line(report: "Report") -> str:
+    from spcli.check.finding import format_size
     from spcli.models import file_name
 
     facts = [file_name(report.target) or report.target]
     if report.size is not None:
-        facts.append(amount(report.size))
+        facts.append(format_size(report.size))
     if report.entries is not None:
         facts.append(f"{report.entries:,} {'entry' if report.entries == 1 else 'entries'}")
     return f"{'ok' if report.ok else 'bad'}: {', '.join(facts)}"

@@ -44,7 +44,7 @@ def upload(
     from spcli import check
     from spcli import lookup as target
     from spcli.builds import progress as stages
-    from spcli.check import url as file_url
+    from spcli.check.url import judge_url, secrets_in
     from spcli.commands import writing as handover
     from spcli.commands.writing import print_request
     from spcli.writes import turn as limited
@@ -53,10 +53,9 @@ def upload(
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.project, runtime.on_limit = timeout, project, on_limit
     limits = stages.asked(wait, deadline, interval)
-    doubts = file_url.notes_on(url)
-    runtime.output.secrets += file_url.secrets_in(url)
-    for doubt in doubts:
-        runtime.output.note(doubt)
+    runtime.output.secrets += secrets_in(url)
+    findings = judge_url(url, now=runtime.clock.wall(), local_api=runtime.settings.is_loopback)
+    check.note_url_findings(findings, runtime.output)
     runtime.output.assert_stdout()
     if not dry_run:
         handover.prepare(output_file, anew=True)
@@ -66,9 +65,12 @@ def upload(
         return
     patience = limited.patience(runtime, max_wait)
     request = pipeline.UploadRequest(project_id, url, auto_release, patience, force)
-    look = partial(check.before_upload, runtime, url) if is_checked else None
+    look = partial(
+        check.check_before_upload, url, findings, clock=runtime.clock, environ=runtime.environ, output=runtime.output,
+        local_api=runtime.settings.is_loopback,
+    )  # fmt: skip
     with handover.of_what_happened(runtime, project_id, "queued", output_file):
-        result = pipeline.upload(runtime, request, look)
+        result = pipeline.upload(runtime, request, look if is_checked else None)
     handover.conclude(runtime, result, limits, lines=_lines(result), path=output_file)
     if limits is None:
         runtime.output.note(f"`spcli builds wait {result.upload_id}` waits until it is processed")

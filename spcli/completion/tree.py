@@ -63,7 +63,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str, str, bool, str]] = {
     "project": (("-p", "--project"), "PROJECT", "project", False, "The project's id or name."),
     "watch": (("--watch",), "", "", False, "Repeat every 10s until Ctrl-C."),
     "interval": (("--interval",), "DUR", "", False, "With --watch: pause between two looks (10s, at least 5s)."),
-    "strict": (("--strict",), "", "", False, "Warnings fail, too."),
+    "strict": (("--strict",), "", "", False, "Fail on warnings, too."),
     "auto-release": (
         ("--auto-release", "--no-auto-release"),
         "",
@@ -192,7 +192,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[tupl
         "",
         (),
         ("strict",),
-        (("URL|FILE", "file", True, False, "A direct link to the zip, or the zip on this disk."),),
+        (("URL|FILE", "file", True, False, "Direct link to the zip, or path of a local zip."),),
     ),
     "upload": (
         "Register a build by URL.",

@@ -1,4 +1,4 @@
-"""Ranged GETs from the host where a build lies, over the same bounded connections as calls to the API.
+"""Send ranged GETs to the host of a build, over the same bounded connections as calls to the API.
 
 Never HEAD: a presigned URL is signed for one method, and S3 answers 403 to any other. No key, no cookies, no redirects.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spcli.transport.exchange import Answer
 
 WHOLE_LIMIT = 64 * 1024
-"""Bytes read of an answer that is not a part: one without ranges sends gigabytes."""
+"""Bytes read of an answer that is not a range: a host without ranges sends gigabytes."""
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})", re.IGNORECASE)
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -26,9 +26,9 @@ _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 class Part(NamedTuple):
     """An answer to a ranged GET.
 
-    `status` is 206 only when the part is the one asked for; a 206 that is something else has `is_other`. `size` is the whole
-    file's, `None` when it is not told. `is_whole`: `body` is all of it; `is_cut`: it broke off, or took too long. `encoding` is
-    how the host packed the answer, "" for not at all.
+    `is_other`: a 206 with a different range than requested, not only a shorter one. `size` is the whole file's, None if the host
+    does not say. `is_whole`: `body` is the whole file; `is_cut`: the answer ended early or took too long. `encoding` is the
+    answer's content encoding, "" for none.
     """
 
     status: int
@@ -47,7 +47,7 @@ class Storage:
     """One file on a storage host. Not for several threads at once.
 
     Args:
-        url: an http(s) URL, its query perhaps a signature: it goes out byte for byte and is shown nowhere.
+        url: an http(s) URL, its query perhaps a signature: it is sent byte for byte and shown nowhere.
         deadline: reading of `clock.mono()` by which everything is over.
         log: receives the lines of `-v`.
     """
@@ -73,25 +73,25 @@ class Storage:
 
     @property
     def address(self) -> str:
-        """The host's address as it was reached; empty before, and behind a proxy."""
+        """Return the host's address as it was reached; empty before the first request, and behind a proxy."""
         return "" if self._wire is None or self._is_proxied else self._wire.address
 
     def get(self, first: int, last: int) -> Part:
-        """Bytes `first` to `last`, both included.
+        """Return bytes `first` to `last`, both included.
 
         Raises:
             NotSent, Unclear: the host could not be reached, or gave no usable answer in time.
             SpcliError: `config`, for a proxy or CA variable that can't be used.
         """
         is_reused = self._wire is not None
-        answer = self._answer(first, last)
+        answer = self._send_get(first, last)
         if isinstance(answer, SpcliError) and is_reused:
-            # A kept connection may have been closed while the last answer was judged.
-            answer = self._answer(first, last)
+            # The host may have closed a kept connection while the last answer was judged.
+            answer = self._send_get(first, last)
         if isinstance(answer, SpcliError):
             raise answer
         if answer.status < 200:
-            raise Unclear(f"HTTP {answer.status} where an answer was expected")
+            raise Unclear(f"the host sent HTTP {answer.status} and no answer")
         if answer.status == 407 and self._is_proxied:
             from spcli.transport.exchange import proxy_login_missing
 
@@ -104,19 +104,19 @@ class Storage:
         if wire is not None:
             wire.close()
 
-    def _answer(self, first: int, last: int) -> "Answer | SpcliError":
+    def _send_get(self, first: int, last: int) -> "Answer | SpcliError":
         from spcli.transport.connection import build_get
         from spcli.transport.exchange import Exchange
 
         exchange = Exchange(self._origin.where, clock=self._clock, deadline=self._deadline)
-        request = build_get(self._origin, self._target, _fields(first, last))
-        answer = self._connected().fetch(request, exchange, limit=max(WHOLE_LIMIT, last - first + 1))
+        request = build_get(self._origin, self._target, _header_fields(first, last))
+        answer = self._connect().fetch(request, exchange, limit=max(WHOLE_LIMIT, last - first + 1))
         if self._log is not None:
-            told = "no answer" if isinstance(answer, SpcliError) else f"{answer.status} {len(answer.body)} bytes"
-            self._log(f"> GET {self._shown} bytes {first}-{last} < {told}")
+            outcome = "no answer" if isinstance(answer, SpcliError) else f"{answer.status} {len(answer.body)} bytes"
+            self._log(f"> GET {self._shown} bytes {first}-{last} < {outcome}")
         return answer
 
-    def _connected(self) -> "Wire":
+    def _connect(self) -> "Wire":
         if self._wire is None:
             from spcli.transport.connection import Wire
             from spcli.transport.proxies import proxy_for
@@ -131,7 +131,7 @@ class Storage:
 
 
 def request_target(url: str) -> bytes:
-    """Path and query as they were written; only what cannot stand in a request is percent-encoded."""
+    """Return path and query as written; only characters that a request cannot contain are percent-encoded."""
     from urllib.parse import quote
 
     rest = url.split("#", 1)[0].partition("://")[2]
@@ -139,7 +139,7 @@ def request_target(url: str) -> bytes:
     return quote(path if path.startswith("/") else f"/{path}", safe=_PRINTABLE, errors="replace").encode("ascii")
 
 
-def _fields(first: int, last: int) -> list[tuple[str, str]]:
+def _header_fields(first: int, last: int) -> list[tuple[str, str]]:
     # A compressed answer would have other offsets than the file.
     return [
         ("Accept", "*/*"),
@@ -151,14 +151,15 @@ def _fields(first: int, last: int) -> list[tuple[str, str]]:
 
 
 def part_of(answer: "Answer", *, first: int, last: int) -> Part:
-    """What an answer to `Range: bytes=first-last` holds."""
-    found = _CONTENT_RANGE.fullmatch((answer.value("content-range") or "").strip()) if answer.status == 206 else None
+    """Return the answer to `Range: bytes=first-last` as a part."""
+    match = _CONTENT_RANGE.fullmatch((answer.value("content-range") or "").strip()) if answer.status == 206 else None
     length = (answer.value("content-length") or "").strip()
     size = int(length) if answer.status == 200 and length.isascii() and length.isdigit() and len(length) < 20 else None
     is_other = answer.status == 206
-    if found is not None:
-        begins, ends, size = (int(number) for number in found.groups())
-        is_other = begins != first or ends != min(last, size - 1) or len(answer.body) != ends - begins + 1
+    if match is not None:
+        begins, ends, size = (int(number) for number in match.groups())
+        # A host may answer with a shorter range (RFC 9110, section 14.2).
+        is_other = begins != first or not begins <= ends <= min(last, size - 1) or len(answer.body) != ends - begins + 1
     is_whole = answer.status == 200 and not (answer.cut or answer.oversized) and size in (None, len(answer.body))
     encoding = (answer.value("content-encoding") or "").strip().lower()
     return Part(

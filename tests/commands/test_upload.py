@@ -123,8 +123,8 @@ def test_bad_url_is_a_usage_error_before_any_call(spcli: Front, service: Any, ur
     assert server.requests == []
 
 
-@pytest.mark.parametrize(("url", "says"), [("https://host/Game.rar", ".zip"), (URL + "?a=b", "query")])
-def test_doubtful_url_is_a_note_and_goes_on(spcli: Front, service: Any, url: str, says: str) -> None:
+@pytest.mark.parametrize(("url", "says"), [("https://host.example/Game.rar", ".zip"), (URL + "?a=b", "query")])
+def test_upload_prints_findings_about_the_url_as_notes(spcli: Front, service: Any, url: str, says: str) -> None:
     service(faults=("upload:400",))
     assert says in spcli("upload", url).err
 

@@ -1,4 +1,4 @@
-"""A storage host on loopback: serves one file by ranges, keeps a ledger of what was asked, and misbehaves as told."""
+"""A storage host on loopback: serves one file by ranges, records the requests, and misbehaves on demand."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from typing import NamedTuple
 _PIECE = 1024 * 1024
 
 
-class Asked(NamedTuple):
+class Seen(NamedTuple):
     """One request that arrived; header names in lower case."""
 
     method: str
@@ -22,7 +22,7 @@ class Asked(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """An answer in place of the file's. `drop`: send the head, and close the connection in the middle of the body."""
+    """An answer in place of the file's. `drop`: send the headers, and close the connection in the middle of the body."""
 
     status: int
     headers: Mapping[str, str] = {}
@@ -30,8 +30,8 @@ class Reply(NamedTuple):
     drop: bool = False
 
 
-Fault = Callable[[Asked, int], Reply | None]
-"""Sees a request and its number from 1; `None` lets the file be served, an `OSError` closes the connection."""
+Fault = Callable[[Seen, int], Reply | None]
+"""Takes a request and its number from 1. None serves the file; an `OSError` closes the connection."""
 
 
 class RangeServer:
@@ -43,7 +43,7 @@ class RangeServer:
         self.source = source
         self.ranges = ranges
         self.fault = fault
-        self.asked: list[Asked] = []
+        self.seen: list[Seen] = []
         self.sent = 0
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.host = self
@@ -97,12 +97,12 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        asked = Asked(self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
-        self.host.asked.append(asked)
+        seen = Seen(self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
+        self.host.seen.append(seen)
         try:
-            reply = self.host.fault(asked, len(self.host.asked)) if self.host.fault else None
+            reply = self.host.fault(seen, len(self.host.seen)) if self.host.fault else None
             if reply is None:
-                self._serve(asked.headers.get("range"))
+                self._serve(seen.headers.get("range"))
             else:
                 self._send(reply)
         except OSError:
@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         # As S3 does with a URL signed for GET.
-        self.host.asked.append(Asked("HEAD", self.path, {}))
+        self.host.seen.append(Seen("HEAD", self.path, {}))
         self._send(Reply(403))
 
     def _send(self, reply: Reply) -> None:

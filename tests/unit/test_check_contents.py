@@ -2,12 +2,12 @@ import zipfile
 
 import pytest
 
-from spcli.check.contents import content_findings, is_unsafe
-from spcli.check.finding import Finding, amount, name
+from spcli.check.contents import is_unsafe, judge_contents
+from spcli.check.finding import Finding, format_path, format_size
 from tests.faults.zips import GOOD
 
 
-def listed(*paths: str, size: int = 10) -> list[zipfile.ZipInfo]:
+def entries_of(*paths: str, size: int = 10) -> list[zipfile.ZipInfo]:
     entries = []
     for path in paths:
         entry = zipfile.ZipInfo(path)
@@ -16,34 +16,36 @@ def listed(*paths: str, size: int = 10) -> list[zipfile.ZipInfo]:
     return entries
 
 
-def found(*paths: str) -> dict[str, Finding]:
-    return {finding.code: finding for finding in content_findings(listed(*paths))}
+def findings_by_code(*paths: str) -> dict[str, Finding]:
+    return {finding.code: finding for finding in judge_contents(entries_of(*paths))}
 
 
 def levels(*paths: str) -> dict[str, str]:
-    return {code: finding.level for code, finding in found(*paths).items()}
+    return {code: finding.level for code, finding in findings_by_code(*paths).items()}
 
 
-def test_a_packaged_build_raises_no_doubt() -> None:
+def test_a_packaged_build_has_no_warning() -> None:
     assert levels(*GOOD) == {"executable": "info", "plugin": "info"}
 
 
 @pytest.mark.parametrize("path", ["Game.exe", "Windows/Game.EXE", "Build/Windows/Game.exe"])
-def test_an_executable_under_at_most_two_folders_is_found(path: str) -> None:
-    assert found(path)["executable"].message == f"the executable: {path}"
+def test_an_executable_under_at_most_two_folders_is_findings_by_code(path: str) -> None:
+    assert findings_by_code(path)["executable"].message == f"the executable: {path}"
 
 
 def test_no_executable_is_an_error_that_names_the_nearest() -> None:
-    assert "at depth 2 or less" in found("readme.txt")["no-exe"].message
-    inner = found("Game/Binaries/Win64/Game-Win64-Shipping.exe")["no-exe"]
-    assert (inner.hint, inner.certain) == ("zip the Windows folder itself, with all that it holds", False)
-    deep = found("a/b/c/d/Other.exe", "a/b/c/Game.exe")["no-exe"]
+    assert "at depth 2 or less" in findings_by_code("readme.txt")["no-exe"].message
+    inner = findings_by_code("Game/Binaries/Win64/Game-Win64-Shipping.exe")["no-exe"]
+    assert (inner.hint, inner.certain) == ("zip the Windows folder itself, with everything in it", False)
+    deep = findings_by_code("a/b/c/d/Other.exe", "a/b/c/Game.exe")["no-exe"]
     assert deep.level == "error"
     assert deep.message.endswith("the nearest is a/b/c/Game.exe")
 
 
-def test_a_source_project_is_named_as_one() -> None:
-    source = found("My/My.uproject", "My/Content/a.uasset", "My/Saved/x", "My/Intermediate/y", "My/Binaries/Win64/deep/E.exe")
+def test_a_source_project_is_recognised() -> None:
+    source = findings_by_code(
+        "My/My.uproject", "My/Content/a.uasset", "My/Saved/x", "My/Intermediate/y", "My/Binaries/Win64/deep/E.exe"
+    )
     assert {code: finding.level for code, finding in source.items()} == {
         "source-project": "error", "saved": "warning", "intermediate": "warning", "plugin": "info",
     }  # fmt: skip
@@ -61,7 +63,7 @@ def test_engine_or_packaged_content_beside_the_executable_is_enough(beside: str)
 @pytest.mark.parametrize(
     "elsewhere", ["Engine/x.dll", "Other/Engine/x", "Windows/Game/Content/a.txt", "Windows/a/b/Content/Paks/a.pak"]
 )
-def test_an_executable_alone_is_a_doubt(elsewhere: str) -> None:
+def test_an_executable_alone_is_a_warning(elsewhere: str) -> None:
     assert levels("Windows/Game.exe", elsewhere)["no-engine"] == "warning"
 
 
@@ -69,7 +71,7 @@ def test_an_engine_folder_at_the_top_belongs_to_an_executable_at_the_top() -> No
     assert "no-engine" not in levels("Game.exe", "Engine/x.dll")
 
 
-def test_several_executables_are_told() -> None:
+def test_several_executables_are_reported() -> None:
     assert levels(*GOOD, "Windows/Tool.exe")["several-executables"] == "info"
 
 
@@ -84,15 +86,15 @@ def test_a_path_that_leads_out_of_the_archive_is_unsafe(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["a..b/c", "..a/b", "a/...", "a/b.", "ü/..ä"])
-def test_dots_in_a_name_are_no_way_out(path: str) -> None:
+def test_dots_in_a_name_are_safe(path: str) -> None:
     assert not is_unsafe(path)
 
 
 @pytest.mark.parametrize("flag", [0x1, 0x41, 0x2000])
 def test_an_encrypted_entry_is_an_error(flag: int) -> None:
-    entries = listed(*GOOD)
+    entries = entries_of(*GOOD)
     entries[2].flag_bits |= flag
-    assert content_findings(entries)[0].code == "encrypted"
+    assert judge_contents(entries)[0].code == "encrypted"
 
 
 @pytest.mark.parametrize("path", ["Linux/Game.sh", "LinuxNoEditor/Game.sh", "Build/Game/Binaries/Linux/Game-Linux-Shipping"])
@@ -100,46 +102,46 @@ def test_a_linux_build_is_recognised(path: str) -> None:
     assert levels(path) == {"no-exe": "error", "linux": "warning", "plugin": "info"}
 
 
-def test_third_party_folders_called_linux_are_no_linux_build() -> None:
+def test_third_party_folders_named_linux_are_not_a_linux_build() -> None:
     assert "linux" not in levels(*GOOD, "Windows/Engine/Binaries/ThirdParty/Ogg/Linux/x.so")
 
 
-def test_the_plugin_is_named_and_two_are_a_doubt() -> None:
+def test_the_plugin_is_reported_and_two_are_a_warning() -> None:
     first, second = "Windows/Engine/Plugins/Media/PixelStreaming/x", "Windows/Engine/Plugins/Media/PixelStreaming2/x"
-    assert found("Game.exe", first)["plugin"].message == "the plugin is Pixel Streaming"
-    assert found("Game.exe", second)["plugin"].message == "the plugin is Pixel Streaming 2"
-    assert found("Game.exe", first, second)["plugin"].level == "warning"
-    assert found("Game.exe")["plugin"].level == "info"
+    assert findings_by_code("Game.exe", first)["plugin"].message == "the plugin is Pixel Streaming"
+    assert findings_by_code("Game.exe", second)["plugin"].message == "the plugin is Pixel Streaming 2"
+    assert findings_by_code("Game.exe", first, second)["plugin"].level == "warning"
+    assert findings_by_code("Game.exe")["plugin"].level == "info"
 
 
-def test_heavy_debug_symbols_are_a_doubt_and_light_ones_are_not() -> None:
-    entries = listed(*GOOD, size=100_000) + listed("Windows/Game.pdb", size=1000)
-    assert {one.code: one.level for one in content_findings(entries)}["symbols"] == "info"
+def test_only_large_debug_symbols_are_a_warning() -> None:
+    entries = entries_of(*GOOD, size=100_000) + entries_of("Windows/Game.pdb", size=1000)
+    assert {one.code: one.level for one in judge_contents(entries)}["symbols"] == "info"
     entries[-1].compress_size = 300_000_000
-    (symbols,) = (one for one in content_findings(entries) if one.code == "symbols")
+    (symbols,) = (one for one in judge_contents(entries) if one.code == "symbols")
     assert (symbols.level, symbols.message) == ("warning", "1 file with debug symbols, 300.0 MB of 300.4 MB")
 
 
-def test_odd_formats_are_doubts() -> None:
-    entries = listed(*GOOD, "Windows\\a.txt", "Windows/link")
+def test_unusual_formats_are_warnings() -> None:
+    entries = entries_of(*GOOD, "Windows\\a.txt", "Windows/link")
     entries[0].compress_type = 9
     entries[-1].external_attr = 0o120777 << 16
-    assert {one.code for one in content_findings(entries) if one.level == "warning"} == {"compression", "backslashes", "links"}
+    assert {one.code for one in judge_contents(entries) if one.level == "warning"} == {"compression", "backslashes", "links"}
 
 
 def test_paths_with_backslashes_are_judged_like_others() -> None:
-    assert found("Windows\\Game.exe", "Windows\\Engine\\x")["executable"].message == "the executable: Windows/Game.exe"
+    assert findings_by_code("Windows\\Game.exe", "Windows\\Engine\\x")["executable"].message == "the executable: Windows/Game.exe"
 
 
-def test_names_are_shown_on_one_short_line() -> None:
-    assert name("a\n##[error]\x1b[31m") == "a\ufffd##[error]\ufffd[31m"
-    assert len(name("x" * 5000)) == 80
+def test_long_or_unprintable_names_become_one_short_line() -> None:
+    assert format_path("a\n##[error]\x1b[31m") == "a\ufffd##[error]\ufffd[31m"
+    assert len(format_path("x" * 5000)) == 80
 
 
 @pytest.mark.parametrize(
     ("size", "text"),
     [(0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (1000, "1.0 kB"), (999_960, "1.0 MB"), (29_900_000_000, "29.9 GB")],
 )
-def test_amounts_are_decimal(size: int, text: str) -> None:
-    assert amount(size) == text
-    assert amount(2**64).endswith("EB")
+def test_sizes_are_decimal(size: int, text: str) -> None:
+    assert format_size(size) == text
+    assert format_size(2**64).endswith("EB")

@@ -1,16 +1,21 @@
+"""The judge of a build's URL, before anything is fetched."""
+
 from urllib.parse import urlsplit
 
 import pytest
 
-from spcli.check.links import is_private, share_page, signature, span, url_findings
+from spcli.check.finding import format_span
 from spcli.check.remote import address_findings
+from spcli.check.signature import parse_signature
+from spcli.check.url import is_private_host, judge_url, malformed_url, secrets_in, share_page
 
 NOW = 1_790_000_000.0  # 2026-09-21 14:13:20 UTC
 CANARY = "CANARY0123456789"
 
 
 def codes(url: str, *, local_api: bool = False) -> list[tuple[str, str]]:
-    found = url_findings(url, now=NOW, local_api=local_api)
+    found = judge_url(url, now=NOW, local_api=local_api)
+    assert (malformed_url(found) is not None) == any(finding.code in ("url", "scheme", "userinfo") for finding in found)
     assert not any(CANARY in f"{finding.message} {finding.hint}" for finding in found)
     return [(finding.level, finding.code) for finding in found]
 
@@ -43,7 +48,7 @@ def test_a_url_that_cannot_be_fetched_is_an_error(url: str, code: str) -> None:
         "224.0.0.1", "nas.local", "fileserver", "minio.internal",
     ],
 )  # fmt: skip
-def test_a_host_that_only_this_network_knows_is_refused(host: str) -> None:
+def test_a_private_host_is_refused(host: str) -> None:
     assert codes(f"https://{host}/Game.zip") == [("error", "private-host")]
     assert ("error", "private-host") not in codes(f"https://{host}/Game.zip", local_api=True)
 
@@ -52,10 +57,14 @@ def test_a_host_that_only_this_network_knows_is_refused(host: str) -> None:
     "host", ["example.com", "127.evil.com", "8.8.8.8", "2606:4700::1111", "10.example.com", "localhost.example", "999.1.1.1"]
 )
 def test_a_public_host_is_not_private(host: str) -> None:
-    assert not is_private(host)
+    assert not is_private_host(host)
 
 
-def test_a_plain_link_is_fine_and_http_and_other_names_are_doubts() -> None:
+def test_a_query_without_a_known_signature_is_reported() -> None:
+    assert codes("https://host.example/Game.zip?a=b") == [("info", "query")]
+
+
+def test_a_plain_link_is_fine_and_http_and_other_names_are_warnings() -> None:
     assert codes("https://host.example/builds/Game.ZIP") == []
     assert codes("http://host.example/download") == [("warning", "http"), ("warning", "name")]
 
@@ -74,8 +83,8 @@ def test_a_plain_link_is_fine_and_http_and_other_names_are_doubts() -> None:
         ("https://wetransfer.com/downloads/abc", "no direct form"),
     ],
 )
-def test_a_share_page_is_an_error_with_the_direct_form_where_there_is_one(url: str, hint: str) -> None:
-    (found,) = url_findings(url, now=NOW, local_api=False)
+def test_a_share_page_is_an_error_with_the_direct_form_if_there_is_one(url: str, hint: str) -> None:
+    (found,) = judge_url(url, now=NOW, local_api=False)
     assert (found.level, found.code) == ("error", "share-page")
     assert hint in (found.hint or "")
     assert CANARY not in f"{found.hint}"
@@ -92,7 +101,7 @@ def test_a_share_page_is_an_error_with_the_direct_form_where_there_is_one(url: s
         "https://notdropbox.com/Game.zip",
     ],
 )
-def test_a_direct_form_is_no_share_page(url: str) -> None:
+def test_a_direct_form_is_not_a_share_page(url: str) -> None:
     assert share_page(urlsplit(url)) is None
 
 
@@ -108,8 +117,8 @@ def test_a_direct_form_is_no_share_page(url: str) -> None:
         ("se=2026-09-22&sig=CANARY", "Azure", 35200),
     ],
 )
-def test_the_end_of_a_signature_is_read(query: str, service: str, left: float) -> None:
-    found = signature(query)
+def test_the_expiry_of_a_signature_is_read(query: str, service: str, left: float) -> None:
+    found = parse_signature(query)
     assert found is not None
     assert (found.service, found.ends - NOW) == (service, left)
 
@@ -122,8 +131,8 @@ def test_the_end_of_a_signature_is_read(query: str, service: str, left: float) -
         "X-Amz-Date=20260921T141320Z&X-Amz-Expires=99999999999999999", "sig=x&se=²", "Expires=²²&Signature=x",
     ],
 )  # fmt: skip
-def test_a_signature_that_cannot_be_read_is_no_signature(query: str) -> None:
-    found = signature(query)
+def test_an_unreadable_signature_is_ignored(query: str) -> None:
+    found = parse_signature(query)
     assert found is None or found.ends < NOW
 
 
@@ -139,19 +148,19 @@ def test_a_signature_that_cannot_be_read_is_no_signature(query: str) -> None:
         (43200, ("info", "expiry")),
     ],
 )
-def test_an_expiry_is_held_against_queue_and_download(seconds: int, expected: tuple[str, str]) -> None:
+def test_an_expiry_is_compared_with_queue_and_download(seconds: int, expected: tuple[str, str]) -> None:
     url = f"https://b.s3.amazonaws.com/Game.zip?Expires={int(NOW) + seconds}&Signature={CANARY}&AWSAccessKeyId={CANARY}"
     assert codes(url) == [expected]
 
 
-def test_a_link_of_tomorrow_and_one_of_temporary_credentials_are_told() -> None:
+def test_a_link_valid_from_tomorrow_and_temporary_credentials_are_reported() -> None:
     later = f"https://b.blob.core.windows.net/Game.zip?st=2026-09-23T00:00Z&se=2026-09-24T00:00Z&sig={CANARY}"
     assert codes(later) == [("warning", "not-yet-valid")]
     role = f"X-Amz-Date=20260921T141320Z&X-Amz-Expires=43200&X-Amz-Security-Token={CANARY}&X-Amz-Signature={CANARY}"
     assert codes(f"https://b.s3.amazonaws.com/Game.zip?{role}") == [("info", "expiry"), ("info", "session")]
 
 
-def test_a_name_that_leads_to_a_private_address_is_a_doubt() -> None:
+def test_a_name_that_resolves_to_a_private_address_is_a_warning() -> None:
     (found,) = address_findings("files.example.com", "10.0.0.7")
     assert (found.level, found.code) == ("warning", "private-address")
     assert "10.0.0.7" in found.message
@@ -160,5 +169,26 @@ def test_a_name_that_leads_to_a_private_address_is_a_doubt() -> None:
 
 
 def test_spans_are_written_in_words() -> None:
-    texts = [span(5), span(60), span(2700), span(7200), span(12000), span(6 * 86400)]
+    texts = [format_span(5), format_span(60), format_span(2700), format_span(7200), format_span(12000), format_span(6 * 86400)]
     assert texts == ["5 seconds", "1 minute", "45 minutes", "2 h", "3 h 20 min", "6 days"]
+
+
+SIGNED = "https://b.s3.amazonaws.com/Game.zip?X-Amz-Expires=3600&X-Amz-Signature=5ec4e75ec4e75ec4e7#part"
+
+
+def test_the_query_its_pairs_and_its_long_values_are_secret() -> None:
+    assert [secret.reveal() for secret in secrets_in(SIGNED)] == [
+        "X-Amz-Expires=3600&X-Amz-Signature=5ec4e75ec4e75ec4e7",
+        "X-Amz-Expires=3600",
+        "X-Amz-Signature=5ec4e75ec4e75ec4e7",
+        "5ec4e75ec4e75ec4e7",
+    ]
+
+
+def test_a_url_without_a_query_has_no_secrets() -> None:
+    assert secrets_in("https://host/Game.zip") == []
+
+
+def test_a_signature_is_secret_as_written_and_decoded() -> None:
+    secrets = [secret.reveal() for secret in secrets_in("https://h/G.zip?Signature=5ec4%2F75ec4e75ec4%3D")]
+    assert {"5ec4%2F75ec4e75ec4%3D", "5ec4/75ec4e75ec4="} < set(secrets)
