@@ -75,7 +75,14 @@ def kind_of(metavar: str, *, path: tuple[str, ...], spelling: str = "") -> str:
     if metavar == "VALUE" and path == ("config", "set"):
         return "value"
     # The PATH of an argument is one at the service; an option's is a file's.
-    by_name = {"PROJECT": "project", "UPLOAD_ID": "upload", "SHELL": "shell", "METHOD": "method", "EVENT": "event"}
+    by_name = {
+        "PROJECT": "project",
+        "PROJECT_ID": "project-id",
+        "UPLOAD_ID": "upload",
+        "SHELL": "shell",
+        "METHOD": "method",
+        "EVENT": "event",
+    }
     by_name |= {"S": "state", "PATH": "file", "DIR": "file"} if spelling else {}
     by_name |= {"NAME": "profile"} if spelling == "--profile" else {}
     by_name |= {"ID": "upload"} if spelling != "--user-id" else {}

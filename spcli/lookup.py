@@ -1,94 +1,89 @@
-"""Which project, which build: what the user named, looked up at the service where a name needs it."""
+"""Turn the project or build that the user typed into its ID, asking the service only where a name needs it."""
 
-import os
 from typing import TYPE_CHECKING
 
-from spcli.completion import names
 from spcli.errors import SpcliError
-from spcli.models import Build, Project, bare_url, file_name
+from spcli.models import Build, Project, bare_url, file_name, is_id, normalize_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spcli.runtime import Runtime
+    from spcli.api.client import Api
+    from spcli.output import Output
+    from spcli.state.account import Account
+    from spcli.state.names import Names
 
 CANDIDATES = 10
 LONGEST = 80
 
 
-def is_id(text: str) -> bool:
-    """Whether `text` is an id of the service's form: 24 hex digits. It is not looked up."""
-    return len(text) == 24 and all(digit in "0123456789abcdefABCDEF" for digit in text)
-
-
-def project_id(runtime: "Runtime", named: str | None = None) -> str:
-    """The project's id: `named`, else the setting, else the account's only project.
+def find_project_id(wanted: str | None, api: "Api", names: "Names", account: "Account", output: "Output") -> str:
+    """Return the ID of the project `wanted`, an ID or a name; None stands for the account's only project.
 
     Raises:
         SpcliError: `no-target`, with the candidates; whatever reading the project list raises.
     """
-    wanted = named if named is not None else runtime.settings.project
     if wanted is not None and is_id(wanted.strip()):
-        return wanted.strip().lower()
-    return chosen(list_projects(runtime), wanted).id
+        return normalize_id(wanted)
+    return choose_project(list_projects(api, names, account, output), wanted).id
 
 
-def list_projects(runtime: "Runtime") -> list[Project]:
-    """Every project, remembered for completion."""
-    projects, is_cut = runtime.api.list_projects()
+def list_projects(api: "Api", names: "Names", account: "Account", output: "Output") -> list[Project]:
+    """Read every project of the account and remember their names for completion; a note says if the list was cut."""
+    projects, is_cut = api.list_projects()
     if is_cut:
-        runtime.output.note(f"only the first {len(projects)} projects were read: the account has more")
-    named = [(project.id, project.name or "") for project in projects]
-    account, digest = runtime.account, names.digest_of(named)
-    if not names.are_remembered(os.path.join(runtime.settings.state_dir, "state.db"), account, digest):
-        runtime.state.names.remember_projects(account, named, digest=digest)
+        output.note(f"only the first {len(projects)} projects were read: the account has more")
+    names.remember_projects(account, [(project.id, project.name or "") for project in projects])
     return projects
 
 
-def chosen(projects: list[Project], wanted: str | None) -> Project:
-    """The project called `wanted`, or the only one. Raises `SpcliError` (no-target), with the candidates."""
-    return only(projects) if wanted is None else matching(projects, wanted.strip())
-
-
-def only(projects: list[Project]) -> Project:
-    """The account's one project. Raises `SpcliError` (no-target) where there are several, or none."""
+def choose_project(projects: list[Project], wanted: str | None) -> Project:
+    """Return the project named `wanted`, or the only one for None. Raises `SpcliError` (no-target), with the candidates."""
+    if wanted is not None:
+        return match_project(projects, wanted.strip())
     if len(projects) == 1:
         return projects[0]
     if not projects:
         raise SpcliError(
-            "no-target", "the account has no project", hint="create one in the dashboard: https://dashboard.streampixel.io"
+            "no-target", "this account has no project", hint="create one in the dashboard: https://dashboard.streampixel.io"
         )
     raise SpcliError(
         "no-target",
-        f"no project is named, and the account has {len(projects)}",
-        hint=f"name one with -p, or choose a default: spcli projects use PROJECT\n{candidates(projects)}",
+        f"no project selected (this account has {len(projects)})",
+        hint=f"choose one with -p, or set a default: spcli projects use PROJECT\n{_list_candidates(projects)}",
     )
 
 
-def matching(projects: list[Project], wanted: str) -> Project:
-    """The project called `wanted`: exact name, then any case, then a prefix that only one name has."""
-    folded = wanted.casefold()
+def match_project(projects: list[Project], wanted: str) -> Project:
+    """Return the project of that ID or exact name; else in any letter case; else by a prefix that only one name has.
+
+    Raises:
+        SpcliError: `no-target`, with the candidates.
+    """
+    folded, wanted_id = wanted.casefold(), normalize_id(wanted)
     names = [(project, (project.name or "").strip()) for project in projects]
-    for found in (
-        [project for project, name in names if name == wanted or project.id == wanted],
+    for matches in (
+        [project for project, name in names if name == wanted or project.id == wanted_id],
         [project for project, name in names if name.casefold() == folded],
         [project for project, name in names if folded and name.casefold().startswith(folded)],
     ):
-        if len(found) == 1:
-            return found[0]
-        if found:
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
             raise SpcliError(
-                "no-target", f"{len(found)} projects are called {wanted!r}, or begin so", hint=f"use the id:\n{candidates(found)}"
+                "no-target",
+                f"{wanted!r} matches {len(matches)} projects",
+                hint=f"use a longer name or the ID:\n{_list_candidates(matches)}",
             )
-    near = _near(projects, folded)
-    hint = f"did you mean:\n{candidates(near)}" if near else f"the account's projects:\n{candidates(projects)}"
-    if not projects:
-        hint = "the account has no project"
-    raise SpcliError("no-target", f"no project is called {wanted!r}", hint=hint)
+    similar = _similar_projects(projects, folded)
+    hint = (
+        f"did you mean:\n{_list_candidates(similar)}" if similar else f"projects of this account:\n{_list_candidates(projects)}"
+    )
+    raise SpcliError("no-target", f"no project named {wanted!r}", hint=hint if projects else "this account has no project")
 
 
-def _near(projects: list[Project], folded: str) -> list[Project]:
-    """Projects whose name, or as much of its start, is spelt nearly so."""
+def _similar_projects(projects: list[Project], folded: str) -> list[Project]:
+    """Return up to three projects whose name, or the same length of its start, is spelled almost like `folded`."""
     from difflib import SequenceMatcher
 
     def likeness(project: Project) -> float:
@@ -98,26 +93,27 @@ def _near(projects: list[Project], folded: str) -> list[Project]:
     return sorted((project for project in projects if likeness(project) >= 0.7), key=likeness, reverse=True)[:3]
 
 
-def candidates(projects: list[Project]) -> str:
-    """Ids and names to choose from, one a line."""
+def _list_candidates(projects: list[Project]) -> str:
+    """Return IDs and names to choose from, one a line."""
     lines = [f"{project.id}  {project.name or ''}".rstrip() for project in projects[:CANDIDATES]]
     more = len(projects) - CANDIDATES
     return "\n".join([*lines, *([f"and {more} more: spcli projects list"] if more > 0 else [])])
 
 
 def assert_upload_id(word: str, builds: "Sequence[Build]") -> None:
-    """Make sure that `word`, which none of the project's listed builds bears, can be an upload id at all: half of one, a file's
-    name or a URL would cost a window. Ids of another form than the known one leave that to the service.
+    """Refuse a word that is not in the build list and cannot be an upload ID: half an ID, a file name or a URL.
+
+    Sending it would spend a window on a 404. If the listed IDs have another form than 24 hex digits, the service decides.
 
     Raises:
         SpcliError: `no-target`, with the builds that may be meant.
     """
     if builds and not is_id(word) and all(is_id(build.upload_id) for build in builds):
-        raise SpcliError("no-target", f"{bare_url(word)[:LONGEST]!r} is no upload id", hint=_meant(word, builds))
+        raise SpcliError("no-target", f"{bare_url(word)[:LONGEST]!r} is not an upload ID", hint=_suggest_builds(word, builds))
 
 
-def _meant(word: str, builds: "Sequence[Build]") -> str:
-    """The builds that `word` may mean: part of an id or of a file's name, or an id mistyped."""
+def _suggest_builds(word: str, builds: "Sequence[Build]") -> str:
+    """Return the builds that `word` may mean: part of an ID or of a file name, or a mistyped ID."""
     from difflib import get_close_matches
 
     part, name = word.casefold(), file_name(word).casefold() or "/"
@@ -127,4 +123,4 @@ def _meant(word: str, builds: "Sequence[Build]") -> str:
         for build in builds
         if part in build.upload_id or build.upload_id in close or name in file_name(build.file_url).casefold()
     ]
-    return "\n".join(["did you mean", *near[:CANDIDATES]]) if near else "`spcli builds` lists the project's builds"
+    return "\n".join(["did you mean:", *near[:CANDIDATES]]) if near else "list the builds of the project with `spcli builds`"

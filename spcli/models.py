@@ -17,6 +17,20 @@ SHARE = "https://share.streampixel.io"
 SUPPORT = "support@streampixel.io"
 
 
+def is_id(text: str) -> bool:
+    """Return whether `text` has the form of the service's IDs: 24 hex digits."""
+    return len(text) == 24 and all(digit in "0123456789abcdefABCDEF" for digit in text)
+
+
+def normalize_id(text: str) -> str:
+    """Return an ID of a project or build as it is compared: the service's 24 hex digits in lower case, any other as it is.
+
+    Every ID is normalized where it comes in (typed, or from an answer, an event), so that inside `==` is enough.
+    """
+    text = text.strip()
+    return text.lower() if is_id(text) else text
+
+
 class Secret:
     """A credential that cannot print itself; `reveal()` is the one way to its text."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spcli.builds.lifecycle import newest_first, state_of
 from spcli.errors import SpcliError
-from spcli.models import Build, Project, ProjectDetail, bare_url, dashboard_url, iso_utc, share_url, url_digest
+from spcli.models import Build, Project, ProjectDetail, bare_url, dashboard_url, iso_utc, normalize_id, share_url, url_digest
 
 if TYPE_CHECKING:
     from spcli.transport import Reply
@@ -91,7 +91,7 @@ def _build(item: dict[str, Any], project_id: str) -> Build:
 
 
 def _id(item: Mapping[str, Any]) -> str:
-    return text_of(item.get("_id")) or text_of(item.get("id")) or ""
+    return normalize_id(text_of(item.get("_id")) or text_of(item.get("id")) or "")
 
 
 class Accepted(NamedTuple):
@@ -126,7 +126,7 @@ def _upload_id(data: Mapping[str, Any]) -> str | None:
         if isinstance(holder, dict):
             found = next((text for name in ("uploadId", "_id", "id", "fileId") if (text := text_of(holder.get(name)))), None)
             if found:
-                return found
+                return normalize_id(found)
     return None
 
 

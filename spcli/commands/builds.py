@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcli import ci
-from spcli import lookup as target
 from spcli.builds import progress as stages
 from spcli.builds import wait as waiting
 from spcli.builds.lifecycle import STATES, state_of
@@ -48,7 +47,7 @@ def list_builds(
     """
     runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, project
-    found = _known_builds(runtime, target.project_id(runtime))
+    found = _known_builds(runtime, options.find_project_id(runtime))
     wanted = [build for build in found.builds if status is None or build.state == status]
     builds = wanted[: (LIMIT if limit is None else limit) or None]
     local = runtime.output.local_time
@@ -78,7 +77,7 @@ def show(
     """Show one build."""
     runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, project
-    project_id = target.project_id(runtime)
+    project_id = options.find_project_id(runtime)
     build = find_build(_known_builds(runtime, project_id).builds, project_id, upload_id)
     runtime.output.result(build, lines=_build_lines(runtime, build), bare=build.upload_id)
 
@@ -120,7 +119,7 @@ def wait(
     ids = tuple(dict.fromkeys(upload_ids or ()))
     if bool(ids) == latest:
         raise SpcliError("usage", "name the builds to wait for, or --latest, and not both", hint="spcli builds wait UPLOAD_ID")
-    project_id = target.project_id(runtime)
+    project_id = options.find_project_id(runtime)
     if latest:
         ids = (_latest(runtime, project_id),)
     handover.prepare(output_file)

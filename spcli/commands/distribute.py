@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import lookup as target
 from spcli.builds import live as release
 from spcli.builds import progress as stages
 from spcli.commands import options
 from spcli.commands import writing as handover
 from spcli.commands.writing import print_request
 from spcli.errors import SpcliError
+from spcli.lookup import assert_upload_id
 from spcli.models import Build, DistributeResult, file_name
 from spcli.writes import turn as limited
 from spcli.writes import upload as pipeline
@@ -55,7 +55,7 @@ def distribute(
     runtime.output.assert_stdout()
     if not dry_run:
         handover.prepare(output_file)
-    project_id = target.project_id(runtime)
+    project_id = options.find_project_id(runtime)
     page = None if dry_run and not latest else _page(runtime, project_id, is_needed=latest)
     builds = None if page is None else page.builds
     before = _newest(runtime, builds) if upload_id is None else _named(runtime, page, upload_id)
@@ -93,7 +93,7 @@ def _named(runtime: "Runtime", page: "ProjectPage | None", upload_id: str) -> Bu
     builds = (page and page.builds) or ()
     build = next((build for build in builds if build.upload_id == upload_id), None)
     if build is None and page is not None and page.whole:
-        target.assert_upload_id(upload_id, builds)
+        assert_upload_id(upload_id, builds)
     if build is not None and build.state not in ("approved", "unknown") and not _is_ours(runtime, build):
         raise release.unfit(build)
     return build

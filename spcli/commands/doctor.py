@@ -11,6 +11,8 @@ from spcli.commands import doctor_checks as diagnosis
 from spcli.commands import options
 from spcli.commands.doctor_checks import OK, WARN, Check, failed
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
+from spcli.lookup import match_project
+from spcli.models import is_id, normalize_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -210,15 +212,13 @@ def _has_builds(runtime: "Runtime") -> bool | None:
     Raises:
         SpcliError: `no-target` when the account has none of that name; what reading raises.
     """
-    from spcli.lookup import is_id, matching
-
     named = runtime.settings.project
-    if named is not None and is_id(named):
-        return runtime.api.project(named).builds is not None
+    if named is not None and is_id(named.strip()):
+        return runtime.api.project(normalize_id(named)).builds is not None
     projects = runtime.api.projects()
     if not projects and named is None:
         return None
-    chosen = projects[0] if named is None else matching(projects, named.strip())
+    chosen = projects[0] if named is None else match_project(projects, named.strip())
     return runtime.api.project(chosen.id).builds is not None
 
 

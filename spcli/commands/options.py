@@ -4,9 +4,15 @@ Durations are written `90`, `45s`, `0.2s`, `10m`, `2h`, `1h30m`; they become sec
 """
 
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from spcli import lookup
+from spcli.models import normalize_id
+
+if TYPE_CHECKING:
+    from spcli.runtime import Runtime
 
 # Kept as text: most commands are given no duration.
 _DURATION = r"(?a)(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?"
@@ -56,8 +62,8 @@ def name(text: str) -> str:
 
 
 def upload_id(text: str) -> str:
-    """An upload id as typed, without spaces around it. Raises `typer.BadParameter` when it is empty."""
-    return name(text).strip()
+    """Return an upload ID as it is compared. Raises `typer.BadParameter` when it is empty."""
+    return normalize_id(name(text))
 
 
 def port(text: str | int) -> int:
@@ -66,6 +72,12 @@ def port(text: str | int) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > 65535:
         raise typer.BadParameter("a port, 0 for a free one")
     return int(text)
+
+
+def find_project_id(runtime: "Runtime", wanted: str | None = None) -> str:
+    """Return the ID of the project `wanted`, else of the one in force. Raises as `lookup.find_project_id`."""
+    wanted = runtime.settings.project if wanted is None else wanted
+    return lookup.find_project_id(wanted, runtime.api, runtime.state.names, runtime.account, runtime.output)
 
 
 Project = Annotated[

@@ -8,7 +8,7 @@ from spcli import lookup
 from spcli.api.parse import listed_detail
 from spcli.commands import options
 from spcli.errors import SpcliError
-from spcli.models import Project, ProjectDetail, UserStats, dashboard_url
+from spcli.models import Project, ProjectDetail, UserStats, dashboard_url, is_id, normalize_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ def list_projects(ctx: typer.Context, timeout: options.Timeout = None) -> None:
     """
     runtime = ctx.obj
     runtime.timeout = timeout
-    projects = lookup.list_projects(runtime)
+    projects = lookup.list_projects(runtime.api, runtime.state.names, runtime.account, runtime.output)
     columns = _filled_columns(projects)
     runtime.output.listing(
         projects,
@@ -66,7 +66,7 @@ def show(
     """
     runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, _one_project(project, also)
-    detail = _read_detail(runtime, lookup.project_id(runtime))
+    detail = _read_detail(runtime, options.find_project_id(runtime))
     runtime.output.result(detail, lines=_detail_lines(detail, runtime.output.local_time), bare=detail.id)
 
 
@@ -135,7 +135,7 @@ def stats(
     runtime.timeout, runtime.project = timeout, _one_project(project, also)
     if interval is not None and not watch:
         raise SpcliError("usage", "--interval needs --watch", hint="add --watch, or omit --interval")
-    project_id = lookup.project_id(runtime)
+    project_id = options.find_project_id(runtime)
     counts = runtime.api.stats(project_id)
     if counts.live_users is None and counts.queued_users is None:
         hint = f"see the dashboard: {dashboard_url(project_id)}"
@@ -187,7 +187,7 @@ def use(
     """
     runtime = ctx.obj
     runtime.timeout, runtime.creates_profile = timeout, True
-    chosen = lookup.project_id(runtime, project)
+    chosen = normalize_id(project) if is_id(project.strip()) else options.find_project_id(runtime, project)
     settings = runtime.settings
     settings.config.set(settings.profile, "project", chosen)
     settings.config.save()

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from spcli import lookup as target
 from spcli.builds import live as release
 from spcli.builds import progress as stages
 from spcli.builds.local import LocalHistory, known_builds
@@ -12,6 +11,7 @@ from spcli.commands import options
 from spcli.commands import writing as handover
 from spcli.commands.writing import print_request
 from spcli.errors import SpcliError
+from spcli.lookup import assert_upload_id
 from spcli.models import Build, RollbackResult, file_name, iso_utc
 from spcli.writes import turn as limited
 from spcli.writes import upload as pipeline
@@ -89,7 +89,7 @@ def rollback(
     runtime.output.assert_stdout()
     if not dry_run:
         handover.prepare(output_file)
-    project_id = target.project_id(runtime)
+    project_id = options.find_project_id(runtime)
     plan = _plan(runtime, project_id, to, expect_live)
     _show(runtime, plan)
     if dry_run:
@@ -136,7 +136,7 @@ def _plan(runtime: "Runtime", project_id: str, to: str | None, expect_live: str 
     if wanted is not None:
         is_open = any(one.upload_id == wanted and one.phase != "done" for one in known.attempts)
         if by_id.get(wanted) is None and is_proof:
-            target.assert_upload_id(wanted, builds)
+            assert_upload_id(wanted, builds)
             raise SpcliError(
                 "no-target", f"the project has no build {wanted}", hint="`spcli builds --status approved` lists the good ones"
             )

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar
 
 import typer
 
-from spcli import lookup as target
 from spcli.builds import live as release
 from spcli.builds.lifecycle import created_at, is_final
 from spcli.builds.local import NO_LIST, LocalHistory
@@ -117,7 +116,7 @@ def _first(runtime: "Runtime", named: str | None) -> Screen:
     """The first look. Raises `SpcliError` when nothing of the service could be read, or the project named does not exist."""
     project_id, unnamed = None, None
     try:
-        project_id = target.project_id(runtime)
+        project_id = options.find_project_id(runtime)
     except SpcliError as failure:
         # An account with several projects and no default still has windows to show.
         if named is not None or failure.kind != "no-target":

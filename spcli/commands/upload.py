@@ -42,7 +42,6 @@ def upload(
     """
     # Not for `upload --help`, which takes a third less time without.
     from spcli import check
-    from spcli import lookup as target
     from spcli.builds import progress as stages
     from spcli.check.url import judge_url, secrets_in
     from spcli.commands import writing as handover
@@ -59,7 +58,7 @@ def upload(
     runtime.output.assert_stdout()
     if not dry_run:
         handover.prepare(output_file, anew=True)
-    project_id = target.project_id(runtime)
+    project_id = options.find_project_id(runtime)
     if dry_run:
         print_request(runtime, "/projects/upload-file", runtime.api.upload_body(project_id, url, auto_release))
         return

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import lookup as target
 from spcli.commands import options
 from spcli.errors import Refused, SpcliError
+from spcli.models import is_id, normalize_id
 from spcli.webhooks import payload
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def send(
     objection: Annotated[str | None, typer.Option(metavar="TEXT", help="Why it was rejected.", show_default=False)] = None,
     project: Annotated[
         str | None,
-        typer.Option("-p", "--project", parser=options.name, metavar="PROJECT", help="The project's id.", show_default=False),
+        typer.Option("-p", "--project", parser=options.name, metavar="PROJECT_ID", help="The project's ID.", show_default=False),
     ] = None,
     timeout: Annotated[
         float | None,
@@ -132,10 +132,10 @@ def send(
     runtime.project = project
     from spcli.webhooks.deliver import deliver
 
-    if project is not None and not target.is_id(project.strip()):
-        raise SpcliError("usage", "-p takes an id here: nothing is looked up", hint="`spcli projects list` shows the ids")
+    if project is not None and not is_id(project.strip()):
+        raise SpcliError("usage", "-p takes a project ID here, not a name", hint="list the IDs with `spcli projects list`")
     known = runtime.settings.project or ""
-    wanted = known.strip() if target.is_id(known.strip()) else "0" * 24
+    wanted = normalize_id(known) if is_id(known.strip()) else "0" * 24
     body = payload.forged(
         event, runtime.clock.wall(), project_id=wanted, upload_id=upload_id or "0" * 24, file_url=file_url, objection=objection
     )
@@ -152,7 +152,7 @@ def probe(ctx: typer.Context, project: options.Project = None, timeout: options.
     """
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, project
-    project_id = target.project_id(runtime)
+    project_id = options.find_project_id(runtime)
     try:
         report = runtime.api.test_webhook(project_id)
     except Refused as refused:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Offer = tuple[str, str]
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
-LIVE = ("project", "upload", "profile")
+LIVE = ("project", "project-id", "upload", "profile")
 _SETTING_KINDS = {"project": "project", "default_profile": "profile", "on_limit": "wait|fail"}
 _LISTING = "63"  # bash's COMP_TYPE for the second TAB, which lists and inserts nothing
 # Single quotes to PowerShell; inside one of its own, each is doubled.
@@ -218,9 +218,9 @@ def _of_kind(kind: str, note: str, place: Place, environ: "Mapping[str, str]", *
     if kind == "file":
         return Answer("files", head=head)
     if kind in LIVE:
-        from spcli.completion.names import live
+        from spcli.completion.names import live_offers
 
-        offers: Iterable[Offer] = live(kind, environ, place.values.get("profile"))
+        offers: Iterable[Offer] = live_offers(kind, environ, place.values.get("profile"))
     else:
         offers = CHOICES.get(kind) or ((word, "") for word in kind.split("|") if word)
     found = Answer("words", offers, head=head, note=note)

@@ -104,7 +104,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str, str, bool, str]] = {
     "upload-id of webhooks send": (("--upload-id",), "ID", "upload", False, "The build."),
     "file-url": (("--file-url",), "URL", "", False, "The zip."),
     "objection": (("--objection",), "TEXT", "", False, "Why it was rejected."),
-    "project of webhooks send": (("-p", "--project"), "PROJECT", "project", False, "The project's id."),
+    "project of webhooks send": (("-p", "--project"), "PROJECT_ID", "project-id", False, "The project's ID."),
     "timeout of webhooks send": (("--timeout",), "DUR", "", False, "Time for the receiver to answer (10s)."),
     "field": (
         ("-f", "--field"),

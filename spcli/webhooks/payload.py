@@ -7,7 +7,7 @@ the same one may arrive twice.
 import json
 
 from spcli.builds.lifecycle import FINAL, STAGES
-from spcli.models import bare_url, camel, iso_utc
+from spcli.models import bare_url, camel, iso_utc, normalize_id
 from spcli.state.events import Event
 
 STATUS_OF = {
@@ -49,14 +49,19 @@ def parse(body: bytes, now: float) -> Event:
     url = _text(data.get("fileUrl"))
     return Event(
         _text(data["event"]),
-        _text(data.get("projectId")),
-        _text(data.get("uploadId")),
+        _id_text(data.get("projectId")),
+        _id_text(data.get("uploadId")),
         None if url is None else bare_url(url),
         _text(data.get("status")),
         _text(data.get("objection")),
         _text(data.get("timestamp")),
         now,
     )
+
+
+def _id_text(value: object) -> str | None:
+    text = _text(value)
+    return text and normalize_id(text)
 
 
 def _text(value: object) -> str | None:

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from spcli import lookup as target
+from spcli import lookup
 from spcli.builds.lifecycle import is_final, state_of
 from spcli.builds.local import build_of_event
 from spcli.builds.wait import Ended, failure_of
 from spcli.errors import SpcliError
-from spcli.models import Build
+from spcli.models import Build, is_id, normalize_id
 from spcli.ratelimit import window as policy
 
 if TYPE_CHECKING:
@@ -92,7 +92,10 @@ class Until:
     def _look(self, api: "Api") -> Build | None:
         named = self._runtime.settings.project
         try:
-            project_id = named if named is not None and target.is_id(named) else target.chosen(api.projects(), named).id
+            if named is not None and is_id(named.strip()):
+                project_id = normalize_id(named)
+            else:
+                project_id = lookup.choose_project(api.projects(), named).id
             return self._listed(api, project_id, self._upload_id or "")
         except SpcliError:
             return None
@@ -136,7 +139,9 @@ class Until:
         if not self._runtime.settings.user_id:
             return None
         try:
-            return target.project_id(self._runtime)
+            runtime = self._runtime
+            wanted, names = runtime.settings.project, runtime.state.names
+            return lookup.find_project_id(wanted, runtime.api, names, runtime.account, runtime.output)
         except SpcliError:
             return event.project_id
 

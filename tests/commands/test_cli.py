@@ -167,7 +167,7 @@ def test_a_missing_or_surplus_value_is_told_as_such(spcli: Front, words: list[st
 def test_a_mistyped_project_suggests_the_near_ones(spcli: Front, service: Any, named: str, near: list[str]) -> None:
     service()
     found = spcli("builds", "-p", named, "--json")
-    assert (found.code, found.error["kind"], found.error["message"]) == (13, "no-target", f"no project is called {named!r}")
+    assert (found.code, found.error["kind"], found.error["message"]) == (13, "no-target", f"no project named {named!r}")
     head, *lines = found.error["hint"].splitlines()
     assert (head, sorted(line.partition("  ")[2] for line in lines)) == ("did you mean:", sorted(near))
 
@@ -281,7 +281,7 @@ def test_project_may_be_named_by_any_prefix_of_its_name(spcli: Front, service: A
 def test_quiet_keeps_errors_and_drops_notes(spcli: Front, service: Any) -> None:
     service()
     quiet = spcli("-q", "projects", "show", "nosuch")
-    assert quiet.err.startswith("no project is called 'nosuch'")
+    assert quiet.err.startswith("no project named 'nosuch'")
     assert spcli("builds", "--status", "saving", "-q").err == ""
 
 

@@ -213,7 +213,7 @@ def test_a_build_rejected_without_a_reason_is_not_to_be_waited_for(spcli: Front,
         (SHOWROOM_OLD[:-1], SHOWROOM_OLD),
         ("Showroom-1.0.0.zip", SHOWROOM_OLD),
         ("https://builds.example.com/Showroom-1.0.0.zip?X-Amz-Signature=5ec4e7", SHOWROOM_OLD),
-        ("nosuch", "`spcli builds` lists"),
+        ("nosuch", "with `spcli builds`"),
     ],
 )
 def test_a_word_that_can_be_no_id_costs_no_window_and_names_what_may_be_meant(

@@ -127,7 +127,7 @@ def test_an_ambiguous_prefix_names_the_candidates(spcli: Front, service: Any) ->
     assert (shown.code, shown.error["kind"], shown.out) == (13, "no-target", "")
     assert CONFIGURATOR_EU.id in shown.error["hint"]
     assert "Configurator APAC" in shown.error["hint"]
-    assert shown.error["message"] == "2 projects are called 'configurator', or begin so"
+    assert shown.error["message"] == "'configurator' matches 2 projects"
 
 
 def test_an_unknown_name_is_no_target_and_lists_what_there_is(spcli: Front, service: Any) -> None:

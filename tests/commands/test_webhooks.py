@@ -36,13 +36,13 @@ def test_an_unfit_receiver_is_a_usage_error(spcli: Front, url: str) -> None:
     assert spcli("webhooks", "send", "webhook.test", "--to", url).code == 2
 
 
-def test_a_forged_payload_bears_an_id_and_never_a_name(spcli: Front, service: Any) -> None:
+def test_forged_payload_holds_a_project_id_and_never_a_name(spcli: Front, service: Any) -> None:
     service(project="showroom")
     with FaultServer([answer(200, {})]) as receiver:
         assert spcli("webhooks", "send", "build.approved", "--to", receiver.url).code == 0
         assert json.loads(receiver.ledger[0].body)["projectId"] == "0" * 24
     named = spcli("webhooks", "send", "build.approved", "--to", "http://127.0.0.1:1/", "-p", "showroom")
-    assert (named.code, "nothing is looked up" in named.err) == (2, True)
+    assert (named.code, "takes a project ID here" in named.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from spcli.completion.names import live
+from spcli.completion.names import live_offers
 from spcli.files import replace_file, replace_patiently
 from spcli.output.stream import Stream, is_closed_pipe
 from spcli.settings.credentials import find_program
@@ -229,7 +229,7 @@ def test_names_are_found_in_a_state_folder_on_a_network_drive(tmp_path: Path) ->
     state = State(tmp_path, clock=FakeClock(), environ={}, note=pytest.fail)
     state.names.remember_projects(Account("https://api.streampixel.io/pixelStripeApi", "u1"), [("a" * 24, "Showroom")])
     state.close()
-    assert live("project", environ, None) == [("Showroom", "a" * 24), ("a" * 24, "Showroom")]
+    assert live_offers("project", environ, None) == [("Showroom", "a" * 24), ("a" * 24, "Showroom")]
 
 
 def test_windows_own_certificates_are_verified_against(windows: None, monkeypatch: pytest.MonkeyPatch) -> None:
