@@ -240,7 +240,7 @@ def _head(reply: "Reply") -> list[str]:
 
 def _show_refused(runtime: "Runtime") -> None:
     """A refused answer on stderr, above the error: stdout stays empty then."""
-    reply = runtime.api.transport.refused
+    reply = runtime.api.transport.last_refusal
     if reply is not None:
         for line in (*_head(reply), *reply.body[:MOST_REFUSED].decode("utf-8", "replace").splitlines()):
             runtime.output.status(line)

@@ -167,7 +167,7 @@ def _reach(runtime: "Runtime", has_credentials: bool) -> "tuple[Transport, Spcli
 
 def _network_checks(runtime: "Runtime", transport: "Transport", failure: SpcliError | None) -> "Iterator[Check]":
     is_answer = failure is None or (isinstance(failure, Refused) and (failure.status or 0) >= 400)
-    reached = transport.reached
+    reached = transport.connection_facts
     if failure is not None and (not is_answer or reached is None):
         yield failed(
             "network", failure, "is the base URL right? `spcli config get base_url`; does a firewall or VPN stand between?"

@@ -1,7 +1,7 @@
-"""One HTTP call to the service: send, bound, classify, redact.
+"""One HTTP call to the service: send it within a deadline, classify what came of it, mask its secrets.
 
-Every failure comes out as `NotSent`, `Refused` or `Unclear`: whether a write may be repeated hangs on which of them it is.
-httpcore is loaded by `network`, on the first call.
+Every failure is `NotSent`, `Refused` or `Unclear`, which decides whether a write may be repeated. `connection`, which imports
+httpcore, is loaded on the first call.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from spcli.clock import Clock
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
 from spcli.models import Secret
-from spcli.transport.request import Call, Origin, parse_origin, shown
+from spcli.transport.proxies import Proxy, missing_login, proxy_for
+from spcli.transport.request import Call, Origin, describe_call, parse_origin
 from spcli.transport.response import (
+    Answer,
     error_text,
-    http_date,
     is_edge_page,
-    masked,
-    masked_body,
+    mask_body,
+    mask_secrets,
     parse_json,
     plain_message,
     retry_after_hint,
+    server_time,
 )
 
 if TYPE_CHECKING:
@@ -27,21 +29,19 @@ if TYPE_CHECKING:
 
     import httpcore
 
-    from spcli.transport.connection import Wire
-    from spcli.transport.exchange import Answer, Exchange
-    from spcli.transport.proxies import Proxy
+    from spcli.transport.connection import Connection, Exchange
 
 Headers = tuple[tuple[str, str], ...]
 
-__all__ = ["Call", "Reached", "Reply", "Transport", "plain_message", "retry_after_hint"]
+__all__ = ["Call", "ConnectionFacts", "Reply", "Transport", "plain_message", "retry_after_hint"]
 
 
 class Reply(NamedTuple):
     """A 2xx answer.
 
-    `data` is the parsed JSON, `None` when the body is empty or not `readable` (cut short, not JSON, too large, compressed).
-    `size` counts body bytes received; `headers` and `body` are as they came. `cut` tells an unreadable body that the network cut
-    short: a read may be tried again. `sent_at` is the reading of `Clock.mono` when the request's first byte left.
+    `data` is the parsed JSON; None if the body is empty or not `readable` (cut short, not JSON, too large, compressed). `size`
+    counts body bytes received; `headers` and `body` are as they came. `cut`: the network cut the body short, so a read may be
+    repeated. `sent_at` is the reading of `Clock.mono` when the request's first byte left.
     """
 
     status: int
@@ -55,13 +55,16 @@ class Reply(NamedTuple):
 
     @property
     def server_wall(self) -> float | None:
-        """The `Date` header as Unix time. Worked out when asked for: what reads dates takes long to import."""
-        return _server_wall(self.headers)
+        """The `Date` header as Unix time. Read on demand: the parser of dates takes long to import."""
+        return server_time(self.headers)
 
 
-class Reached(NamedTuple):
-    """How the service was reached: the address (a proxy's, where there is one), TLS version and certificate (as
-    `ssl.getpeercert` gives it), and the last answer's `Date` as Unix time, whatever its status."""
+class ConnectionFacts(NamedTuple):
+    """How the service was reached.
+
+    `address` is a proxy's if there is one, `certificate` as `ssl.getpeercert` returns it, `server_wall` the last answer's `Date`
+    as Unix time, whatever its status.
+    """
 
     address: str
     tls_version: str | None
@@ -69,17 +72,23 @@ class Reached(NamedTuple):
     server_wall: float | None
 
 
+class _Route(NamedTuple):
+    origin: Origin
+    proxy: Proxy | None
+    tls: "ssl.SSLContext | None"
+
+
 class Transport:
-    """Sends calls to one base URL. Not for several threads at once.
+    """Sends calls to one base URL. Not for use by several threads at once.
 
     Args:
         base_url: `https://host/prefix`, or http on this machine.
-        environ: where proxies and CA certificates are named.
-        log: receives the lines of `-v`; without it none are made.
+        environ: names proxies and CA certificates.
+        log: receives the lines of `-v`.
         secrets: replaced by stars wherever a message or log line would show them.
 
     Attributes:
-        refused: the answer of the last call as it came, but for secrets, where it was 300 or more.
+        last_refusal: the last call's answer, with its secrets masked, if its status was 300 or more.
     """
 
     def __init__(
@@ -96,20 +105,20 @@ class Transport:
         self._environ = environ
         self._log = log
         self._secrets = tuple(secrets)
-        self._route: tuple[Origin, Proxy | None, ssl.SSLContext | None] | None = None
-        self._kept: Wire | None = None
+        self._route: _Route | None = None
+        self._kept: Connection | None = None
         self._last_get: httpcore.Request | None = None
         self._headers: Headers = ()
         self._exchange: Exchange | None = None
-        self.refused: Reply | None = None
+        self.last_refusal: Reply | None = None
 
     @property
-    def reached(self) -> Reached | None:
-        """How the kept connection reached the service; `None` before one did."""
-        wire = self._kept
-        if wire is None or not wire.address:
+    def connection_facts(self) -> ConnectionFacts | None:
+        """How the kept connection reached the service; None before it did."""
+        kept = self._kept
+        if kept is None or not kept.address:
             return None
-        return Reached(wire.address, *wire.tls, _server_wall(self._headers))
+        return ConnectionFacts(kept.address, *kept.tls_session, server_time(self._headers))
 
     @property
     def last_sent_at(self) -> float | None:
@@ -122,40 +131,34 @@ class Transport:
     def send(self, call: Call, *, deadline: float, fresh: bool = False) -> Reply:
         """Send `call` and return its 2xx answer.
 
-        Every failure tells by its `sent_at` (a reading of `Clock.mono`) when the first byte left; it is None for `NotSent`.
+        The `sent_at` of every failure is the reading of `Clock.mono` when the first byte left; it is None for `NotSent`.
 
         Args:
-            deadline: reading of `clock.mono()` by which everything is over, name look-up to last body byte.
-            fresh: use a connection of its own, closed afterwards (writes: on a kept one a stale connection looks like a lost
-                answer).
+            deadline: reading of `clock.mono()` by which everything is over, from name look-up to the last body byte.
+            fresh: use a new connection and close it afterwards. Writes do: on a kept one, a stale connection looks like a lost
+                answer.
 
         Raises:
             NotSent: nothing reached the service.
-            Refused: it answered with 300 or more. Redirects are never followed: their target would get the key.
+            Refused: the status was 300 or more. Redirects are never followed: their target would get the key.
             Unclear: bytes had left, and no status came back.
-            SpcliError: `config`, for a base URL, proxy or CA variable that can't be used.
+            SpcliError: `config`, for a base URL, proxy or CA variable that cannot be used.
         """
-        self._exchange = None
+        self._exchange = self.last_refusal = None
         route = self._find_route()
         if self._log is not None:
-            self._note(f"> {shown(call)}")
-        self.refused = None
+            self._log_line(f"> {describe_call(call)}")
         started = self._clock.mono()
-        outcome = self._fetch(call, route[0], deadline, fresh)
-        milliseconds = round((self._clock.mono() - started) * 1000)
-        if isinstance(outcome, SpcliError):
-            self._note(f"< {'no answer' if isinstance(outcome, Unclear) else 'nothing sent'} {milliseconds} ms")
-            judged: Reply | SpcliError = self._redacted(outcome)
-        else:
-            self._note(f"< {outcome.status} {len(outcome.body)} bytes {milliseconds} ms")
-            judged = self._judge(outcome, proxied=route[1] is not None)
-        if isinstance(judged, Reply):
-            return judged._replace(sent_at=self.last_sent_at)
-        if isinstance(judged, NotSent):
-            # A proxy's refusal is an answer, but none of the service's: it knows nothing of the call.
+        answer = self._fetch(call, route.origin, deadline, fresh)
+        self._log_answer(answer, self._clock.mono() - started)
+        outcome = self._redact(answer) if isinstance(answer, SpcliError) else self._classify(answer, route.proxy is not None)
+        if isinstance(outcome, Reply):
+            return outcome._replace(sent_at=self.last_sent_at)
+        if isinstance(outcome, NotSent):
+            # A proxy's refusal is an answer, but not the service's, which knows nothing of the call.
             self._exchange = None
-        judged.sent_at = self.last_sent_at
-        raise judged from None
+        outcome.sent_at = self.last_sent_at
+        raise outcome from None
 
     def close(self) -> None:
         """Close the kept connection, if any. A later `send` opens another."""
@@ -163,119 +166,103 @@ class Transport:
         if kept is not None:
             kept.close()
 
-    def _find_route(self) -> "tuple[Origin, Proxy | None, ssl.SSLContext | None]":
+    def _find_route(self) -> _Route:
         if self._route is None:
-            from spcli.transport.proxies import proxy_for
-
             origin = parse_origin(self._base_url)
             proxy = proxy_for(origin.scheme, origin.host, origin.port, self._environ)
-            self._route = (origin, proxy, self._tls("https" in (origin.scheme, proxy and proxy.scheme)))
+            tls = None
+            if "https" in (origin.scheme, proxy and proxy.scheme):
+                from spcli.transport.tls import tls_context  # ssl is heavy, and a sandbox needs none
+
+                tls = tls_context(self._environ)
+            self._route = _Route(origin, proxy, tls)
         return self._route
 
-    def _tls(self, needed: bool) -> "ssl.SSLContext | None":
-        if not needed:
-            return None
-        from spcli.transport.tls import tls_context
+    def _fetch(self, call: Call, origin: Origin, deadline: float, fresh: bool) -> Answer | SpcliError:
+        from spcli.transport.connection import Exchange, build_request
 
-        return tls_context(self._environ)
-
-    def _fetch(self, call: Call, origin: Origin, deadline: float, fresh: bool) -> "Answer | SpcliError":
-        from spcli.transport.connection import build_request
-        from spcli.transport.exchange import Exchange
-
-        exchange = self._exchange = Exchange(origin.where, clock=self._clock, deadline=deadline)
-        wire = self._wire(fresh)
+        exchange = self._exchange = Exchange(origin.host_port, clock=self._clock, deadline=deadline)
+        connection = self._connection(fresh)
         if not fresh and call.method == "GET" and call.body is None:
-            return wire.fetch(self._get(call, origin), exchange)
+            return connection.fetch(self._get_request(call, origin), exchange)
         try:
-            return wire.fetch(build_request(call, origin, fresh), exchange)
+            return connection.fetch(build_request(call, origin, fresh), exchange)
         finally:
             if fresh:
-                wire.close()
+                connection.close()
 
-    def _get(self, call: Call, origin: Origin) -> "httpcore.Request":
-        from spcli.transport.connection import aim, build_request
+    def _get_request(self, call: Call, origin: Origin) -> "httpcore.Request":
+        from spcli.transport.connection import build_request, retarget_get
 
-        self._last_get = build_request(call, origin, False) if self._last_get is None else aim(self._last_get, call, origin)
+        last = self._last_get
+        self._last_get = build_request(call, origin, False) if last is None else retarget_get(last, call, origin)
         return self._last_get
 
-    def _wire(self, fresh: bool) -> "Wire":
+    def _connection(self, fresh: bool) -> "Connection":
         if not fresh and self._kept is not None:
             return self._kept
-        from spcli.transport.connection import Wire
+        from spcli.transport.connection import Connection
 
         _, proxy, tls = self._find_route()
-        wire = Wire(tls=tls, proxy=proxy)
+        connection = Connection(tls=tls, proxy=proxy)
         if not fresh:
-            self._kept = wire
-        return wire
+            self._kept = connection
+        return connection
 
-    def _judge(self, answer: "Answer", *, proxied: bool) -> Reply | SpcliError:
+    def _classify(self, answer: Answer, is_proxied: bool) -> Reply | SpcliError:
+        """Return the reply, or the failure that the answer's status means."""
         self._headers = answer.headers
-        if 200 <= answer.status < 300:
-            # What an answer quotes of the key must not come into the state file, where project and file names are kept.
-            return _reply(answer._replace(body=masked_body(answer.body, self._secrets)))
         if answer.status < 200:
             return Unclear(f"HTTP {answer.status} where an answer was expected")
-        if answer.status == 407 and proxied:
-            from spcli.transport.exchange import proxy_login_missing
+        if answer.status == 407 and is_proxied:
+            return missing_login()
+        # Masked here, so that a key which an answer quotes never reaches the state file with project and file names.
+        reply = _reply_of(answer._replace(body=mask_body(answer.body, self._secrets)))
+        if answer.status < 300:
+            return reply
+        self.last_refusal = reply
+        return self._redirect_error(answer) if answer.status < 400 else self._refusal(answer)
 
-            return proxy_login_missing()
-        self.refused = _reply(answer._replace(body=masked_body(answer.body, self._secrets)))
-        return self._refused(answer)
-
-    def _refused(self, answer: "Answer") -> Refused:
-        if answer.status < 400:
-            return self._redirected(answer)
-        # Before any excerpt is cut, or half a key could be left at its end.
-        text = "" if _is_encoded(answer) else answer.body.decode("utf-8", "surrogateescape")
-        body = masked(text, self._secrets).encode("utf-8", "surrogateescape")
+    def _refusal(self, answer: Answer) -> Refused:
+        # Masked before an excerpt is cut, so that no half of a key is left at its end.
+        text = "" if answer.is_compressed else answer.body.decode("utf-8", "surrogateescape")
+        body = mask_secrets(text, self._secrets).encode("utf-8", "surrogateescape")
         message, documented = error_text(answer.status, body, answer.value("content-type"))
-        hinted = retry_after_hint(answer.values("retry-after"), _server_wall(answer.headers), self._clock.wall())
+        hinted = retry_after_hint(answer.values("retry-after"), server_time(answer.headers), self._clock.wall())
         is_page = is_edge_page(body, answer.value("content-type"))
-        return Refused(answer.status, masked(message, self._secrets), documented=documented, hinted=hinted, is_page=is_page)
+        message = mask_secrets(message, self._secrets)
+        return Refused(answer.status, message, documented=documented, hinted=hinted, is_page=is_page)
 
-    def _redirected(self, answer: "Answer") -> Refused:
-        host = _location_host(answer.value("location"))
-        target = f"to {masked(host, self._secrets)}" if host else "elsewhere"
+    def _redirect_error(self, answer: Answer) -> Refused:
+        host = answer.location_host
+        target = f"to {mask_secrets(host, self._secrets)}" if host else "elsewhere"
         error = Refused(answer.status, f"HTTP {answer.status}: the service redirects {target}", documented=False)
-        error.hint = "redirects are never followed, because they would carry the key along; check the base URL"
+        error.hint = "check base_url; spcli never follows redirects, because their target would get the key"
         return error
 
-    def _redacted(self, error: SpcliError) -> SpcliError:
-        error.message = masked(error.message, self._secrets)
+    def _redact(self, error: SpcliError) -> SpcliError:
+        error.message = mask_secrets(error.message, self._secrets)
         error.args = (error.message,)
         return error
 
-    def _note(self, line: str) -> None:
+    def _log_answer(self, answer: Answer | SpcliError, seconds: float) -> None:
+        if isinstance(answer, Answer):
+            result = f"{answer.status} {len(answer.body)} bytes"
+        else:
+            result = "no answer" if isinstance(answer, Unclear) else "nothing sent"
+        self._log_line(f"< {result} {round(seconds * 1000)} ms")
+
+    def _log_line(self, line: str) -> None:
         if self._log is not None:
-            self._log(masked(line, self._secrets))
+            self._log(mask_secrets(line, self._secrets))
 
 
-def _reply(answer: "Answer") -> Reply:
+def _reply_of(answer: Answer) -> Reply:
     data: object = None
-    readable = not (answer.cut or answer.oversized or _is_encoded(answer))
+    readable = not (answer.cut or answer.oversized or answer.is_compressed)
     if readable and answer.body:
         try:
             data = parse_json(answer.body)
         except ValueError:
             readable = False
     return Reply(answer.status, data, readable, len(answer.body), answer.headers, answer.body, answer.cut)
-
-
-def _is_encoded(answer: "Answer") -> bool:
-    return any(value.strip().lower() not in ("", "identity") for value in answer.values("content-encoding"))
-
-
-def _server_wall(headers: Headers) -> float | None:
-    text = next((value for name, value in headers if name.lower() == "date"), None)
-    return None if text is None else http_date(text)
-
-
-def _location_host(location: str | None) -> str | None:
-    from urllib.parse import urlsplit
-
-    try:
-        return urlsplit(location or "").hostname
-    except ValueError:
-        return None

@@ -1,42 +1,120 @@
-"""The wire: one connection of httpcore's whose every wait ends with the call's deadline, and which knows whether bytes had left.
+"""Connections: every wait ends with the call's deadline, and a failure tells whether the request had left.
 
-httpcore is the engine of httpx. It has no total timeout (a server that drips bytes holds it for ever), and its errors can't tell
-"never sent" from "maybe processed"; its network backend and its trace can, and both are used here. It does nothing of its own
-accord: no cookies, no redirects, no decoding, nothing from the environment.
+httpcore has no total timeout (a server that drips bytes holds it for ever), and its errors cannot tell "never sent" from "maybe
+processed". Its network backend and its trace can; both are used here.
 """
 
 import ssl
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from spcli.errors import SpcliError
-from spcli.transport.dns import HANDSHAKE_SECONDS, each_address, tls_refusal, unreachable
-from spcli.transport.exchange import Answer, Exchange
-from spcli.transport.libraries import httpcore
-from spcli.transport.proxies import Proxy
-from spcli.transport.request import Call, Origin, content, headers, target
+from spcli.clock import Clock
+from spcli.errors import NotSent, SpcliError, Unclear
+from spcli.transport.dns import connect_error, each_address
+from spcli.transport.libraries import WIRE_ERRORS, httpcore, open_pool
+from spcli.transport.proxies import Proxy, missing_login
+from spcli.transport.request import Call, Origin, bracketed_host, encode_body, encode_target, request_headers
+from spcli.transport.response import Answer, status_of_head
+from spcli.transport.tls import HANDSHAKE_SECONDS, handshake_error
 
 _T = TypeVar("_T")
 BODY_LIMIT = 8 * 1024 * 1024
-IDLE_SECONDS = 20.0
 _PIECE = 16 * 1024
-# A wait on Windows holds Ctrl-C back until it ends, so long ones are cut into slices.
+_HEAD_KEPT = 4096
+# On Windows, Ctrl-C waits until a socket wait ends, so long waits are cut into slices.
 _SLICE = 0.5
-_LOGGERS = ("httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy", "httpcore.socks")
-WIRE_ERRORS = (
-    httpcore.TimeoutException,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.ProxyError,
-    httpcore.UnsupportedProtocol,
-    OSError,
-)
+
+
+class Exchange:
+    """The state of one call, kept by httpcore's trace hook and the connection under it.
+
+    Args:
+        host_port: `host:port` of the service, for messages.
+        deadline: reading of `clock.mono()` by which everything is over.
+
+    Attributes:
+        sent_at: reading of `clock.mono()` when the request's first byte was about to leave, None before.
+    """
+
+    __slots__ = ("_clock", "_connecting", "_deadline", "_head", "_host_port", "_proxy_status", "_speaks_to_service", "sent_at")
+
+    def __init__(self, host_port: str, *, clock: Clock, deadline: float) -> None:
+        self.sent_at: float | None = None
+        self._host_port = host_port
+        self._clock = clock
+        self._deadline = deadline
+        self._speaks_to_service = False
+        self._head = b""
+        self._connecting = False
+        self._proxy_status: int | None = None
+
+    def seconds_left(self) -> float:
+        """Return the rest of the call's time; 0 or less when it is over."""
+        return self._deadline - self._clock.mono()
+
+    def trace_event(self, name: str, info: dict[str, object]) -> None:
+        """Follow httpcore's trace. A CONNECT goes to the proxy only: the service's first byte comes after it."""
+        if name == "http11.send_request_headers.started":
+            self._connecting = getattr(info["request"], "method", b"") == b"CONNECT"
+            if not self._connecting:
+                self.begin_request()
+        elif name == "http11.receive_response_headers.complete" and self._connecting:
+            result = info["return_value"]
+            self._proxy_status = result[1] if isinstance(result, tuple) else None
+
+    def begin_request(self) -> None:
+        """Count the next write as the request's first. Raises `NotSent` when the call's time is over."""
+        if self.seconds_left() <= 0:
+            raise self._too_late()
+        self._speaks_to_service = True
+
+    def _too_late(self) -> NotSent:
+        return NotSent(f"the time for this call was over before it was sent to {self._host_port}")
+
+    def about_to_write(self) -> float:
+        """Return how many seconds the next write may take, and remember when the request's first one began."""
+        # Read again here: the process may have been stopped since the request began.
+        now = self._clock.mono()
+        if now >= self._deadline:
+            raise httpcore.WriteTimeout
+        if self._speaks_to_service and self.sent_at is None:
+            # Before the write, so that a signal that arrives during it finds the time.
+            self.sent_at = now
+        return self._deadline - now
+
+    def keep_head(self, data: bytes) -> None:
+        """Keep the response's first bytes: its status counts even if the rest never comes."""
+        if self._speaks_to_service and len(self._head) < _HEAD_KEPT:
+            self._head += data
+
+    def classify_failure(self, error: Exception) -> Answer | SpcliError:
+        """Return what an error of the connection means for the call."""
+        if self.sent_at is None:
+            return self._not_sent(error)
+        status = status_of_head(self._head)
+        if status is not None:
+            return Answer(status, cut=True)
+        if isinstance(error, httpcore.TimeoutException):
+            return Unclear(f"{self._host_port} did not answer in time")
+        if self._head:
+            return Unclear(f"the answer of {self._host_port} broke off or is not HTTP", is_over=True)
+        return Unclear(f"{self._host_port} closed the connection without an answer", is_over=True)
+
+    def _not_sent(self, error: Exception) -> NotSent:
+        if self._proxy_status == 407:
+            return missing_login()
+        if self._connecting:
+            status = "" if self._proxy_status is None else f": HTTP {self._proxy_status}"
+            return NotSent(f"the proxy did not connect to {self._host_port}{status}", hint="check the proxy's settings")
+        if isinstance(error, httpcore.TimeoutException):
+            return self._too_late()
+        transient = isinstance(error, (httpcore.NetworkError, OSError))
+        return NotSent(f"could not send anything to {self._host_port}", transient=transient)
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection whose reads and writes end with the deadline of the exchange under way."""
+    """A stream whose reads and writes end with the deadline of the exchange in progress."""
 
     def __init__(self, inner: httpcore.NetworkStream, backend: "_Backend") -> None:
         self._inner = inner
@@ -51,7 +129,7 @@ class _Stream(httpcore.NetworkStream):
             except httpcore.ReadTimeout:
                 seconds = min(seconds - _SLICE, exchange.seconds_left())
             else:
-                exchange.received(data)
+                exchange.keep_head(data)
                 return data
         raise httpcore.ReadTimeout
 
@@ -74,12 +152,12 @@ class _Stream(httpcore.NetworkStream):
                 secured = _TlsInTls(self._inner, ssl_context, server_hostname, seconds)
             else:
                 secured = self._inner.start_tls(ssl_context, server_hostname, seconds)
-            self._backend.secured(secured)
+            self._backend.keep_session(secured)
             return _Stream(secured, self._backend)
         except (httpcore.NetworkError, httpcore.TimeoutException, OSError, ValueError) as error:
             failure = error
         self._inner.close()
-        raise tls_refusal(server_hostname or "the server", failure.__cause__ or failure)
+        raise handshake_error(server_hostname or "the server", failure.__cause__ or failure)
 
     def close(self) -> None:
         self._inner.close()
@@ -91,26 +169,26 @@ class _Stream(httpcore.NetworkStream):
 class _TlsInTls(httpcore.NetworkStream):
     """TLS to the service inside TLS to the proxy.
 
-    httpcore has one, which gives every piece that arrives the whole timeout again.
+    httpcore's own gives every piece that arrives the whole timeout again.
     """
 
     def __init__(self, outer: httpcore.NetworkStream, context: ssl.SSLContext, name: str | None, timeout: float) -> None:
         self._outer = outer
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
-        self._run(self._tls.do_handshake, timeout)
+        self._run_step(self._tls.do_handshake, timeout)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
-            return self._run(lambda: self._tls.read(max_bytes), timeout)
+            return self._run_step(lambda: self._tls.read(max_bytes), timeout)
         except ssl.SSLZeroReturnError:
             return b""
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._run(lambda: self._tls.write(buffer), timeout)
+        self._run_step(lambda: self._tls.write(buffer), timeout)
 
-    def _run(self, step: Callable[[], _T], timeout: float | None) -> _T:
-        """Take `step` until it has all the bytes it wants from the proxy, `timeout` seconds at most."""
+    def _run_step(self, step: Callable[[], _T], timeout: float | None) -> _T:
+        """Repeat `step` until it has all the bytes it needs from the proxy, for at most `timeout` seconds."""
         end = time.monotonic() + (timeout or 0.0)
         while True:
             wants = False
@@ -119,13 +197,13 @@ class _TlsInTls(httpcore.NetworkStream):
             except ssl.SSLWantReadError:
                 wants = True
             finally:
-                # Also the last word of a handshake that fails.
+                # A handshake that fails also sends a last record.
                 if self._outgoing.pending:
                     self._outer.write(self._outgoing.read(), max(0.001, end - time.monotonic()))
                 if wants:
-                    self._take(end - time.monotonic())
+                    self._receive_piece(end - time.monotonic())
 
-    def _take(self, seconds: float) -> None:
+    def _receive_piece(self, seconds: float) -> None:
         if seconds <= 0:
             raise httpcore.ReadTimeout
         if data := self._outer.read(_PIECE, seconds):
@@ -141,7 +219,7 @@ class _TlsInTls(httpcore.NetworkStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Opens connections within the deadline of the exchange under way, trying every address of the host."""
+    """Opens connections within the deadline of the exchange in progress, trying every address of the host."""
 
     exchange: Exchange
     address = ""
@@ -152,9 +230,9 @@ class _Backend(httpcore.NetworkBackend):
         self._tcp = httpcore.SyncBackend()
         self._role = "" if proxy is None else f"the proxy ({proxy.variable}) "
 
-    def secured(self, stream: httpcore.NetworkStream) -> None:
-        """Keep what the TLS handshake agreed upon; through a proxy the last one is the service's."""
-        # TLS inside TLS has no socket of its own, only the object; elsewhere httpcore gives out a bare one without a public type.
+    def keep_session(self, stream: httpcore.NetworkStream) -> None:
+        """Keep the result of a TLS handshake; through a proxy the last one is the service's."""
+        # TLS inside TLS has no socket of its own, only the object; elsewhere httpcore returns one without a public type.
         for session in (stream.get_extra_info("ssl_object"), stream.get_extra_info("socket")):
             if isinstance(session, ssl.SSLSocket | ssl.SSLObject):
                 self.tls_version, self.certificate = session.version(), session.getpeercert()
@@ -171,61 +249,57 @@ class _Backend(httpcore.NetworkBackend):
         failure: Exception | None = None
         for address, seconds in each_address(host, port, self.exchange.seconds_left):
             try:
-                # As bytes, as Python would load its tables of international names to make them out of text.
-                where: Any = address.encode()
-                stream = self._tcp.connect_tcp(where, port, seconds, local_address, socket_options)
+                # As bytes: for text Python would load its tables of international names.
+                encoded: Any = address.encode()
+                stream = self._tcp.connect_tcp(encoded, port, seconds, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             else:
                 self.address = address
                 return _Stream(stream, self)
-        raise unreachable(f"{self._role}{host}:{port}", failure and failure.__cause__)
+        raise connect_error(f"{self._role}{bracketed_host(host)}:{port}", failure and failure.__cause__)
 
 
-class Wire:
-    """One connection of httpcore's, kept while it can be used again."""
+class Connection:
+    """One connection to a service, kept while it can be used again."""
 
     def __init__(self, *, tls: ssl.SSLContext | None, proxy: Proxy | None) -> None:
-        # They write every target, the key in it, and exist once httpcore is imported; `logging` with them.
-        logging = sys.modules["logging"]
-        for name in _LOGGERS:
-            logging.getLogger(name).disabled = True
         self._backend = _Backend(proxy)
-        self._pool = _pool(self._backend, tls, proxy)
+        self._pool = open_pool(self._backend, tls, proxy)
         self._connection: httpcore.ConnectionInterface | None = None
         self._is_at_rest = True
 
     @property
     def address(self) -> str:
-        """The address last connected to, the proxy's where there is one; empty before."""
+        """The address last connected to, which is the proxy's if there is one; empty before."""
         return self._backend.address
 
     @property
-    def tls(self) -> tuple[str | None, Mapping[str, object]]:
-        """TLS version of the last handshake and the server's certificate as `ssl.getpeercert` gives it; `None` without TLS."""
+    def tls_session(self) -> tuple[str | None, Mapping[str, object]]:
+        """TLS version of the last handshake and the server's certificate as `ssl.getpeercert` returns it; None without TLS."""
         return self._backend.tls_version, self._backend.certificate or {}
 
     def fetch(self, request: httpcore.Request, exchange: Exchange, *, limit: int = BODY_LIMIT) -> Answer | SpcliError:
-        """Send `request` and read its answer. Failures come back instead of being raised: so no httpcore error is their context.
+        """Send `request` and read its answer. Failures are returned, so that no httpcore error becomes their context.
 
         A body over `limit` bytes is cut there, and the connection closed. An interruption passes through.
         """
         self._backend.exchange = exchange
-        connection, self._is_at_rest = self._usable(), False
+        connection, self._is_at_rest = self._reusable_connection(), False
         try:
-            request.extensions["trace"] = exchange.trace if connection is None else None
+            request.extensions["trace"] = exchange.trace_event if connection is None else None
             if connection is None:
-                # httpcore's pool knows the way, straight or by a proxy; what it has for keeping several is half of a call's time.
+                # httpcore's pool knows how to connect; managing several connections would take half of a call's time.
                 connection = self._connection = self._pool.create_connection(request.url.origin)
             else:
-                # Nothing comes before the request any more, and telling so five times takes a tenth of the call.
+                # Nothing precedes the request on a kept connection, and tracing it takes a tenth of the call.
                 exchange.begin_request()
             response = connection.handle_request(request)
         except SpcliError as error:
             return error.with_traceback(None)
         except WIRE_ERRORS as error:
-            return exchange.verdict(error)
-        answer = _read(response, limit)
+            return exchange.classify_failure(error)
+        answer = _read_answer(response, limit)
         self._is_at_rest = True
         return answer
 
@@ -235,55 +309,39 @@ class Wire:
         if connection is not None:
             connection.close()
 
-    def _usable(self) -> httpcore.ConnectionInterface | None:
-        """The kept connection, if it is fit: an interrupted call may have left a lock held, and the next would wait for ever."""
+    def _reusable_connection(self) -> httpcore.ConnectionInterface | None:
+        """Return the kept connection if it is fit; an interrupted call may have left its lock held, and the next would hang."""
         kept = self._connection
         if kept is None or not self._is_at_rest or not kept.is_available() or kept.has_expired():
             self.close()
         return self._connection
 
 
-def _pool(backend: _Backend, tls: ssl.SSLContext | None, proxy: Proxy | None) -> httpcore.ConnectionPool:
-    if proxy is None:
-        return httpcore.ConnectionPool(ssl_context=tls, keepalive_expiry=IDLE_SECONDS, network_backend=backend)
-    login = None
-    if proxy.user is not None and proxy.password is not None:
-        login = (proxy.user.reveal().encode(errors="replace"), proxy.password.reveal().encode(errors="replace"))
-    return httpcore.HTTPProxy(
-        httpcore.URL(scheme=proxy.scheme, host=proxy.host, port=proxy.port, target="/"),
-        proxy_auth=login,
-        ssl_context=tls,
-        proxy_ssl_context=tls if proxy.scheme == "https" else None,
-        keepalive_expiry=IDLE_SECONDS,
-        network_backend=backend,
-    )
-
-
 def build_request(call: Call, origin: Origin, fresh: bool) -> httpcore.Request:
-    """`call` as it goes out."""
-    body = content(call)
-    return _request(call.method, origin, target(call, origin.prefix), headers(origin, body, fresh), body)
+    """Return `call` as an HTTP request."""
+    body = encode_body(call)
+    return _new_request(call.method, origin, encode_target(call, origin.prefix), request_headers(origin, body, fresh), body)
 
 
-def aim(request: httpcore.Request, call: Call, origin: Origin) -> httpcore.Request:
-    """An earlier GET's `request` as that of `call`, another GET: two hundred pages differ in their target alone."""
-    request.url.target = target(call, origin.prefix)
+def retarget_get(request: httpcore.Request, call: Call, origin: Origin) -> httpcore.Request:
+    """Point an earlier GET's `request` to the target of `call`: the pages of a list differ in nothing else."""
+    request.url.target = encode_target(call, origin.prefix)
     return request
 
 
 def build_get(origin: Origin, target: bytes, fields: Sequence[tuple[str, str]]) -> httpcore.Request:
-    """A GET of `target`, byte for byte: a signature covers the query as it was written."""
-    return _request("GET", origin, target, [("Host", origin.authority), *fields], None)
+    """Return a GET of `target`, byte for byte: a signature covers the query as it was written."""
+    return _new_request("GET", origin, target, [("Host", origin.host_header), *fields], None)
 
 
-def _request(
+def _new_request(
     method: str, origin: Origin, target: bytes, fields: Sequence[tuple[str, str]], body: bytes | None
 ) -> httpcore.Request:
     url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.stated_port, target=target)
     return httpcore.Request(method, url, headers=fields, content=body, extensions={})
 
 
-def _read(response: httpcore.Response, limit: int) -> Answer:
+def _read_answer(response: httpcore.Response, limit: int) -> Answer:
     headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers)
     chunks, left, is_cut = list[bytes](), limit, False
     try:

@@ -1,18 +1,18 @@
-"""Which proxy leads to a host: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` as urllib reads them, then the system's.
+"""Proxies: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, then the system's setting.
 
-Values may hold a password, so no text here shows one: a bad variable is named, never quoted.
+Values may hold a password, so no message shows one: a bad variable is named, never quoted.
 """
 
 import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from spcli.errors import SpcliError
+from spcli.errors import NotSent, SpcliError
 from spcli.models import Secret
 
 
 class Proxy(NamedTuple):
-    """A proxy to send through. `variable` is where it comes from; `scheme` is `http` or `https`."""
+    """A proxy. `variable` is the setting that names it; `scheme` is `http` or `https`."""
 
     variable: str
     scheme: str
@@ -28,26 +28,26 @@ class _Setting(NamedTuple):
 
 
 def proxy_for(scheme: str, host: str, port: int, environ: Mapping[str, str]) -> Proxy | None:
-    """The proxy for `scheme://host:port`, `None` for a direct connection. This machine is always reached directly.
+    """Return the proxy for `scheme://host:port`, None for a direct connection, as to this machine.
 
     Raises:
-        SpcliError: `config`, naming the variable, for a proxy URL or a `NO_PROXY` entry that can't be used, SOCKS included.
+        SpcliError: `config`, naming the variable, for a proxy URL or a `NO_PROXY` entry that cannot be used, SOCKS included.
     """
     if is_loopback(host):
         return None
     settings = proxy_settings(environ)
     if not settings and sys.platform in ("darwin", "win32"):
         return _system_proxy(scheme, host)
-    found = settings.get(scheme) or settings.get("all")
-    if found is None:
+    setting = settings.get(scheme) or settings.get("all")
+    if setting is None:
         return None
     if "no" in settings and is_bypassed(host, port, settings["no"]):
         return None
-    return parse_proxy(found.variable, found.value.reveal())
+    return parse_proxy(setting.variable, setting.value.reveal())
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine by name or address (`127.evil.com` is not)."""
+    """Return whether `host` is this machine, by name or address (`127.evil.com` is not)."""
     from ipaddress import ip_address
 
     if host.lower().rstrip(".") == "localhost":
@@ -59,21 +59,21 @@ def is_loopback(host: str) -> bool:
 
 
 def proxy_settings(environ: Mapping[str, str]) -> dict[str, _Setting]:
-    """`*_proxy` variables by scheme. Lower case wins, and an empty lower-case one switches the other off.
+    """Return the `*_proxy` variables by scheme. Lower case wins; an empty lower-case variable switches the other off.
 
-    Under CGI `HTTP_PROXY` is a request header of the client's (CVE-2016-1000110), so only the lower-case one counts there.
+    Under CGI, `HTTP_PROXY` is a header of the client's request (CVE-2016-1000110), so only the lower-case variable counts.
     """
-    found = {}
+    settings = {}
     for lower_only in (False, True):
         for name, value in environ.items():
             if not name.lower().endswith("_proxy") or (lower_only and not name.endswith("_proxy")):
                 continue
             scheme = name.lower().removesuffix("_proxy")
             if value and not (name == "HTTP_PROXY" and "REQUEST_METHOD" in environ):
-                found[scheme] = _Setting(name, Secret(value))
+                settings[scheme] = _Setting(name, Secret(value))
             elif lower_only:
-                found.pop(scheme, None)
-    return found
+                settings.pop(scheme, None)
+    return settings
 
 
 def _system_proxy(scheme: str, host: str) -> Proxy | None:
@@ -84,18 +84,18 @@ def _system_proxy(scheme: str, host: str) -> Proxy | None:
 
 
 def is_bypassed(host: str, port: int, setting: _Setting) -> bool:
-    """Whether `NO_PROXY` lists the host: `*`, a name (its subdomains too), an address, a network, each with an optional port.
+    """Return whether `NO_PROXY` lists the host: `*`, a name (with its subdomains), an address, a network, a port where given.
 
     Raises:
-        SpcliError: `config` for an entry that is none of these.
+        SpcliError: `config`, for an entry that is none of these.
     """
     entries = [entry.strip().lower() for entry in setting.value.reveal().split(",")]
-    # Every entry is looked at, so that a bad one is told whether or not one before it matches.
-    verdicts = [_matches(entry, host.lower(), port, setting.variable) for entry in entries if entry]
+    # Read every entry, so that a bad one is reported even if an earlier one matches.
+    verdicts = [_entry_matches(entry, host.lower(), port, setting.variable) for entry in entries if entry]
     return any(verdicts)
 
 
-def _matches(entry: str, host: str, port: int, variable: str) -> bool:
+def _entry_matches(entry: str, host: str, port: int, variable: str) -> bool:
     from ipaddress import ip_address, ip_network
 
     if entry == "*":
@@ -107,7 +107,7 @@ def _matches(entry: str, host: str, port: int, variable: str) -> bool:
         name, entry_port = _split_port(entry)
     except ValueError:
         raise SpcliError(
-            "config", f"{variable} holds an entry that is no host, address or network", hint=f"correct {variable}, or unset it"
+            "config", f"{variable} has an entry that is not a host, address or network", hint=f"fix {variable}, or unset it"
         ) from None
     name = name.lstrip(".")
     return entry_port in (None, port) and (host == name or (host.endswith(f".{name}") and not _is_address(host)))
@@ -137,10 +137,10 @@ def _is_address(host: str) -> bool:
 
 
 def parse_proxy(variable: str, url: str) -> Proxy:
-    """The proxy a URL names; `host:port` alone means `http://`.
+    """Return the proxy of a URL; `host:port` alone means `http://`.
 
     Raises:
-        SpcliError: `config`, naming the variable and what is wrong, never the value.
+        SpcliError: `config`, naming the variable and what is wrong with it, never its value.
     """
     from urllib.parse import unquote, urlsplit
 
@@ -148,17 +148,23 @@ def parse_proxy(variable: str, url: str) -> Proxy:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port, host = parts.port, parts.hostname or ""
     except ValueError:
-        raise _unusable(variable, "its host or port is malformed") from None
+        raise _proxy_error(variable, "its host or port is malformed") from None
     if parts.scheme.startswith("socks"):
-        raise _unusable(variable, "SOCKS proxies are not supported")
+        raise _proxy_error(variable, "SOCKS proxies are not supported")
     if parts.scheme not in ("http", "https"):
-        raise _unusable(variable, "its scheme is neither http nor https")
+        raise _proxy_error(variable, "its scheme is neither http nor https")
     if not host or not host.isascii() or not host.isprintable() or " " in host or port == 0:
-        raise _unusable(variable, "its host or port is malformed")
+        raise _proxy_error(variable, "its host or port is malformed")
     user = None if parts.username is None else Secret(unquote(parts.username))
     password = None if parts.username is None else Secret(unquote(parts.password or ""))
     return Proxy(variable, parts.scheme, host, port or (443 if parts.scheme == "https" else 80), user, password)
 
 
-def _unusable(variable: str, reason: str) -> SpcliError:
-    return SpcliError("config", f"{variable} can't be used: {reason}", hint=f"set {variable} to http://HOST:PORT, or unset it")
+def _proxy_error(variable: str, reason: str) -> SpcliError:
+    return SpcliError("config", f"cannot use {variable}: {reason}", hint=f"set {variable} to http://HOST:PORT, or unset it")
+
+
+def missing_login() -> NotSent:
+    """Return the failure for a proxy's 407."""
+    hint = "put them into the proxy variable: http://USER:PASSWORD@HOST:PORT"
+    return NotSent("the proxy asks for a user and password", hint=hint, transient=False)

@@ -11,11 +11,13 @@ from spcli import __version__
 from spcli.clock import Clock
 from spcli.errors import SpcliError, Unclear
 from spcli.models import bare_url
+from spcli.transport.proxies import missing_login, proxy_for
 from spcli.transport.request import Origin, parse_origin
+from spcli.transport.tls import tls_context
 
 if TYPE_CHECKING:
-    from spcli.transport.connection import Wire
-    from spcli.transport.exchange import Answer
+    from spcli.transport.connection import Connection
+    from spcli.transport.response import Answer
 
 WHOLE_LIMIT = 64 * 1024
 """Bytes read of an answer that is not a range: a host without ranges sends gigabytes."""
@@ -68,7 +70,7 @@ class Storage:
         self._environ = environ
         self._deadline = deadline
         self._log = log
-        self._wire: Wire | None = None
+        self._wire: Connection | None = None
         self._is_proxied = False
 
     @property
@@ -93,9 +95,7 @@ class Storage:
         if answer.status < 200:
             raise Unclear(f"the host sent HTTP {answer.status} and no answer")
         if answer.status == 407 and self._is_proxied:
-            from spcli.transport.exchange import proxy_login_missing
-
-            raise proxy_login_missing()
+            raise missing_login()
         return part_of(answer, first=first, last=last)
 
     def close(self) -> None:
@@ -105,10 +105,9 @@ class Storage:
             wire.close()
 
     def _send_get(self, first: int, last: int) -> "Answer | SpcliError":
-        from spcli.transport.connection import build_get
-        from spcli.transport.exchange import Exchange
+        from spcli.transport.connection import Exchange, build_get
 
-        exchange = Exchange(self._origin.where, clock=self._clock, deadline=self._deadline)
+        exchange = Exchange(self._origin.host_port, clock=self._clock, deadline=self._deadline)
         request = build_get(self._origin, self._target, _header_fields(first, last))
         answer = self._connect().fetch(request, exchange, limit=max(WHOLE_LIMIT, last - first + 1))
         if self._log is not None:
@@ -116,16 +115,14 @@ class Storage:
             self._log(f"> GET {self._shown} bytes {first}-{last} < {outcome}")
         return answer
 
-    def _connect(self) -> "Wire":
+    def _connect(self) -> "Connection":
         if self._wire is None:
-            from spcli.transport.connection import Wire
-            from spcli.transport.proxies import proxy_for
-            from spcli.transport.tls import tls_context
+            from spcli.transport.connection import Connection
 
             origin = self._origin
             proxy = proxy_for(origin.scheme, origin.host, origin.port, self._environ)
             needs_tls = "https" in (origin.scheme, proxy and proxy.scheme)
-            self._wire = Wire(tls=tls_context(self._environ) if needs_tls else None, proxy=proxy)
+            self._wire = Connection(tls=tls_context(self._environ) if needs_tls else None, proxy=proxy)
             self._is_proxied = proxy is not None
         return self._wire
 

@@ -1,8 +1,10 @@
-"""What a call looks like on the wire, and in the log."""
+"""Calls: what they look like on the wire and in the log."""
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import quote, quote_plus, urlsplit
 
 from spcli import __version__
 from spcli.errors import SpcliError
@@ -12,7 +14,7 @@ _PATH_SAFE = "/%:@!$&'()*+,;=~"
 
 
 class Call(NamedTuple):
-    """One call. `path` is appended to the base URL; `query` and `body` may hold the key (as text, or a `Secret` in the body)."""
+    """One call. `path` is appended to the base URL; `query` and `body` may hold the key, also as a `Secret` in `body`."""
 
     method: str
     path: str
@@ -21,7 +23,7 @@ class Call(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """The base URL in parts; `port` is explicit, `prefix` has no slash at its end."""
+    """The parts of a base URL; `port` is always set, `prefix` has no slash at its end."""
 
     scheme: str
     host: str
@@ -29,41 +31,40 @@ class Origin(NamedTuple):
     prefix: str
 
     @property
-    def where(self) -> str:
-        """`host:port`, for messages."""
-        return f"{self._bracketed}:{self.port}"
+    def host_port(self) -> str:
+        """The text `host:port`, for messages."""
+        return f"{bracketed_host(self.host)}:{self.port}"
 
     @property
     def stated_port(self) -> int | None:
-        """The port where it is not the scheme's own."""
+        """The port, None if it is the scheme's default."""
         return None if self.port == (443 if self.scheme == "https" else 80) else self.port
 
     @property
-    def authority(self) -> str:
-        """What the `Host` header says."""
-        return self._bracketed if self.stated_port is None else self.where
+    def host_header(self) -> str:
+        """The value of the `Host` header."""
+        return bracketed_host(self.host) if self.stated_port is None else self.host_port
 
-    @property
-    def _bracketed(self) -> str:
-        return f"[{self.host}]" if ":" in self.host else self.host
+
+def bracketed_host(host: str) -> str:
+    """Return `host` as a URL writes it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def parse_origin(base_url: str) -> Origin:
-    """The base URL in parts.
+    """Split a base URL into its parts.
 
     Raises:
-        SpcliError: `config`, for one no request can be sent to.
+        SpcliError: `config`, for a URL that no request can be sent to.
     """
-    from urllib.parse import quote, urlsplit
-
     try:
         parts = urlsplit(base_url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         host = _ascii_host(parts.hostname or "")
     except ValueError:
-        raise SpcliError("config", "the base URL is not a URL") from None
+        raise SpcliError("config", "base_url is not a URL") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise SpcliError("config", "the base URL is not an http or https URL")
+        raise SpcliError("config", "base_url is not an http or https URL")
     return Origin(parts.scheme, host, port, quote(parts.path.rstrip("/"), safe=_PATH_SAFE, errors="replace"))
 
 
@@ -74,31 +75,27 @@ def _ascii_host(host: str) -> str:
     return ascii_host
 
 
-def target(call: Call, prefix: str) -> bytes:
-    """The request target: path and query, percent-encoded. A path segment the caller encoded stays as it is."""
-    query = "&".join([f"{_in_query(name)}={_in_query(value)}" for name, value in call.query])
-    return f"{prefix}{_in_path(call.path)}{query and '?'}{query}".encode("ascii")
+def encode_target(call: Call, prefix: str) -> bytes:
+    """Return the request target: path and query, percent-encoded. A path segment that is already encoded stays as it is."""
+    query = "&".join([f"{_quote_value(name)}={_quote_value(value)}" for name, value in call.query])
+    return f"{prefix}{_quote_path(call.path)}{query and '?'}{query}".encode("ascii")
 
 
-# Two hundred pages of a list differ in one number: what is the same in all of them is quoted once.
+# The two hundred pages of a long list differ in one number; everything else is quoted once.
 @lru_cache(32)
-def _in_query(text: str) -> str:
-    from urllib.parse import quote_plus
-
+def _quote_value(text: str) -> str:
     return quote_plus(text, errors="replace")
 
 
 @lru_cache(8)
-def _in_path(text: str) -> str:
-    from urllib.parse import quote
-
+def _quote_path(text: str) -> str:
     return quote(text, safe=_PATH_SAFE, errors="replace")
 
 
-def headers(origin: Origin, body: bytes | None, fresh: bool) -> list[tuple[str, str]]:
-    """The headers every call bears. Compressed answers are never asked for: a few kilobytes may unfold to gigabytes."""
+def request_headers(origin: Origin, body: bytes | None, fresh: bool) -> list[tuple[str, str]]:
+    """Return the headers of a call. They never ask for compression: a few kilobytes can expand to gigabytes."""
     fields = [
-        ("Host", origin.authority),
+        ("Host", origin.host_header),
         ("Accept", "application/json"),
         ("Accept-Encoding", "identity"),
         ("Connection", "close" if fresh else "keep-alive"),
@@ -108,33 +105,29 @@ def headers(origin: Origin, body: bytes | None, fresh: bool) -> list[tuple[str, 
     return fields if body is None else [*fields, ("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
 
 
-def content(call: Call) -> bytes | None:
-    """The body as compact ASCII JSON, with the secrets in it revealed."""
-    import json
-
+def encode_body(call: Call) -> bytes | None:
+    """Return the body as compact ASCII JSON, with its secrets revealed."""
     if call.body is None:
         return None
-    return json.dumps(call.body, separators=(",", ":"), default=_revealed).encode("ascii")
+    return json.dumps(call.body, separators=(",", ":"), default=_reveal_secret).encode("ascii")
 
 
-def _revealed(value: object) -> str:
+def _reveal_secret(value: object) -> str:
     if isinstance(value, Secret):
         return value.reveal()
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def shown(call: Call) -> str:
-    """The call as a log may show it: no query, the key starred by its field, file URLs without their query."""
-    import json
-
-    return f"{call.method} {call.path}" + ("" if call.body is None else f" {json.dumps(_shown(call.body))}")
+def describe_call(call: Call) -> str:
+    """Return the call as a log may show it: without its query, with keys masked and file URLs without their query."""
+    return f"{call.method} {call.path}" + ("" if call.body is None else f" {json.dumps(_mask_value(call.body))}")
 
 
-def _shown(value: object, name: str = "") -> object:
+def _mask_value(value: object, name: str = "") -> object:
     if isinstance(value, Secret) or name.lower().replace("_", "") == "apikey":
         return "****"
     if isinstance(value, Mapping):
-        return {str(key): _shown(item, str(key)) for key, item in value.items()}
+        return {str(key): _mask_value(item, str(key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_shown(item, name) for item in value]
+        return [_mask_value(item, name) for item in value]
     return bare_url(value) if isinstance(value, str) and name.lower() == "fileurl" else value

@@ -1,12 +1,16 @@
-"""What a response says, read without trusting it: JSON, error texts, dates, and the status of one that broke off.
+"""Responses, read without trust: JSON, error texts, dates, masked secrets, and the status of one that broke off.
 
-Errors of the service are documented as `{"message": "…"}`, but gateways and proxies in between answer with pages of their own.
+The service documents its errors as `{"message": "…"}`, but gateways and proxies in between answer with pages of their own.
 Source: https://docs.streampixel.io (rate-limits-and-errors), RFC 9110 sections 5.6.7 and 10.2.3.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from spcli.models import Secret
 
@@ -20,23 +24,55 @@ _TAG = r"(<[^<>]*>)"
 _LEAST_KEY = 12
 
 
+class Answer(NamedTuple):
+    """A response as it came.
+
+    `cut`: it broke off, or the deadline passed, before its end. `oversized`: reading stopped at the limit.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    cut: bool = False
+    oversized: bool = False
+
+    def values(self, name: str) -> list[str]:
+        """Return all values of the header `name` (lower case)."""
+        return [value for key, value in self.headers if key.lower() == name]
+
+    def value(self, name: str) -> str | None:
+        """Return the first value of the header `name` (lower case)."""
+        return next(iter(self.values(name)), None)
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the body has an encoding, although none was asked for."""
+        return any(value.strip().lower() not in ("", "identity") for value in self.values("content-encoding"))
+
+    @property
+    def location_host(self) -> str | None:
+        """The host of the `Location` header, None if it names none."""
+        try:
+            return urlsplit(self.value("location") or "").hostname
+        except ValueError:
+            return None
+
+
 def parse_json(body: bytes) -> object:
-    """The value `body` holds; invalid UTF-8 becomes U+FFFD, a byte-order mark is skipped.
+    """Return the value in `body`; invalid UTF-8 becomes U+FFFD, a byte-order mark is skipped.
 
     Raises:
-        ValueError: not JSON, or JSON nobody can hold: nested too deep, integers of thousands of digits, NaN, 1e999.
+        ValueError: not JSON, or nested too deep, or with integers of thousands of digits, NaN or 1e999.
     """
-    import json
-
     text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
     try:
-        value: object = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        value: object = json.loads(text, parse_constant=_finite_number, parse_float=_finite_number)
     except RecursionError:
         raise ValueError("nested too deep") from None
     return value
 
 
-def _finite(text: str) -> float:
+def _finite_number(text: str) -> float:
     value = float(text)
     if value - value != 0:
         raise ValueError("not a finite number")
@@ -44,10 +80,9 @@ def _finite(text: str) -> float:
 
 
 def plain_message(body: bytes, content_type: str | None) -> tuple[str, bool]:
-    """An error body's message, and whether it is the service's documented `{"message": "…"}`.
+    """Return an error body's message, and whether it is the service's documented `{"message": "…"}`.
 
-    The documented message comes back whole and word for word. Anything else gives at most 200 characters of visible text,
-    or an empty string when there is none.
+    The documented message comes back whole. Anything else gives at most 200 characters of visible text, perhaps none.
     """
     try:
         data = parse_json(body)
@@ -60,19 +95,19 @@ def plain_message(body: bytes, content_type: str | None) -> tuple[str, bool]:
 
 
 def error_text(status: int, body: bytes, content_type: str | None) -> tuple[str, bool]:
-    """What to show for an error answer, and whether it is the service's own documented message."""
+    """Return the text to show for an error answer, and whether it is the service's documented message."""
     message, documented = plain_message(body, content_type)
     if documented:
         return message, True
     if not message:
-        return f"HTTP {status}{_phrase(status)} without a message", False
+        return f"HTTP {status}{_status_phrase(status)} without a message", False
     return f"HTTP {status} with an HTML page: {message}" if is_html(body, content_type) else f"HTTP {status}: {message}", False
 
 
 def is_edge_page(body: bytes, content_type: str | None) -> bool:
-    """Whether the answer comes from an edge in front of the service: HTML, or the line Cloudflare has for programs.
+    """Return whether the answer comes from a CDN or proxy in front of the service: HTML, or Cloudflare's line for programs.
 
-    JSON is none, whatever its type says.
+    JSON never does, whatever its content type.
     """
     if not is_html(body, content_type) and not body.lstrip().lower().startswith(b"error code: "):
         return False
@@ -84,13 +119,13 @@ def is_edge_page(body: bytes, content_type: str | None) -> bool:
 
 
 def is_html(body: bytes, content_type: str | None) -> bool:
-    """Whether the answer is a page meant for a browser, as gateways and proxies send."""
+    """Return whether the answer is a page for a browser, as gateways and proxies send it."""
     if "html" in (content_type or "").lower():
         return True
     return body[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html"))
 
 
-def _phrase(status: int) -> str:
+def _status_phrase(status: int) -> str:
     from http.client import responses
 
     phrase = responses.get(status)
@@ -100,11 +135,11 @@ def _phrase(status: int) -> str:
 def _excerpt(body: bytes, content_type: str | None) -> str:
     text = body[:_EXCERPT_SOURCE].decode("utf-8-sig", "replace")
     if is_html(body, content_type):
-        text = _unescaped(" ".join(_visible(text)))
+        text = _unescape_html(" ".join(_visible_text(text)))
     return " ".join(text.split())[:EXCERPT]
 
 
-def _visible(page: str) -> Iterator[str]:
+def _visible_text(page: str) -> Iterator[str]:
     hidden = ""
     for piece in re.split(_TAG, page):
         tag = piece[:8].lower()
@@ -116,18 +151,24 @@ def _visible(page: str) -> Iterator[str]:
             yield piece
 
 
-def _unescaped(text: str) -> str:
+def _unescape_html(text: str) -> str:
     from html import unescape
 
     return unescape(text)
 
 
+def server_time(headers: Sequence[tuple[str, str]]) -> float | None:
+    """Return the `Date` header as Unix time."""
+    text = next((value for name, value in headers if name.lower() == "date"), None)
+    return None if text is None else http_date(text)
+
+
 @lru_cache(4)
 def http_date(text: str) -> float | None:
-    """An HTTP date as Unix time, `None` for anything else."""
+    """Return an HTTP date as Unix time, None for anything else."""
     from email.utils import parsedate_tz
 
-    # The parser indexes into words it never counted, so odd dates end in other errors than ValueError.
+    # The parser does not check how many words a date has, so odd dates raise more than ValueError.
     try:
         parts = parsedate_tz(text)
         return None if parts is None else _unix_time(parts)
@@ -136,24 +177,22 @@ def http_date(text: str) -> float | None:
 
 
 def _unix_time(parts: Sequence[int | None]) -> float:
-    from datetime import UTC, datetime
-
     year, month, day, hour, minute, second = (int(part or 0) for part in parts[:6])
     return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp() - (parts[9] or 0)
 
 
 def retry_after_hint(values: Sequence[str], server_wall: float | None, now_wall: float) -> float | None:
-    """Seconds to wait by the `Retry-After` headers: the largest usable one, at most 6 hours; `None` without any.
+    """Return the seconds to wait by the `Retry-After` headers: the largest usable one, at most 6 hours; None without any.
 
-    A date counts from the response's own `Date` (`server_wall`), so that a wrong clock here does no harm; one that has passed is
-    0. Malformed values are as good as absent. Never raises.
+    A date counts from the response's own `Date` (`server_wall`), so this machine's clock may be wrong; a date in the past is 0.
+    Malformed values are ignored.
     """
     base = now_wall if server_wall is None else server_wall
-    hints = [hint for hint in (_seconds(value, base) for value in values) if hint is not None]
+    hints = [hint for hint in (_wait_seconds(value, base) for value in values) if hint is not None]
     return min(max(hints), HINT_CAP) if hints else None
 
 
-def _seconds(value: str, base: float) -> float | None:
+def _wait_seconds(value: str, base: float) -> float | None:
     if re.fullmatch(_SECONDS, value):
         return float(value)
     until = http_date(value)
@@ -161,7 +200,7 @@ def _seconds(value: str, base: float) -> float | None:
 
 
 def status_of_head(head: bytes) -> int | None:
-    """The final status in a response that broke off in its header block; interim 1xx blocks are skipped."""
+    """Return the final status of a response that broke off in its headers; interim 1xx blocks are skipped."""
     while line := re.match(_STATUS_LINE, head):
         status = int(line[1])
         if status >= 200:
@@ -172,25 +211,25 @@ def status_of_head(head: bytes) -> int | None:
     return None
 
 
-def masked(text: str, secrets: Sequence[Secret]) -> str:
-    """`text` with every known secret replaced by stars, also where a server echoes it percent-, JSON- or HTML-escaped."""
+def mask_secrets(text: str, secrets: Sequence[Secret]) -> str:
+    """Replace every known secret in `text` by stars, also where a server echoes it percent-, JSON- or HTML-escaped."""
     for secret in secrets:
         if secret.reveal():
             text = re.sub("".join(map(_any_spelling, secret.reveal())), "****", text)
     return text
 
 
-def masked_body(body: bytes, secrets: Sequence[Secret]) -> bytes:
-    """`body` with secrets replaced, as `masked` does; one shorter than real keys are may be a word of the JSON."""
+def mask_body(body: bytes, secrets: Sequence[Secret]) -> bytes:
+    """Replace secrets in `body` as `mask_secrets` does, but none that is shorter than real keys: it may be a word of the JSON."""
     for secret in secrets:
         if len(secret.reveal()) >= _LEAST_KEY and _longest_run(secret) in body:
-            body = masked(body.decode("utf-8", "surrogateescape"), [secret]).encode("utf-8", "surrogateescape")
+            body = mask_secrets(body.decode("utf-8", "surrogateescape"), [secret]).encode("utf-8", "surrogateescape")
     return body
 
 
 @lru_cache(4)
 def _longest_run(secret: Secret) -> bytes:
-    """The secret's longest run of letters and digits. No encoder escapes those: where they are missing, so is the key."""
+    """Return the secret's longest run of letters and digits. No encoder escapes those: without them the key is not there."""
     return max(re.findall("[0-9A-Za-z]+", secret.reveal()), key=len, default="").encode()
 
 

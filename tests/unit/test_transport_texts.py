@@ -1,4 +1,4 @@
-"""What responses and settings say, as pure functions."""
+"""Responses, proxies, calls and host names: the pure functions of the transport."""
 
 import ssl
 import time
@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from spcli.errors import SpcliError
 from spcli.models import Secret
 from spcli.transport import plain_message, retry_after_hint
-from spcli.transport.dns import each_address, look_up, tls_refusal
+from spcli.transport.dns import each_address, look_up
 from spcli.transport.proxies import is_loopback, parse_proxy, proxy_for
-from spcli.transport.request import Call, content, parse_origin, shown
-from spcli.transport.response import error_text, http_date, masked, parse_json, status_of_head
+from spcli.transport.request import Call, describe_call, encode_body, parse_origin
+from spcli.transport.response import error_text, http_date, mask_secrets, parse_json, status_of_head
+from spcli.transport.tls import handshake_error
 
 NOW = 784111777.0
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -49,7 +50,7 @@ def test_retry_after_is_read_tolerantly_and_capped(values: list[str], hint: floa
     assert retry_after_hint(values, NOW, 0.0) == hint
 
 
-def test_a_date_counts_from_this_machines_clock_where_the_server_tells_none() -> None:
+def test_a_date_counts_from_this_machines_clock_if_the_server_sends_none() -> None:
     assert retry_after_hint(["Sun, 06 Nov 1994 08:50:37 GMT"], None, NOW + 10) == 50.0
 
 
@@ -57,7 +58,7 @@ DATEISH = st.text(alphabet="SunNov0123456789 :,+-GMT\xa0é", max_size=40)
 
 
 @given(st.lists(st.text() | DATEISH, max_size=4), st.none() | st.floats(0, 4e9), st.floats(0, 4e9))
-def test_no_retry_after_raises_or_goes_out_of_bounds(values: list[str], server_wall: float | None, now: float) -> None:
+def test_retry_after_never_raises_and_stays_within_bounds(values: list[str], server_wall: float | None, now: float) -> None:
     hint = retry_after_hint(values, server_wall, now)
     assert hint is None or 0 <= hint <= 21600
 
@@ -134,18 +135,18 @@ def test_a_hostile_page_takes_no_time(piece: bytes) -> None:
         (404, b'{"message": "gone"}', None, "gone"),
     ],
 )
-def test_an_error_text_stands_in_where_there_is_no_message(status: int, body: bytes, kind: str | None, text: str) -> None:
+def test_an_error_without_a_message_gets_a_text(status: int, body: bytes, kind: str | None, text: str) -> None:
     assert error_text(status, body, kind)[0] == text
 
 
 @given(st.binary(), st.none() | st.text())
-def test_no_body_raises(body: bytes, kind: str | None) -> None:
+def test_no_error_body_raises(body: bytes, kind: str | None) -> None:
     message, documented = plain_message(body, kind)
     assert documented or len(message) <= 200
 
 
 @pytest.mark.parametrize("text", [b"1e999", b"-Infinity", b"NaN", b"{", b"", b"'a'", b"[" * 100_000, b"1" * 5000])
-def test_what_is_not_json_is_a_value_error(text: bytes) -> None:
+def test_anything_but_json_is_a_value_error(text: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  (any text of the parser will do)
         parse_json(text)
 
@@ -166,7 +167,7 @@ def test_what_is_not_json_is_a_value_error(text: bytes) -> None:
         (b"<html>HTTP/1.1 200 OK\r\n", None),
     ],
 )
-def test_the_status_of_a_broken_answer_needs_its_whole_line(head: bytes, status: int | None) -> None:
+def test_a_broken_answer_has_a_status_only_with_its_whole_line(head: bytes, status: int | None) -> None:
     assert status_of_head(head) == status
 
 
@@ -178,26 +179,26 @@ def test_no_head_raises(head: bytes) -> None:
 @pytest.mark.parametrize(
     "echo", ["k/+ \"ä'", "k%2F%2B%20%22%C3%A4%27", "k%2f%2b+%22%c3%a4%27", "k\\/+ \\\"\\u00e4'", "k/+ &quot;ä&#x27;"]
 )
-def test_a_secret_is_starred_in_every_spelling(echo: str) -> None:
-    assert masked(f"a {echo} b", [Secret("k/+ \"ä'")]) == "a **** b"
+def test_a_secret_is_masked_in_every_spelling(echo: str) -> None:
+    assert mask_secrets(f"a {echo} b", [Secret("k/+ \"ä'")]) == "a **** b"
 
 
-def test_masking_leaves_other_text_alone_and_knows_no_empty_secret() -> None:
-    assert masked("nothing here", [Secret(""), Secret("absent")]) == "nothing here"
+def test_masking_changes_no_other_text_and_ignores_an_empty_secret() -> None:
+    assert mask_secrets("nothing here", [Secret(""), Secret("absent")]) == "nothing here"
 
 
 @given(st.text(min_size=1), st.text(), st.text())
 def test_no_secret_survives_masking(secret: str, before: str, after: str) -> None:
-    assert secret in "****" or secret not in masked(f"{before}{secret}{after}", [Secret(secret)])
+    assert secret in "****" or secret not in mask_secrets(f"{before}{secret}{after}", [Secret(secret)])
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "127.0.0.1", "127.9.9.9", "::1", "[::1]"])
-def test_this_machine_is_known_by_name_and_address(host: str) -> None:
+def test_this_machine_is_recognised_by_name_and_address(host: str) -> None:
     assert is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["127.evil.com", "localhost.evil.com", "10.0.0.1", "", "::2", "0x7f.1"])
-def test_nothing_else_passes_for_this_machine(host: str) -> None:
+def test_no_other_host_is_this_machine(host: str) -> None:
     assert not is_loopback(host)
 
 
@@ -239,16 +240,16 @@ def test_no_proxy_lists_names_addresses_and_networks(host: str, no_proxy: str, d
         ({"all_proxy": "http://p"}, "all_proxy"),
     ],
 )
-def test_the_more_special_and_the_lower_case_variable_wins(environ: dict[str, str], variable: str | None) -> None:
+def test_the_more_specific_and_the_lower_case_variable_wins(environ: dict[str, str], variable: str | None) -> None:
     proxy = proxy_for("https", "api.example.com", 443, environ)
     assert (proxy and proxy.variable) == variable
 
 
-def test_under_cgi_http_proxy_is_a_visitors_header() -> None:
+def test_http_proxy_is_ignored_under_cgi() -> None:
     assert proxy_for("http", "h.example", 80, {"HTTP_PROXY": "http://p", "REQUEST_METHOD": "GET"}) is None
 
 
-def test_a_proxy_may_come_without_scheme_and_never_shows_its_password() -> None:
+def test_a_proxy_may_have_no_scheme_and_does_not_show_its_password() -> None:
     proxy = parse_proxy("HTTPS_PROXY", "us%65r:hush%40@[::1]:3128")
     assert (proxy.scheme, proxy.host, proxy.port) == ("http", "::1", 3128)
     assert proxy.password == Secret("hush@")
@@ -278,20 +279,20 @@ def test_a_base_url_is_usable_or_a_config_error(url: str) -> None:
     assert kind == "config"
 
 
-def test_a_body_reveals_its_secrets_on_the_wire_alone() -> None:
+def test_a_body_reveals_its_secrets_only_on_the_wire() -> None:
     call = Call("POST", "/x", body={"apiKey": Secret("k"), "other": [Secret("k")]})
-    assert content(call) == b'{"apiKey":"k","other":["k"]}'
-    assert shown(call) == 'POST /x {"apiKey": "****", "other": ["****"]}'
+    assert encode_body(call) == b'{"apiKey":"k","other":["k"]}'
+    assert describe_call(call) == 'POST /x {"apiKey": "****", "other": ["****"]}'
     with pytest.raises(TypeError):
-        content(Call("POST", "/x", body={"a": object()}))
+        encode_body(Call("POST", "/x", body={"a": object()}))
 
 
-def test_an_address_needs_no_look_up() -> None:
+def test_an_address_is_not_looked_up() -> None:
     assert look_up("127.0.0.1", 80, 0.0) == ["127.0.0.1"]
     assert look_up("::1", 80, 0.0) == ["::1"]
 
 
-def test_an_address_gets_four_seconds_at_most_and_none_after_the_end() -> None:
+def test_connecting_to_an_address_may_take_four_seconds_within_the_deadline() -> None:
     assert list(each_address("127.0.0.1", 80, lambda: 60.0)) == [("127.0.0.1", 4.0)]
     assert list(each_address("127.0.0.1", 80, lambda: 0.5)) == [("127.0.0.1", 0.5)]
     assert list(each_address("127.0.0.1", 80, lambda: 0.0)) == []
@@ -300,6 +301,6 @@ def test_an_address_gets_four_seconds_at_most_and_none_after_the_end() -> None:
 @pytest.mark.parametrize(
     "error", [ssl.SSLEOFError(), ssl.SSLZeroReturnError(), ConnectionResetError()], ids=lambda one: type(one).__name__
 )
-def test_a_handshake_that_breaks_off_is_worth_a_quick_retry_however_python_calls_it(error: OSError) -> None:
-    assert tls_refusal("h", error).transient
-    assert not tls_refusal("h", ssl.SSLError()).transient
+def test_a_handshake_that_breaks_off_is_transient_for_every_error_class(error: OSError) -> None:
+    assert handshake_error("h", error).transient
+    assert not handshake_error("h", ssl.SSLError()).transient
