@@ -1,4 +1,4 @@
-"""A build's way through the seven states, as a function of what happened to it and the time asked about.
+"""A build's way through the seven states: a pure function of its events and the time.
 
 Source: https://docs.streampixel.io (build-lifecycle, webhook-events).
 """
@@ -24,7 +24,7 @@ EVENTS = {
     REJECT: "build.rejected",
 }
 OBJECTION = "The build contains unsupported file formats."
-# A build of the seeded history went through all its states before the world began.
+# The start of every build in the seeded history, so that it is finished when the world begins.
 LONG_AGO = float("-inf")
 
 
@@ -36,12 +36,12 @@ class Change(NamedTuple):
 
 
 class Build:
-    """What happened to one build: registered (`began`), perhaps released (`releases`, Unix seconds, in order).
+    """One build: when it was registered (`began`) and released (`releases`, in order), in Unix seconds.
 
-    `created` is the date shown; `told` counts the changes whose webhook event has been handed out.
+    `created` is the date shown; `events_sent` counts the changes whose webhook event was handed out.
     """
 
-    __slots__ = ("auto_release", "began", "created", "id", "project_id", "rejected", "releases", "told", "url")
+    __slots__ = ("auto_release", "began", "created", "events_sent", "id", "project_id", "rejected", "releases", "url")
 
     def __init__(self, upload_id: str, project_id: str, *, url: str, created: float) -> None:
         self.id = upload_id
@@ -52,17 +52,18 @@ class Build:
         self.auto_release = True
         self.rejected = False
         self.releases: list[float] = []
-        self.told = 0
+        self.events_sent = 0
 
 
 def timeline(build: Build, stage: float) -> list[Change]:
-    """Every change of `build`, past and future, in order; a stage takes `stage` seconds, `pending` a quarter of one.
+    """Return every change of `build`, past and future, in order.
 
-    A release leaves the old `Approved` standing for a quarter of a stage: the service, too, shows a stale one first.
+    A stage takes `stage` seconds, `pending` a quarter of one. After a release the old `Approved` stays for a quarter of a stage,
+    because the service also shows a stale one first.
     """
     downloading = build.began + stage / 4
     changes = [Change(build.began, PENDING), Change(downloading, DOWNLOADING), Change(downloading + stage, EXTRACTING)]
-    for count, status in enumerate(_verdict(build), start=2):
+    for count, status in enumerate(_final_states(build), start=2):
         changes.append(Change(downloading + count * stage, status))
     for release in build.releases:
         start = release + stage / 4
@@ -72,17 +73,17 @@ def timeline(build: Build, stage: float) -> list[Change]:
 
 
 def status_at(build: Build, stage: float, now: float) -> str:
-    """The build's status at `now`, in the service's own spelling."""
+    """Return the build's status at `now`, in the service's spelling."""
     past = [change.status for change in timeline(build, stage) if change.at <= now]
     return past[-1] if past else PENDING
 
 
-def iso(seconds: float) -> str:
-    """Unix seconds as the service writes a time: ISO 8601, milliseconds, `Z`."""
+def iso_time(seconds: float) -> str:
+    """Format Unix seconds as the service does: ISO 8601, milliseconds, `Z`."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _verdict(build: Build) -> tuple[str, ...]:
+def _final_states(build: Build) -> tuple[str, ...]:
     if build.rejected:
         return (REJECT,)
     return (SAVING, DISTRIBUTE, APPROVED) if build.auto_release else (SAVING, APPROVED)

@@ -1,6 +1,6 @@
-"""What can be made to go wrong: `ENDPOINT:KIND[xN]`, for trying a pipeline against a bad day.
+"""Faults to order, written `ENDPOINT:KIND[xN]`, for testing a pipeline against failures.
 
-Faults stand in front of the service: a faulted call uses no window up, unless its kind says that the service got it.
+A faulted call does not count for the rate limit, unless its kind says that the service got it.
 """
 
 import re
@@ -18,17 +18,17 @@ ENDPOINTS = {
 KINDS = {
     "NNN": "that status (300 to 599) with the documented JSON message",
     "NNNhtml": "that status with an HTML page, as from a gateway",
-    "hang": "takes the request, never answers",
+    "hang": "accepts the request, never answers",
     "reset": "resets the connection",
     "close": "closes the connection without an answer",
-    "NNN-after-store": "that status, although the service got it (NNNhtml-after-store too)",
-    "hang-after-store": "the service got it, no answer comes",
+    "NNN-after-store": "that status, but the service got it (also NNNhtml-after-store)",
+    "hang-after-store": "the service got it, then never answers",
     "reset-after-store": "the service got it, then resets the connection",
     "close-after-store": "the service got it, then closes the connection",
-    "truncate": "the service got it, half of the answer arrives",
+    "truncate": "the service got it, only half of the answer arrives",
     "no-id": "the service got it, the answer has no uploadId",
     "204": "the service got it, the answer is empty",
-    "slow": "the service got it, the answer's body comes at a byte each 0.2 s",
+    "slow": "the service got it, the body arrives one byte every 0.2 s",
     "html": "status 200 with an HTML page, as from a login portal",
     "redirect": "302 to a login page on another host",
 }
@@ -48,7 +48,7 @@ _AFTER = "-after-store"
 
 
 class Fault(NamedTuple):
-    """One thing that goes wrong at `endpoint`, `times` times; `None` is always."""
+    """A failure of `endpoint` for `times` calls; `None` means every call."""
 
     endpoint: str
     kind: str
@@ -56,21 +56,21 @@ class Fault(NamedTuple):
 
     @property
     def shape(self) -> str:
-        """What the caller sees: the kind without its `-after-store`."""
+        """Return what the caller sees: the kind without its `-after-store`."""
         return self.kind.removesuffix(_AFTER)
 
     @property
-    def stores(self) -> bool:
-        """Whether the service processes the request all the same."""
+    def reaches_service(self) -> bool:
+        """Return whether the service still processes the request."""
         return self.kind in _STORING or self.kind.endswith(_AFTER)
 
 
 def parse_fault(spec: str) -> Fault:
-    """The fault that `spec` describes, e.g. `upload:500x2`; raises ValueError naming what exists."""
+    """Parse a spec such as `upload:500x2`. Raises ValueError, with a list of what exists."""
     match = _SPEC.fullmatch(spec.strip())
     if match is None or match[1] not in ENDPOINTS or not _KIND.fullmatch(match[2]):
         raise ValueError(
-            f"not a fault: {spec!r}. Write ENDPOINT:KIND[xN], xN for the first N calls (default x1), x* for all. "
+            f"not a fault: {spec!r}. Write ENDPOINT:KIND[xN]; xN means the first N calls (default x1), x* all. "
             f"Endpoints: {', '.join(ENDPOINTS)}. Kinds: {', '.join(KINDS)}."
         )
     times = match[3] or "1"
@@ -78,7 +78,7 @@ def parse_fault(spec: str) -> Fault:
 
 
 def endpoint_of(method: str, path: str) -> str:
-    """The name, of those in `ENDPOINTS`, of a call to `path` after the API's base path; `any` for one without a name."""
+    """Return the name in `ENDPOINTS` of a call to `path` (below the API's base path), or `any` if it has none."""
     match [method, *path.strip("/").split("/")]:
         case ["POST", "projects", "upload-file"]:
             return "upload"
@@ -94,13 +94,13 @@ def endpoint_of(method: str, path: str) -> str:
 
 
 class FaultPlan:
-    """The faults still to come, in the order they were given."""
+    """The remaining faults, in the order given."""
 
     def __init__(self, specs: Iterable[str] = ()) -> None:
         self.left = [parse_fault(spec) for spec in specs]
 
-    def take(self, method: str, path: str) -> Fault | None:
-        """The fault this call gets, counted down; `None` when it is to be answered properly."""
+    def next_fault(self, method: str, path: str) -> Fault | None:
+        """Return this call's fault and count it, or None if the call is answered normally."""
         endpoint = endpoint_of(method, path)
         for place, fault in enumerate(self.left):
             if fault.endpoint in (endpoint, "any"):

@@ -1,4 +1,4 @@
-"""One request to the API, and the checks every endpoint makes before it looks at accounts.
+"""One request to the API, and the checks that every endpoint makes first.
 
 Source: https://docs.streampixel.io (rate-limits-and-errors).
 """
@@ -20,7 +20,7 @@ class Request(NamedTuple):
 
 
 class Problem(Exception):
-    """An answer of 400 and above; every one is a JSON object with a string `message`."""
+    """An error answer (400 and above): a JSON object with a string `message`."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -29,7 +29,7 @@ class Problem(Exception):
 
 
 def json_object(request: Request) -> dict[str, object]:
-    """The JSON object in a POST's body; raises Problem: 415 without the content type, 400 for anything but an object."""
+    """Parse the JSON object in a POST's body. Raises Problem: 415 for the content type, 400 for anything but an object."""
     if (request.content_type or "").partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "Content-Type must be application/json")
     try:
@@ -42,7 +42,7 @@ def json_object(request: Request) -> dict[str, object]:
 
 
 def text_field(body: dict[str, object], name: str) -> str:
-    """The body's field `name`, a non-empty string; raises Problem 400."""
+    """Return the body's field `name`, a non-empty string. Raises Problem 400."""
     value = body.get(name)
     if value is None or value == "":
         raise Problem(400, f"Missing required field: {name}")
@@ -52,7 +52,7 @@ def text_field(body: dict[str, object], name: str) -> str:
 
 
 def is_direct_zip(url: str) -> bool:
-    """Whether `url` could be the public direct download link that upload-file asks for."""
+    """Return whether `url` can be the public direct download link that upload-file needs."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -61,16 +61,16 @@ def is_direct_zip(url: str) -> bool:
 
 
 def first_value(request: Request, name: str) -> str:
-    """The first query parameter `name`; empty when there is none."""
+    """Return the first query parameter `name`, or an empty string."""
     return next((value for key, value in request.query if key == name), "")
 
 
 def last_part(request: Request) -> str:
-    """The last part of the path: the project id."""
+    """Return the last part of the path: the project ID."""
     return request.path.rstrip("/").rpartition("/")[2]
 
 
-def number(request: Request, name: str, default: int) -> int:
-    """The query parameter `name` as a whole number of 1 or more; `default` when it is none."""
+def number_parameter(request: Request, name: str, default: int) -> int:
+    """Return the query parameter `name` as a whole number of at least 1, or `default` if it is not a number."""
     value = first_value(request, name)
     return max(1, int(value)) if value.isdecimal() and len(value) < 10 else default

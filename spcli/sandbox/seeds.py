@@ -51,7 +51,7 @@ _MAIN_PROJECTS = (
 )
 _OTHER_PROJECTS = (_Plan("Solo Viewer", "eu-west-1", live=1),)
 
-# Project's place among all of the seed's, file, whether it was rejected; oldest first. Configurator APAC has none.
+# Index of the project, file, whether it was rejected; oldest first. Configurator APAC has none.
 _HISTORY = (
     (0, "Showroom-1.0.0.zip", False),
     (1, "Configurator-2.3.zip?X-Amz-Expires=3600&X-Amz-Signature=5a11dbad", False),
@@ -66,20 +66,22 @@ _HISTORY = (
 
 
 def object_id(seed: int, when: float, serial: int) -> str:
-    """24 hex digits as MongoDB makes them: 8 of Unix time, 10 of the machine (here: the seed), 6 of a counter."""
-    return f"{int(when) & 0xFFFFFFFF:08x}{_digest(f'machine {seed}')[:10]}{serial & 0xFFFFFF:06x}"
+    """Return an ID as MongoDB makes it: 8 hex digits of Unix time, 10 of the machine (here: the seed), 6 of a counter."""
+    return f"{int(when) & 0xFFFFFFFF:08x}{_hex_digest(f'machine {seed}')[:10]}{serial & 0xFFFFFF:06x}"
 
 
 def accounts(seed: int) -> tuple[Account, Account]:
-    """The main account, with five projects, and another with exactly one."""
+    """Return the main account, with five projects, and another one with exactly one."""
     first = len(_MAIN_PROJECTS)
-    main = Account("main", object_id(seed, _START, 1), _key(seed, "main"), _projects(seed, _MAIN_PROJECTS, first=0))
-    other = Account("other", object_id(seed, _START, 2), _key(seed, "other"), _projects(seed, _OTHER_PROJECTS, first=first))
+    main = Account("main", object_id(seed, _START, 1), _api_key(seed, "main"), _make_projects(seed, _MAIN_PROJECTS, first=0))
+    other = Account(
+        "other", object_id(seed, _START, 2), _api_key(seed, "other"), _make_projects(seed, _OTHER_PROJECTS, first=first)
+    )
     return main, other
 
 
 def history(seed: int) -> list[Build]:
-    """The finished builds of the seed's projects, oldest first."""
+    """Return the finished builds of the seed's projects, oldest first."""
     projects = [project for account in accounts(seed) for project in account.projects]
     builds = []
     for serial, (place, file, rejected) in enumerate(_HISTORY, start=1):
@@ -91,21 +93,21 @@ def history(seed: int) -> list[Build]:
     return builds
 
 
-def _projects(seed: int, plans: tuple[_Plan, ...], *, first: int) -> tuple[Project, ...]:
-    return tuple(_project(seed, plan, first + place) for place, plan in enumerate(plans))
+def _make_projects(seed: int, plans: tuple[_Plan, ...], *, first: int) -> tuple[Project, ...]:
+    return tuple(_make_project(seed, plan, first + place) for place, plan in enumerate(plans))
 
 
-def _project(seed: int, plan: _Plan, place: int) -> Project:
+def _make_project(seed: int, plan: _Plan, place: int) -> Project:
     created = _START + place * _DAY
     shape = (plan.name, plan.region, plan.active, created, plan.live, plan.queued, plan.custom_domain)
     return Project(object_id(seed, created, 0x100 + place), *shape)
 
 
-def _key(seed: int, label: str) -> str:
-    return f"sandbox-{label}-{_digest(f'key {seed} {label}')[:32]}"
+def _api_key(seed: int, label: str) -> str:
+    return f"sandbox-{label}-{_hex_digest(f'key {seed} {label}')[:32]}"
 
 
-def _digest(text: str) -> str:
+def _hex_digest(text: str) -> str:
     from hashlib import sha256
 
     return sha256(text.encode()).hexdigest()

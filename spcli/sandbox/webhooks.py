@@ -1,4 +1,4 @@
-"""Webhook deliveries as documented: one POST an event, 10 seconds, no second attempt.
+"""Webhook deliveries as documented: one POST for each event, 10 seconds to answer, no retry.
 
 Source: https://docs.streampixel.io (webhooks, webhook-events).
 """
@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 TIMEOUT = 10.0
@@ -15,7 +16,7 @@ _LOOK_EVERY = 0.02
 
 
 def check_url(url: str) -> str:
-    """`url`; raises ValueError unless it is http or https with a host."""
+    """Return `url`. Raises ValueError unless it is http or https with a host."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -27,7 +28,7 @@ def check_url(url: str) -> str:
 
 
 class Courier:
-    """Delivers what `due` yields to `url`, one after the other, on a thread of its own. `timeout` is in seconds."""
+    """A thread that delivers the events from `due` to `url`, one after the other. `timeout` is in seconds."""
 
     def __init__(
         self,
@@ -42,15 +43,15 @@ class Courier:
         self._timeout = timeout
         self._log = log
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sandbox-webhooks", daemon=True)
+        self._thread = threading.Thread(target=self._deliver_due, name="sandbox-webhooks", daemon=True)
         self._calls: set[http.client.HTTPConnection] = set()
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Start to deliver."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and hang up on a receiver that has not answered yet."""
+        """End the thread, and close the connection to a receiver that has not answered yet."""
         self._stopping.set()
         for call in list(self._calls):
             hang_up(call.sock)
@@ -58,7 +59,7 @@ class Courier:
             self._thread.join(2)
 
     def deliver(self, event: Mapping[str, object]) -> int:
-        """POST `event`; the receiver's status, or 0 when none came."""
+        """POST `event` and return the receiver's status, or 0 without an answer."""
         parts = urlsplit(self._url)
         connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         call = connect(parts.hostname or "", parts.port, timeout=self._timeout)
@@ -76,7 +77,7 @@ class Courier:
             self._log(f"webhook {event['event']} {status or 'no answer'}")
         return status
 
-    def _run(self) -> None:
+    def _deliver_due(self) -> None:
         while not self._stopping.wait(_LOOK_EVERY):
             for event in self._due():
                 if self._stopping.is_set():
@@ -85,9 +86,7 @@ class Courier:
 
 
 def hang_up(sock: socket.socket | None) -> None:
-    """Wake whoever reads from or writes to `sock`; never raises."""
+    """Wake the threads that read from or write to `sock`. Never raises."""
     if sock is not None:
-        try:
+        with suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return

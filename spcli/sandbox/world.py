@@ -1,6 +1,6 @@
-"""What a Streampixel would answer: accounts, projects, builds and windows, with time as an argument.
+"""The answers of a Streampixel: accounts, projects, builds and rate limits, with time as an argument.
 
-Nothing here reads a clock, a file or a socket: the same calls at the same times give the same answers.
+Nothing here reads a clock, a file or a socket. The same calls at the same times give the same answers.
 Source: https://docs.streampixel.io (upload-file, distribute-file, list-projects, get-project, live-stats, project-user-stats,
 test-webhook-api, webhook-events, rate-limits-and-errors).
 """
@@ -11,8 +11,17 @@ from collections.abc import Callable, Sequence
 from urllib.parse import unquote, urlsplit
 
 from spcli.sandbox import builds, seeds
-from spcli.sandbox.builds import Build, iso
-from spcli.sandbox.request import Problem, Request, first_value, is_direct_zip, json_object, last_part, number, text_field
+from spcli.sandbox.builds import Build, iso_time
+from spcli.sandbox.request import (
+    Problem,
+    Request,
+    first_value,
+    is_direct_zip,
+    json_object,
+    last_part,
+    number_parameter,
+    text_field,
+)
 from spcli.sandbox.seeds import Account, Project
 
 BASE_PATH = "/pixelStripeApi"
@@ -23,7 +32,7 @@ Payload = dict[str, object]
 
 
 class Ping(dict[str, object]):
-    """A 200 of test-webhook: the event to deliver first; `ping_report` then makes the answer."""
+    """An accepted test-webhook call: the event to deliver first. `ping_report` then makes the answer."""
 
 
 Route = Callable[[Request, float], tuple[int, Payload]]
@@ -33,25 +42,25 @@ class World:
     """One Streampixel.
 
     Args:
-        seed: chooses accounts, keys, projects and their history: constants of the seed.
-        window: seconds between two calls of one user to one of the limited endpoints; 0 is no limit.
+        seed: determines accounts, keys, projects and their history.
+        window: seconds between two calls of one user to one of the limited endpoints; 0 means no limit.
         stage: seconds a build spends in each state (`pending`: a quarter of it).
-        generation: `paged` answers as the documentation of early 2026 says, `status` as the newest does, which has no build list.
+        generation: `paged` answers like the documentation of early 2026, `status` like the newest, which has no build list.
         reject: a file-name pattern (`*broken*`); builds whose zip matches end in Reject.
 
-    Raises ValueError for a generation that does not exist, and for negative times.
+    Raises ValueError for an unknown generation and for negative times.
     """
 
-    # The largest page of `GET /projects`; the service's own bound is not documented.
+    # The largest page of `GET /projects`. The service does not document its own limit.
     max_limit = 100
 
     def __init__(
         self, seed: int = 1, window: float = 5.0, *, stage: float = 2.0, generation: str = "paged", reject: str | None = None
     ) -> None:
         if generation not in GENERATIONS:
-            raise ValueError(f"no generation {generation!r}: {' or '.join(GENERATIONS)}")
+            raise ValueError(f"no generation {generation!r}: use {' or '.join(GENERATIONS)}")
         if not (0 <= window < math.inf and 0 <= stage < math.inf):
-            raise ValueError("window and stage are seconds, 0 or more")
+            raise ValueError("window and stage must be 0 or more seconds")
         self.seed = seed
         self.window = window
         self.stage = stage
@@ -62,43 +71,43 @@ class World:
         self._builds = seeds.history(seed)
         self._calls: dict[tuple[str, str], float] = {}
         for build in self._builds:
-            build.told = len(builds.timeline(build, stage))
+            build.events_sent = len(builds.timeline(build, stage))
 
     def handle(self, request: Request, now: float) -> tuple[int, Payload]:
-        """The status and JSON body for `request` at `now` (Unix seconds)."""
+        """Return the status and JSON body for `request` at `now` (Unix seconds)."""
         try:
-            return self._route(request)(request, now)
+            return self._find_route(request)(request, now)
         except Problem as problem:
             return problem.status, {"message": problem.message}
 
     def builds_of(self, project_id: str) -> list[Build]:
-        """The project's builds, newest first."""
+        """Return the project's builds, newest first."""
         return [build for build in reversed(self._builds) if build.project_id == project_id]
 
     def status_of(self, upload_id: str, now: float) -> str | None:
-        """The build's status at `now`; `None` for an id that does not exist."""
+        """Return the build's status at `now`, or None if the ID does not exist."""
         return next((builds.status_at(build, self.stage, now) for build in self._builds if build.id == upload_id), None)
 
     def seconds_left(self, user_id: str, endpoint: str, now: float) -> float:
-        """Seconds until `user_id` may call `upload` or `distribute` again; 0 when it may."""
+        """Return the seconds until `user_id` may call `upload` or `distribute` again."""
         last = self._calls.get((user_id, endpoint))
         return 0.0 if last is None else max(0.0, last + self.window - now)
 
     def limit_message(self) -> str:
-        """The documented text of a 429, with this world's window."""
-        return f"Rate limit exceeded. Try again in {_in_words(self.window)}."
+        """Return the documented text of a 429, with this world's window."""
+        return f"Rate limit exceeded. Try again in {_duration_in_words(self.window)}."
 
     def due_events(self, now: float) -> list[Payload]:
-        """The webhook payloads of every change up to `now` that were not handed out before, oldest first."""
+        """Return the webhook payloads up to `now` that were not returned before, oldest first."""
         due = []
         for build in self._builds:
-            fresh = [change for change in builds.timeline(build, self.stage)[build.told :] if change.at <= now]
-            build.told += len(fresh)
-            due += [(change.at, self._event(build, change)) for change in fresh]
+            fresh = [change for change in builds.timeline(build, self.stage)[build.events_sent :] if change.at <= now]
+            build.events_sent += len(fresh)
+            due += [(change.at, self._event_payload(build, change)) for change in fresh]
         return [payload for _, payload in sorted(due, key=lambda pair: pair[0])]
 
     def ping_report(self, status: int) -> Payload:
-        """What test-webhook says of a receiver that answered `status`; 0 means that no connection could be made."""
+        """Return the answer of test-webhook for a receiver that answered `status`; 0 means no connection."""
         success = 200 <= status < 300
         if success:
             message = "Test webhook delivered"
@@ -106,28 +115,28 @@ class World:
             message = "Webhook endpoint returned non-2xx status" if status else "Webhook endpoint could not be reached"
         return {"success": success, "message": message, "statusCode": status}
 
-    def _route(self, request: Request) -> Route:
+    def _find_route(self, request: Request) -> Route:
         paged = self.generation == "paged"
         match [request.method, *request.path.strip("/").split("/")]:
             case ["POST", "projects", "upload-file"]:
-                return self._upload
+                return self._upload_file
             case ["POST", "projects", "distribute-file"]:
-                return self._distribute
+                return self._distribute_file
             case ["POST", "projects", "test-webhook"] if paged:
                 return self._test_webhook
             case ["GET", "projects", "userStats", _]:
                 return self._user_stats
             case ["GET", "projects", "projects-status"]:
-                return _gone if paged else self._projects_status
+                return _not_found if paged else self._projects_status
             case ["GET", "projects"] if paged:
-                return self._projects
+                return self._list_projects
             case ["GET", "projects", "liveStats", _] if paged:
                 return self._live_stats
             case ["GET", "projects", _] if paged:
-                return self._project
-        return _gone
+                return self._get_project
+        return _not_found
 
-    def _upload(self, request: Request, now: float) -> tuple[int, Payload]:
+    def _upload_file(self, request: Request, now: float) -> tuple[int, Payload]:
         body = json_object(request)
         user_id, project_id, url = (text_field(body, name) for name in ("userId", "projectId", "fileUrl"))
         auto_release = body.get("autoRelease", True)
@@ -135,15 +144,15 @@ class World:
             raise Problem(400, "Invalid field: autoRelease must be a boolean")
         if not is_direct_zip(url):
             raise Problem(400, "Invalid fileUrl: must be a public direct download link")
-        account = self._account(user_id, [body.get("apiKey")])
+        account = self._authenticate(user_id, [body.get("apiKey")])
         self._take_window(account, "upload", now)
-        project = self._own(account, project_id, refusal="Forbidden: project does not belong to this user")
-        build = self._register(project, url, now)
+        project = self._own_project(account, project_id, refusal="Forbidden: project does not belong to this user")
+        build = self._register_build(project, url, now)
         build.auto_release = auto_release
         status = 201 if self.generation == "paged" else 200
         return status, {"message": "Build queued for processing", "uploadId": build.id}
 
-    def _register(self, project: Project, url: str, now: float) -> Build:
+    def _register_build(self, project: Project, url: str, now: float) -> Build:
         serial = 0x1000 + len(self._builds)
         build = Build(seeds.object_id(self.seed, now, serial), project.id, url=url, created=now)
         # The zip's name is the only label a build has.
@@ -152,12 +161,12 @@ class World:
         self._builds.append(build)
         return build
 
-    def _distribute(self, request: Request, now: float) -> tuple[int, Payload]:
+    def _distribute_file(self, request: Request, now: float) -> tuple[int, Payload]:
         body = json_object(request)
         user_id, project_id, upload_id = (text_field(body, name) for name in ("userId", "projectId", "uploadId"))
-        account = self._account(user_id, [body.get("apiKey")])
+        account = self._authenticate(user_id, [body.get("apiKey")])
         self._take_window(account, "distribute", now)
-        project = self._own(account, project_id, refusal="Forbidden: project does not belong to this user")
+        project = self._own_project(account, project_id, refusal="Forbidden: project does not belong to this user")
         if not project.active:
             raise Problem(403, "Access denied")
         build = next((build for build in self.builds_of(project.id) if build.id == upload_id), None)
@@ -175,12 +184,12 @@ class World:
         body = json_object(request)
         user_id, project_id = (text_field(body, name) for name in ("userId", "projectId"))
         # The one endpoint whose page documents a bare "Unauthorized".
-        account = self._account(user_id, [body.get("apiKey")], refusal="Unauthorized")
-        project = self._own(account, project_id, refusal="Forbidden: project does not belong to this user")
+        account = self._authenticate(user_id, [body.get("apiKey")], refusal="Unauthorized")
+        project = self._own_project(account, project_id, refusal="Forbidden: project does not belong to this user")
         if self.webhook_url is None:
             raise Problem(404, "No webhook URL configured")
         nothing: Payload = {"uploadId": None, "fileUrl": None, "status": "test", "objection": None}
-        return 200, Ping({"event": "webhook.test", "projectId": project.id, **nothing, "timestamp": iso(now)})
+        return 200, Ping({"event": "webhook.test", "projectId": project.id, **nothing, "timestamp": iso_time(now)})
 
     def _projects_status(self, request: Request, now: float) -> tuple[int, Payload]:
         account = self._key_holder(request, "userId and apikey are required")
@@ -190,24 +199,24 @@ class World:
         ]
         return 200, {"totalProjects": len(projects), "projects": projects}
 
-    def _projects(self, request: Request, now: float) -> tuple[int, Payload]:
-        account = self._reader(request)
-        page = number(request, "page", 1)
-        limit = min(number(request, "limit", 20), self.max_limit)
+    def _list_projects(self, request: Request, now: float) -> tuple[int, Payload]:
+        account = self._reader_account(request)
+        page = number_parameter(request, "page", 1)
+        limit = min(number_parameter(request, "limit", 20), self.max_limit)
         shown = account.projects[(page - 1) * limit : page * limit]
         total = len(account.projects)
-        projects = [self._listed(project) for project in shown]
+        projects = [self._project_entry(project) for project in shown]
         return 200, {"projects": projects, "page": page, "totalPages": math.ceil(total / limit), "totalProjects": total}
 
-    def _project(self, request: Request, now: float) -> tuple[int, Payload]:
-        account = self._reader(request)
-        project = self._own(account, last_part(request), refusal="Forbidden: project does not belong to this user")
+    def _get_project(self, request: Request, now: float) -> tuple[int, Payload]:
+        account = self._reader_account(request)
+        project = self._own_project(account, last_part(request), refusal="Forbidden: project does not belong to this user")
         return 200, {
-            **self._listed(project),
+            **self._project_entry(project),
             "webhookUrl": self.webhook_url,
             "webhookEvents": list(builds.EVENTS.values()) if self.webhook_url else [],
             "customDomain": project.custom_domain or None,
-            "files": [self._file(build, now) for build in self.builds_of(project.id)],
+            "files": [self._file_entry(build, now) for build in self.builds_of(project.id)],
             "liveUsers": project.live,
             "usersInQueue": project.queued,
             "subscriptionStatus": "active",
@@ -215,28 +224,28 @@ class World:
 
     def _user_stats(self, request: Request, now: float) -> tuple[int, Payload]:
         account = self._key_holder(request, "projectId, userId and apikey are required")
-        project = self._own(account, last_part(request), refusal="Access denied")
+        project = self._own_project(account, last_part(request), refusal="Access denied")
         return 200, {"liveUser": project.live, "queueUser": project.queued}
 
     def _live_stats(self, request: Request, now: float) -> tuple[int, Payload]:
-        project = self._own(self._reader(request), last_part(request), refusal="Access denied")
+        project = self._own_project(self._reader_account(request), last_part(request), refusal="Access denied")
         return 200, {"liveUser": project.live, "queueUser": project.queued}
 
-    def _reader(self, request: Request) -> Account:
-        """The account of an older GET: a bare userId is enough, but a key that is given must be right."""
+    def _reader_account(self, request: Request) -> Account:
+        """Return the account of an older GET, which needs only a userId. A key, if given, must be right."""
         user_id = first_value(request, "userId")
         if not user_id:
             raise Problem(400, "Missing required field: userId")
-        return self._account(user_id, [value for name, value in request.query if name in ("apikey", "apiKey")])
+        return self._authenticate(user_id, [value for name, value in request.query if name in ("apikey", "apiKey")])
 
     def _key_holder(self, request: Request, complaint: str) -> Account:
-        """The account of a newer GET: the key is mandatory, and `apikey` is all lower case there."""
+        """Return the account of a newer GET. The key is mandatory there, and spelled `apikey`."""
         user_id, key = first_value(request, "userId"), first_value(request, "apikey")
         if not user_id or not key:
             raise Problem(400, complaint)
-        return self._account(user_id, [key])
+        return self._authenticate(user_id, [key])
 
-    def _account(self, user_id: str, keys: Sequence[object], *, refusal: str = "Unauthorized: Invalid API Key") -> Account:
+    def _authenticate(self, user_id: str, keys: Sequence[object], *, refusal: str = "Unauthorized: Invalid API Key") -> Account:
         account = next((account for account in self.accounts if account.user_id == user_id), None)
         if account is None:
             raise Problem(401, "Invalid User")
@@ -244,7 +253,7 @@ class World:
             raise Problem(401, refusal)
         return account
 
-    def _own(self, account: Account, project_id: str, *, refusal: str) -> Project:
+    def _own_project(self, account: Account, project_id: str, *, refusal: str) -> Project:
         everyone = [project for owner in self.accounts for project in owner.projects]
         project = next((project for project in everyone if project.id == project_id), None)
         if project is None:
@@ -254,28 +263,28 @@ class World:
         return project
 
     def _take_window(self, account: Account, endpoint: str, now: float) -> None:
-        """Any call with valid credentials uses the window up, whatever it is answered later; a 429 does not prolong it."""
+        """Count a call with valid credentials, whatever its answer will be. A 429 does not prolong the window."""
         if self.seconds_left(account.user_id, endpoint, now) > 0:
             raise Problem(429, self.limit_message())
         self._calls[account.user_id, endpoint] = now
 
-    def _listed(self, project: Project) -> Payload:
+    def _project_entry(self, project: Project) -> Payload:
         newest = self.builds_of(project.id)[:1]
         return {
             "id": project.id,
             "name": project.name,
             "region": project.region,
             "status": "active" if project.active else "inactive",
-            "createdAt": iso(project.created),
-            "updatedAt": iso(newest[0].created if newest else project.created),
+            "createdAt": iso_time(project.created),
+            "updatedAt": iso_time(newest[0].created if newest else project.created),
         }
 
-    def _file(self, build: Build, now: float) -> Payload:
+    def _file_entry(self, build: Build, now: float) -> Payload:
         status = builds.status_at(build, self.stage, now)
         objection = builds.OBJECTION if status == builds.REJECT else None
-        return {"_id": build.id, "url": build.url, "status": status, "date": iso(build.created), "objection": objection}
+        return {"_id": build.id, "url": build.url, "status": status, "date": iso_time(build.created), "objection": objection}
 
-    def _event(self, build: Build, change: builds.Change) -> Payload:
+    def _event_payload(self, build: Build, change: builds.Change) -> Payload:
         return {
             "event": builds.EVENTS[change.status],
             "projectId": build.project_id,
@@ -283,15 +292,15 @@ class World:
             "fileUrl": build.url,
             "status": change.status,
             "objection": builds.OBJECTION if change.status == builds.REJECT else None,
-            "timestamp": iso(change.at),
+            "timestamp": iso_time(change.at),
         }
 
 
-def _gone(request: Request, now: float) -> tuple[int, Payload]:
+def _not_found(request: Request, now: float) -> tuple[int, Payload]:
     raise Problem(404, "Not found")
 
 
-def _in_words(seconds: float) -> str:
+def _duration_in_words(seconds: float) -> str:
     # Whole numbers only, rounded up: the service never prints a fraction, and "0.3 seconds" would be read as 3.
     count, unit = math.ceil(seconds), "second"
     if count >= 60 and count % 60 == 0:
