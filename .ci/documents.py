@@ -182,9 +182,9 @@ def _status(environ: dict[str, str], clock: Clock) -> object:
 
 
 def _receive_one(state_dir: str, clock: Clock) -> None:
-    body = payload.forged("build.saving", clock.wall(), project_id=SHOWROOM.id, upload_id="x", file_url=URL, objection=None)
+    body = payload.fake_payload("build.saving", clock.wall(), project_id=SHOWROOM.id, upload_id="x", file_url=URL, objection=None)
     state = State(Path(state_dir), clock=clock, environ={}, note=lambda _text: None)
-    state.events.add_events([payload.parse(json.dumps(body).encode(), clock.wall())])
+    state.events.add_events([payload.parse_event(json.dumps(body).encode(), clock.wall())])
     state.close()
 
 

@@ -49,12 +49,12 @@ TABLE: dict[str, Entry | Group] = {
     "status": Entry("Show account, project, windows and builds on one screen.", "status:status"),
     "limits": Entry("Show when the next upload and distribute are allowed.", "limits:limits"),
     "webhooks": Group(
-        "Receive, forge, probe and look up build events.",
+        "Receive, simulate, test and list build events.",
         {
-            "listen": Entry("Receive the service's webhooks on this machine.", "webhooks:listen"),
-            "events": Entry("List the events received on this machine.", "webhooks:events"),
-            "send": Entry("Send a documented payload to a receiver of yours.", "webhooks:send"),
-            "test": Entry("Let the service send a test event to the project's webhook.", "webhooks:probe"),
+            "listen": Entry("Receive webhook events on this machine.", "webhooks:listen"),
+            "events": Entry("List the webhook events received on this machine.", "webhooks:events"),
+            "send": Entry("Send a fake event to test your receiver.", "webhooks:send"),
+            "test": Entry("Ask the service to send a test event.", "webhooks:probe"),
         },
     ),
     "api": Entry("Make one authenticated call.", "api:api", writes=True),

@@ -31,7 +31,8 @@ def duration(text: str) -> float:
     return total
 
 
-def _timeout(text: str) -> float:
+def call_timeout(text: str) -> float:
+    """Return the seconds that one call may take, more than 0. Raises `typer.BadParameter`."""
     seconds = duration(text)
     if not 0 < seconds <= 600:
         raise typer.BadParameter("one call takes more than 0 s and at most 10m")
@@ -90,7 +91,7 @@ ProjectArgument = Annotated[
 Timeout = Annotated[
     float | None,
     typer.Option(
-        parser=_timeout,
+        parser=call_timeout,
         metavar="DUR",
         help="Total time of one call to the service (60s for writes, 20s for reads).",
         show_default=False,

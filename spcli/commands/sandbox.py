@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from spcli.sandbox.server import Sandbox
 
 
-def _seed(text: str) -> int:
+def _whole_number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise typer.BadParameter("a whole number")
+        raise typer.BadParameter("not a whole number")
     return int(text)
 
 
-def _generation(text: str) -> str:
+def _known_generation(text: str) -> str:
     from spcli.sandbox.world import GENERATIONS
 
     if text not in GENERATIONS:
-        raise typer.BadParameter(f"one of {', '.join(GENERATIONS)}")
+        raise typer.BadParameter(f"use one of {', '.join(GENERATIONS)}")
     return text
 
 
@@ -30,40 +30,53 @@ def sandbox(
     ctx: typer.Context,
     port: Annotated[
         int | None,
-        typer.Option(parser=options.port, metavar="PORT", help="Port on 127.0.0.1 (8787); 0 for a free one.", show_default=False),
+        typer.Option(
+            parser=options.port, metavar="PORT", help="Port on 127.0.0.1; 0 takes a free one (default 8787).", show_default=False
+        ),
     ] = None,
     window: Annotated[
         float | None,
-        typer.Option(parser=options.duration, metavar="DUR", help="Time between two limited calls (5s).", show_default=False),
+        typer.Option(
+            parser=options.duration, metavar="DUR", help="Time between two rate-limited calls (default 5s).", show_default=False
+        ),
     ] = None,
     stage: Annotated[
         float | None,
-        typer.Option(parser=options.duration, metavar="DUR", help="Time a build spends in each stage (2s).", show_default=False),
+        typer.Option(
+            parser=options.duration,
+            metavar="DUR",
+            help="Time that a build spends in each stage (default 2s).",
+            show_default=False,
+        ),
     ] = None,
     generation: Annotated[
         str | None,
         typer.Option(
-            parser=_generation,
+            parser=_known_generation,
             metavar="paged|status",
-            help="Which generation of the service's reads to speak (paged).",
+            help="API generation to imitate (default paged).",
             show_default=False,
         ),
     ] = None,
-    webhook: Annotated[str | None, typer.Option(metavar="URL", help="Deliver webhooks there.", show_default=False)] = None,
+    webhook: Annotated[str | None, typer.Option(metavar="URL", help="Deliver webhooks to this URL.", show_default=False)] = None,
     reject: Annotated[
-        str | None, typer.Option(metavar="GLOB", help="Reject zips whose name matches.", show_default=False)
+        str | None,
+        typer.Option(parser=options.name, metavar="GLOB", help="Reject zips whose name matches.", show_default=False),
     ] = None,
     fault: Annotated[
-        list[str] | None, typer.Option(metavar="SPEC", help="A fault, such as upload:500x2; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option(metavar="SPEC", help="Inject a fault, such as upload:500x2 (repeatable).", show_default=False),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(parser=_seed, metavar="N", help="Another set of accounts and projects (1).", show_default=False),
+        typer.Option(
+            parser=_whole_number, metavar="N", help="Use another set of accounts and projects (default 1).", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Run a local Streampixel on loopback.
 
-    It runs until Ctrl-C. Prints exports to paste into another terminal. Its page lists accounts, keys and projects.
+    It runs until Ctrl-C and prints exports to paste into another terminal. Its page lists accounts, keys and projects.
 
     \b
       spcli sandbox --window 10s --reject '*bad*'
@@ -73,23 +86,23 @@ def sandbox(
     from spcli.sandbox.world import World
 
     runtime: Runtime = ctx.obj
-    # A default that went through `parser` would have to be text, so the defaults are set here.
+    # A default passes through `parser` and would have to be text, so the defaults are set here.
     port, window, stage = (8787 if port is None else port), (5.0 if window is None else window), (2.0 if stage is None else stage)
     try:
         world = World(1 if seed is None else seed, window, stage=stage, generation=generation or "paged", reject=reject)
         server = Sandbox(world, port=port, faults=tuple(fault or ()), webhook=webhook, log=runtime.output.status)
     except ValueError as problem:
-        raise SpcliError("usage", str(problem), hint="`spcli sandbox --help` lists what it takes") from None
+        raise SpcliError("usage", str(problem), hint="list the options with `spcli sandbox --help`") from None
     except OSError as problem:
-        raise SpcliError("usage", f"port {port} cannot be used: {problem.strerror}", hint="--port 0 takes a free one") from None
+        raise SpcliError("usage", f"cannot use port {port}: {problem.strerror}", hint="use --port 0 for a free port") from None
     try:
-        _tell(runtime, server)
+        _print_exports(runtime, server)
         server.serve_forever()
     finally:
         server.stop()
 
 
-def _tell(runtime: "Runtime", server: "Sandbox") -> None:
+def _print_exports(runtime: "Runtime", server: "Sandbox") -> None:
     account = server.world.accounts[0]
     bash, powershell = server.exports(account)
     runtime.output.result(
@@ -104,4 +117,4 @@ def _tell(runtime: "Runtime", server: "Sandbox") -> None:
         bare=server.base_url,
     )
     runtime.output.finish()
-    runtime.output.note(f"accounts, keys and projects: {server.origin}  (Ctrl-C ends it)")
+    runtime.output.note(f"accounts, keys and projects: {server.origin}  (stop with Ctrl-C)")

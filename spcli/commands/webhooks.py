@@ -1,5 +1,6 @@
-"""`spcli webhooks`: receive, forge, probe and look up build events."""
+"""`spcli webhooks`: receive, simulate, test and list build events."""
 
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,65 +8,87 @@ import typer
 from spcli.commands import options
 from spcli.errors import Refused, SpcliError
 from spcli.models import is_id, normalize_id
-from spcli.webhooks import payload
+from spcli.settings.table import parse_command_line
+from spcli.webhooks.payload import STATUS_OF, event_json, fake_payload
 
 if TYPE_CHECKING:
+    from spcli.builds.wait import Ended
     from spcli.runtime import Runtime
+    from spcli.webhooks.listen import Service
+    from spcli.webhooks.until import Unconfirmed
 
 LIMIT = 20
+NO_LIMIT = 1_000_000
+UNTIL_SECONDS = 2 * 3600.0
+SEND_SECONDS = 10.0
+NO_ID = "0" * 24
 
 
-def _event(text: str) -> str:
-    if text not in payload.STATUS_OF:
-        raise typer.BadParameter(f"one of {', '.join(payload.STATUS_OF)}")
+def _known_event(text: str) -> str:
+    if text not in STATUS_OF:
+        raise typer.BadParameter(f"use one of {', '.join(STATUS_OF)}")
+    return text
+
+
+def _event_glob(text: str) -> str:
+    if not any(fnmatchcase(event, text) for event in STATUS_OF):
+        raise typer.BadParameter(f"matches no event; the events are {', '.join(STATUS_OF)}")
     return text
 
 
 UploadId = Annotated[
     str | None,
-    typer.Option("--upload-id", parser=options.upload_id, metavar="ID", help="Only of this build.", show_default=False),
+    typer.Option("--upload-id", parser=options.upload_id, metavar="ID", help="Only events of this build.", show_default=False),
 ]
 
 
 def listen(
     ctx: typer.Context,
-    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(parser=options.name, metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(parser=options.port, metavar="PORT", help="Port; 0 takes a free one, another at each start.")
+        int, typer.Option(parser=options.port, metavar="PORT", help="Port to listen on; 0 takes a free one at each start.")
     ] = 0,
     public_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where a tunnel leads here from, https.", show_default=False)
+        str | None, typer.Option(metavar="URL", help="Public https URL of your tunnel.", show_default=False)
     ] = None,
     path_token: Annotated[
         str | None,
-        typer.Option(metavar="TOKEN", help="The secret end of the path; without it another at each start.", show_default=False),
+        typer.Option(
+            metavar="TOKEN", help="Secret last part of the URL path (default: random at each start).", show_default=False
+        ),
     ] = None,
     forward_to: Annotated[
-        str | None, typer.Option(metavar="URL", help="POST each event there as well.", show_default=False)
+        str | None, typer.Option(metavar="URL", help="Also POST each event to this URL.", show_default=False)
     ] = None,
     exec_: Annotated[
         str | None,
-        typer.Option("--exec", metavar="CMD", help="Run CMD for each event, payload on its input.", show_default=False),
+        typer.Option("--exec", metavar="CMD", help="Run CMD for each event, with the payload on stdin.", show_default=False),
     ] = None,
     event: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Only events that match; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option(parser=_event_glob, metavar="GLOB", help="Only matching events (repeatable).", show_default=False),
     ] = None,
     upload_id: UploadId = None,
     until: Annotated[
         str | None,
-        typer.Option(parser=_event, metavar="EVENT", help="End when EVENT comes; exit as `builds wait`.", show_default=False),
+        typer.Option(
+            parser=_known_event, metavar="EVENT", help="Stop when EVENT arrives; exit like `builds wait`.", show_default=False
+        ),
     ] = None,
     deadline: Annotated[
         float | None,
         typer.Option(
-            parser=options.duration, metavar="DUR", help="Stop after DUR (2h with --until, else never).", show_default=False
+            parser=options.duration,
+            metavar="DUR",
+            help="Stop after this long (default 2h with --until, else never).",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Receive the service's webhooks on this machine.
+    """Receive webhook events on this machine.
 
-    They are stored. The URL to enter in the dashboard is printed once; its path is a secret. Port and path are new at each start
-    unless --port and --path-token are given. Events are hints: nothing is signed.
+    Events are stored on this machine. The URL for the dashboard is printed once, and its path is a secret. Port and path change
+    at each start unless --port and --path-token are set. Events are not signed, so spcli treats them as hints.
 
     \b
       spcli webhooks listen --port 8080 --path-token "$TOKEN" --public-url URL
@@ -74,15 +97,81 @@ def listen(
     """
     runtime: Runtime = ctx.obj
     try:
-        from spcli.webhooks import listen as listening
+        from spcli.webhooks.listen import ListenOptions, Notes
+        from spcli.webhooks.listen import listen as listen_for_events
     except ImportError:
         raise SpcliError(
             "config", "the webhook receiver needs the extra 'server'", hint="in a checkout: pip install '.[server]'"
         ) from None
-    asked = listening.Asked(
-        host, port, public_url, path_token, forward_to, exec_, tuple(event or ()), upload_id, until, deadline
+    from spcli.state.store import State
+
+    command = None if exec_ is None else _find_command(exec_, runtime.environ)
+    deadline = UNTIL_SECONDS if until is not None and deadline is None else deadline
+    asked = ListenOptions(
+        host, port, public_url, path_token, forward_to, command, tuple(event or ()), upload_id, until, deadline
     )  # fmt: skip
-    listening.listen(runtime, asked)
+    notes = Notes(runtime.output)
+    clock, environ = runtime.clock, runtime.environ
+    state = State(runtime.settings.state_dir, clock=clock, environ=environ, note=notes.add_note)
+    ends = clock.mono() + (deadline or 0.0)
+    result = listen_for_events(
+        asked,
+        _make_service(runtime, until),
+        output=runtime.output,
+        notes=notes,
+        state=state,
+        clock=clock,
+        environ=environ,
+    )
+    _report(runtime, result, ends - clock.mono())
+
+
+def _find_command(text: str, environ: dict[str, str]) -> tuple[str, ...]:
+    """Split `--exec` into the program and its arguments. Raises `SpcliError` (usage) if it can't be run."""
+    import shutil
+
+    try:
+        command = parse_command_line(text)
+    except ValueError as problem:
+        raise SpcliError("usage", f"--exec {problem}") from None
+    if shutil.which(command[0], path=environ.get("PATH")) is None:
+        raise SpcliError("usage", f"--exec program not found: {command[0]}", hint="use its full path")
+    return command
+
+
+def _make_service(runtime: "Runtime", until: str | None) -> "Service":
+    """Return what `--until` may ask; nothing without it, or without credentials."""
+    from spcli.webhooks.listen import Service
+
+    settings = runtime.settings
+    if until is not None:
+        try:
+            user_id, key = settings.require_credentials()
+        except SpcliError as problem:
+            runtime.output.note(f"events can't be confirmed by the service: {problem.message}")
+        else:
+            runtime.output.secrets.append(key)
+            # One connection for each thread.
+            return Service(settings.project, runtime.api, runtime.api_for(user_id, key), settings.scale)
+    return Service(settings.project, None, None, settings.scale)
+
+
+def _report(runtime: "Runtime", result: "Ended | Unconfirmed | None", left: float) -> None:
+    """Raise the error of a build that was not approved. If the service denies the event, wait for the build first."""
+    from spcli.builds import progress
+    from spcli.builds.wait import failure_of
+    from spcli.webhooks.until import Unconfirmed
+
+    if result is None:
+        return
+    if isinstance(result, Unconfirmed):
+        project_id = result.project_id
+        (ended,) = progress.wait_shown(runtime, project_id, (result.upload_id,), progress.Limits(max(0.0, left)))
+    else:
+        ended, project_id = result, result.build.project_id
+    failure = failure_of([ended], project_id, None)
+    if failure is not None:
+        raise failure
 
 
 def events(
@@ -90,65 +179,80 @@ def events(
     upload_id: UploadId = None,
     limit: options.Limit = None,
 ) -> None:
-    """List the events received on this machine, oldest first."""
+    """List the webhook events received on this machine, oldest first."""
     runtime: Runtime = ctx.obj
-    found = runtime.state.events.find_events(upload_id=upload_id, limit=(LIMIT if limit is None else limit) or 1_000_000)
+    found = runtime.state.events.find_events(upload_id=upload_id, limit=(LIMIT if limit is None else limit) or NO_LIMIT)
     local = runtime.output.local_time
     runtime.output.listing(
-        [payload.shown(one) for one in found],
+        [event_json(one) for one in found],
         columns=("TIME", "EVENT", "UPLOAD ID", "STATUS", "OBJECTION"),
         rows=lambda: [
             (local(one.timestamp), one.event or "", one.upload_id or "", one.status or "", one.objection or "") for one in found
         ],
         bare=[one.upload_id or "" for one in found],
-        empty=f"no event{' of that build' if upload_id else ''} was received on this machine: spcli webhooks listen",
+        empty=f"no events{' of this build' if upload_id else ''} received on this machine: run spcli webhooks listen",
     )
 
 
 def send(
     ctx: typer.Context,
-    event: Annotated[str, typer.Argument(parser=_event, metavar="EVENT", help="Such as build.approved.")],
-    to: Annotated[str, typer.Option(metavar="URL", help="Your receiver.")],
-    upload_id: Annotated[str | None, typer.Option("--upload-id", metavar="ID", help="The build.", show_default=False)] = None,
-    file_url: Annotated[str | None, typer.Option(metavar="URL", help="The zip.", show_default=False)] = None,
-    objection: Annotated[str | None, typer.Option(metavar="TEXT", help="Why it was rejected.", show_default=False)] = None,
+    event: Annotated[str, typer.Argument(parser=_known_event, metavar="EVENT", help="The event, such as build.approved.")],
+    to: Annotated[str, typer.Option(metavar="URL", help="URL of your receiver.")],
+    upload_id: Annotated[
+        str | None,
+        typer.Option("--upload-id", parser=options.upload_id, metavar="ID", help="The build's ID.", show_default=False),
+    ] = None,
+    file_url: Annotated[
+        str | None, typer.Option(parser=options.name, metavar="URL", help="The build's zip.", show_default=False)
+    ] = None,
+    objection: Annotated[
+        str | None, typer.Option(parser=options.name, metavar="TEXT", help="Why the build was rejected.", show_default=False)
+    ] = None,
     project: Annotated[
         str | None,
         typer.Option("-p", "--project", parser=options.name, metavar="PROJECT_ID", help="The project's ID.", show_default=False),
     ] = None,
     timeout: Annotated[
         float | None,
-        typer.Option(parser=options.duration, metavar="DUR", help="Time for the receiver to answer (10s).", show_default=False),
+        typer.Option(
+            parser=options.call_timeout, metavar="DUR", help="Time for the receiver to answer (default 10s).", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Send a documented payload to a receiver of yours.
+    """Send a fake event to test your receiver.
 
-    It is a forgery, for testing the receiver. Exit 16 when that fails.
+    The service is not asked. Exits 16 if the receiver fails.
 
     \b
       spcli webhooks send build.rejected --to http://127.0.0.1:8080/hooks/TOKEN
     """
     runtime: Runtime = ctx.obj
     runtime.project = project
-    from spcli.webhooks.deliver import deliver
+    from spcli.webhooks.deliver import deliver, parse_receiver_url
 
     if project is not None and not is_id(project.strip()):
         raise SpcliError("usage", "-p takes a project ID here, not a name", hint="list the IDs with `spcli projects list`")
-    known = runtime.settings.project or ""
-    wanted = normalize_id(known) if is_id(known.strip()) else "0" * 24
-    body = payload.forged(
-        event, runtime.clock.wall(), project_id=wanted, upload_id=upload_id or "0" * 24, file_url=file_url, objection=objection
+    url = parse_receiver_url(to, "--to")
+    in_force = normalize_id(runtime.settings.project or "")
+    payload = fake_payload(
+        event,
+        runtime.clock.wall(),
+        project_id=in_force if is_id(in_force) else NO_ID,
+        upload_id=NO_ID if upload_id is None else upload_id,
+        file_url=file_url,
+        objection=objection,
     )
-    status = deliver(runtime, to, body, timeout or 10.0)
+    seconds = SEND_SECONDS if timeout is None else timeout
+    status = deliver(url, payload, seconds=seconds, clock=runtime.clock, environ=runtime.environ)
     runtime.output.result(
-        {"event": event, "status": status, "payload": body}, lines=[f"{event} delivered: the receiver answered {status}"]
+        {"event": event, "status": status, "payload": payload}, lines=[f"{event} delivered: the receiver answered {status}"]
     )
 
 
 def probe(ctx: typer.Context, project: options.Project = None, timeout: options.Timeout = None) -> None:
-    """Let the service send a test event to the project's webhook.
+    """Ask the service to send a test event.
 
-    Exit 16 when the receiver failed.
+    The event goes to the webhook URL in the project's settings. Exits 16 if the receiver fails.
     """
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, project
@@ -158,7 +262,7 @@ def probe(ctx: typer.Context, project: options.Project = None, timeout: options.
     except Refused as refused:
         if refused.status in (404, 405):
             refused.hint = (
-                "either the project has no webhook, or this service has no test endpoint any more: "
+                "either the project has no webhook URL, or this service has no test endpoint: "
                 "set the URL in the dashboard's project settings and use its Test Webhook button"
             )
         raise
@@ -166,9 +270,10 @@ def probe(ctx: typer.Context, project: options.Project = None, timeout: options.
     lines = [
         ("delivered", "yes" if report["success"] else "no"),
         ("message", report["message"] or "none"),
-        ("answer", "unknown" if status is None else f"HTTP {status}" if status else "none: no connection could be made"),
+        ("answer", "unknown" if status is None else f"HTTP {status}" if status else "none (no connection)"),
     ]
     runtime.output.result(report, lines=lines)
     if report["success"] is not True:
-        why = "no connection to it could be made" if status in (0, None) else f"it answered {status}"
-        raise SpcliError("receiver", report["message"] or "the webhook receiver failed", hint=f"{why}; spcli webhooks listen")
+        reason = "the service could not connect to it" if status in (0, None) else f"it answered {status}"
+        message = report["message"] or "the webhook receiver failed"
+        raise SpcliError("receiver", message, hint=f"{reason}; start a receiver with spcli webhooks listen")

@@ -1,1 +1,1 @@
-"""Webhooks: the documented payloads, who may deliver them, the receiver, and what it does with an event."""
+"""Webhooks: the documented payloads, the receiver, and what it does with each event."""

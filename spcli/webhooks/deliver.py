@@ -1,47 +1,54 @@
-"""Sending a forged payload to a receiver, as the service would: one POST, no redirects."""
+"""Send one payload to a webhook receiver, as the service does: one POST, no redirects."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+from spcli.clock import Clock
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
-
-if TYPE_CHECKING:
-    from spcli.runtime import Runtime
+from spcli.transport import Call, Transport
 
 
-def deliver(runtime: "Runtime", url: str, body: dict[str, object], timeout: float) -> int:
-    """POST `body` to `url` within `timeout` seconds; the receiver's 2xx status.
+class ReceiverUrl(NamedTuple):
+    """A webhook receiver's URL in parts; `netloc` is host and port as written."""
+
+    scheme: str
+    host: str
+    netloc: str
+    path: str
+    query: str
+
+
+def parse_receiver_url(url: str, option: str) -> ReceiverUrl:
+    """Parse a URL that was given with `option`.
 
     Raises:
-        SpcliError: `usage` for a URL that is none; `receiver` when it can't be reached or answers anything but 2xx.
+        SpcliError: `usage`, if the URL is not http(s), has a user or can't be sent as it is.
     """
-    from spcli.transport import Call, Transport
-
-    origin, path, query = _parts(url)
-    transport = Transport(origin, clock=runtime.clock, environ=runtime.environ)
-    try:
-        reply = transport.send(Call("POST", path, query=query, body=body), deadline=runtime.clock.mono() + timeout, fresh=True)
-    except Refused as refused:
-        raise _failed(f"the receiver answered {refused.status}: {refused.message}") from None
-    except (NotSent, Unclear) as failure:
-        raise _failed(failure.message) from None
-    finally:
-        transport.close()
-    return reply.status
-
-
-def _failed(message: str) -> SpcliError:
-    return SpcliError("receiver", message, hint="a receiver must answer 2xx within 10 s, at once and without a redirect")
-
-
-def _parts(url: str) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        is_sendable = url.isascii() and url.isprintable() and " " not in url and parts.port != 0
+        if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and is_sendable:
+            return ReceiverUrl(parts.scheme, parts.hostname, parts.netloc, parts.path or "/", parts.query)
     except ValueError:
-        host, port = None, None
-    if host is None or parts.scheme not in ("http", "https") or "@" in parts.netloc:
-        raise SpcliError("usage", "--to must be an http(s) URL without a user", hint="--to http://127.0.0.1:8080/hooks/TOKEN")
-    bracketed = f"[{host}]" if ":" in host else host
-    origin = f"{parts.scheme}://{bracketed}" + (f":{port}" if port else "")
-    return origin, parts.path or "/", tuple(parse_qsl(parts.query, keep_blank_values=True))
+        pass
+    raise SpcliError("usage", f"{option} must be an http(s) URL without a user", hint=f"{option} https://hooks.example.com/TOKEN")
+
+
+def deliver(url: ReceiverUrl, payload: dict[str, object], *, seconds: float, clock: Clock, environ: Mapping[str, str]) -> int:
+    """POST `payload` to `url` within `seconds`, and return the receiver's 2xx status.
+
+    Raises:
+        SpcliError: `receiver`, if it can't be reached or its answer is not 2xx.
+    """
+    transport = Transport(f"{url.scheme}://{url.netloc}", clock=clock, environ=environ)
+    call = Call("POST", url.path, query=tuple(parse_qsl(url.query, keep_blank_values=True)), body=payload)
+    try:
+        return transport.send(call, deadline=clock.mono() + seconds, fresh=True).status
+    except Refused as refused:
+        message = f"the receiver answered {refused.status}: {refused.message}"
+    except (NotSent, Unclear) as failure:
+        message = failure.message
+    finally:
+        transport.close()
+    raise SpcliError("receiver", message, hint="a receiver must answer 2xx within 10s, without a redirect")

@@ -1,40 +1,43 @@
-"""What the receiver does with an event: hand it on to a URL or a program, in the background, so that the answer never waits."""
+"""Hand received events on to a URL or a program, in the background, so that the sender's answer never waits."""
 
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-QUEUED_AT_MOST = 256
+from spcli.transport.tls import tls_context
+
+QUEUE_LIMIT = 256
 FORWARD_SECONDS = 5.0
-EXEC_SECONDS = 600.0
+COMMAND_SECONDS = 600.0
 
 Item = TypeVar("Item")
 Action = Callable[[bytes], str | None]
-"""Does something with a payload; a text says what went wrong."""
+"""Do something with a payload; return a text if it fails."""
 
 
 class Worker(Generic[Item]):
-    """Runs actions one item after another in a thread of its own; what does not fit its queue is counted and told.
+    """A thread that runs actions for one item after another. It drops and counts what does not fit into its queue.
 
     Args:
-        most: how many items wait at the most.
-        behind: who is too slow when they do not fit.
+        note: receives a line for each failure.
+        limit: the most items that may wait.
+        target: names in notes where the items go.
     """
 
     def __init__(
         self,
         actions: Sequence[Callable[[Item], str | None]],
-        tell: Callable[[str], None],
+        note: Callable[[str], None],
         *,
-        most: int = QUEUED_AT_MOST,
-        behind: str = "the receiver behind",
+        limit: int = QUEUE_LIMIT,
+        target: str = "the target of --forward-to or --exec",
     ) -> None:
         self._actions = actions
-        self._tell = tell
-        self._behind = behind
-        self._queue: queue.Queue[Item | None] = queue.Queue(most)
-        self._thread = threading.Thread(target=self._run, name=f"spcli-webhook-{behind}", daemon=True)
+        self._note = note
+        self._target = target
+        self._queue: queue.Queue[Item | None] = queue.Queue(limit)
+        self._thread = threading.Thread(target=self._run_actions, name="spcli-webhook-worker", daemon=True)
         self.dropped = 0
         if actions:
             self._thread.start()
@@ -47,10 +50,10 @@ class Worker(Generic[Item]):
             self._queue.put_nowait(item)
         except queue.Full:
             self.dropped += 1
-            self._tell(f"{self.dropped} events were not handed on: {self._behind} is too slow")
+            self._note(f"{self.dropped} events dropped: {self._target} is too slow")
 
     def close(self, seconds: float) -> None:
-        """Finish what is queued, for at most `seconds`, and say what was not."""
+        """Finish the queue within `seconds`, and note if something is left."""
         if not self._thread.is_alive():
             return
         try:
@@ -59,56 +62,56 @@ class Worker(Generic[Item]):
         except queue.Full:
             pass
         if self._thread.is_alive():
-            self._tell(f"stopped before all was handed on: {self._behind} is too slow")
+            self._note(f"stopped with events still queued: {self._target} is too slow")
 
-    def _run(self) -> None:
+    def _run_actions(self) -> None:
         while (item := self._queue.get()) is not None:
             for action in self._actions:
                 try:
                     problem = action(item)
-                except Exception as error:  # noqa: BLE001 - the thread must live: later events are handed on too
-                    problem = f"handing on failed: {type(error).__name__}"
+                except Exception as error:  # noqa: BLE001 - the thread must live to hand on later events
+                    problem = f"handing on an event failed: {type(error).__name__}"
                 if problem is not None:
-                    self._tell(problem)
+                    self._note(problem)
 
 
-def forward(url: str, environ: Mapping[str, str]) -> Action:
-    """POST the payload as it came to `url`, without a proxy: no redirects, 5 s, the answer's body ignored.
+def forward_action(url: str, environ: Mapping[str, str]) -> Action:
+    """Return an action that POSTs the payload unchanged to `url`, without a proxy or redirects, within 5 s.
 
     Raises:
         SpcliError: `config`, for a CA variable in `environ` that can't be used.
     """
     import httpx
 
-    from spcli.transport.tls import tls_context
-
     trusted = tls_context(environ)
+    headers = {"Content-Type": "application/json", "Connection": "close"}
 
-    def post(body: bytes) -> str | None:
-        plain = {"Content-Type": "application/json", "Connection": "close"}
+    def post_payload(body: bytes) -> str | None:
         try:
             with httpx.stream(
-                "POST", url, content=body, headers=plain, verify=trusted, trust_env=False, timeout=FORWARD_SECONDS
+                "POST", url, content=body, headers=headers, verify=trusted, trust_env=False, timeout=FORWARD_SECONDS
             ) as answer:
-                return None if answer.is_success else f"forwarding: the target answered {answer.status_code}"
+                return None if answer.is_success else f"forwarding failed: the target answered {answer.status_code}"
         except httpx.HTTPError as error:
             return f"forwarding failed: {type(error).__name__}"
 
-    return post
+    return post_payload
 
 
-def execute(argv: Sequence[str], environ: Mapping[str, str]) -> Action:
-    """Run a program without a shell, the payload on its standard input; it gets no key of ours, and what it prints goes
-    to standard error: standard output is for events."""
+def command_action(argv: Sequence[str], environ: Mapping[str, str]) -> Action:
+    """Return an action that runs a program without a shell, with the payload on its standard input.
+
+    The program gets no API key. Its output goes to standard error, because standard output is for events.
+    """
     import subprocess
 
     kept = {name: value for name, value in environ.items() if not name.startswith("STREAMPIXEL_API_KEY")}
 
-    def run(body: bytes) -> str | None:
+    def run_command(body: bytes) -> str | None:
         try:
-            done = subprocess.run(list(argv), input=body, stdout=2, env=kept, timeout=EXEC_SECONDS, check=False)
+            done = subprocess.run(list(argv), input=body, stdout=2, env=kept, timeout=COMMAND_SECONDS, check=False)
         except (OSError, subprocess.SubprocessError) as error:
-            return f"the command failed: {type(error).__name__}"
-        return None if done.returncode == 0 else f"the command ended with exit code {done.returncode}"
+            return f"the --exec command failed: {type(error).__name__}"
+        return None if done.returncode == 0 else f"the --exec command failed with exit code {done.returncode}"
 
-    return run
+    return run_command

@@ -1,22 +1,24 @@
-"""Pure: which requests the receiver takes.
+"""Decide which requests the receiver accepts; pure.
 
-Deliveries are not signed, so an unguessable token in the path stands for a signature. A browser must not be able to deliver
-(cross-site requests carry `Origin` or `Sec-Fetch-Site`), nor a name rebound to this machine (`Host` must be one of ours).
+Deliveries are not signed, so a secret token in the path takes the place of a signature. A browser must not be able to deliver
+(cross-site requests carry `Origin` or `Sec-Fetch-Site`), nor a name that was rebound to this machine (`Host` must be allowed).
 """
 
 import hmac
 from collections.abc import Collection, Mapping
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from spcli.webhooks.payload import BODY_LIMIT
 
 PREFIX = "/hooks/"
+HEAD_LIMIT = 16 * 1024
 
 
 class Rules(NamedTuple):
-    """The token that must end the path, and the values that `Host` may have, in lower case.
+    """The token at the end of the path, and the allowed values of `Host`, in lower case.
 
-    `any_address`: the port of a socket on every address of this machine, which may then be called by any of them.
+    `any_address`: the port of a socket that listens on every address; `Host` may then be any address with that port.
     """
 
     token: str
@@ -25,20 +27,28 @@ class Rules(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Why a request is not taken: the HTTP status and a word for the sender."""
+    """Why a request is refused: the HTTP status and a reason for the sender.
+
+    `lost_host`: the `Host` of a delivery with the right token, which is lost although it is probably real.
+    """
 
     status: int
     reason: str
+    lost_host: str | None = None
 
 
 def refusal(method: str, path: str, headers: Mapping[str, list[str]], rules: Rules) -> Refusal | None:
-    """Why a request with these headers (names in lower case) is not taken, `None` if it is."""
+    """Return why a request with these headers (names in lower case) is refused, or None if it is accepted."""
+    if len(path) + sum(len(name) + len(value) for name, values in headers.items() for value in values) > HEAD_LIMIT:
+        return Refusal(431, "request head too large")
+    is_browser = "origin" in headers or "sec-fetch-site" in headers
     hosts = [host.strip().lower() for host in headers.get("host", [])]
     if len(hosts) != 1 or not (hosts[0] in rules.hosts or _is_address(hosts[0], rules.any_address)):
-        return Refusal(403, "host not allowed")
-    if "origin" in headers or "sec-fetch-site" in headers:
+        is_lost = len(hosts) == 1 and method == "POST" and not is_browser and has_token(path, rules.token)
+        return Refusal(403, "host not allowed", hosts[0] if is_lost else None)
+    if is_browser:
         return Refusal(403, "browsers are not served")
-    if not is_ours(path, rules.token):
+    if not has_token(path, rules.token):
         return Refusal(404, "not found")
     if method != "POST":
         return Refusal(405, "POST only")
@@ -51,18 +61,16 @@ def refusal(method: str, path: str, headers: Mapping[str, list[str]], rules: Rul
     return None
 
 
-def is_ours(path: str, token: str) -> bool:
-    """Whether the path ends in the token, compared in constant time."""
+def has_token(path: str, token: str) -> bool:
+    """Return whether the path ends in the token, compared in constant time."""
     return hmac.compare_digest(path.encode("utf-8", "surrogateescape"), (PREFIX + token).encode())
 
 
 def _is_address(host: str, port: int | None) -> bool:
-    """Whether `host` is an address with this port: a name could be rebound to it, an address cannot."""
-    from ipaddress import ip_address
-
-    address, _, told = host.rpartition(":") if port != 80 or host.rpartition(":")[2] == "80" else (host, "", "80")
+    """Return whether `host` is an address with this port: a name can be rebound, an address can't."""
+    address, _, given = host.rpartition(":") if port != 80 or host.rpartition(":")[2] == "80" else (host, "", "80")
     try:
-        return port is not None and told == str(port) and bool(ip_address(address.strip("[]")))
+        return port is not None and given == str(port) and bool(ip_address(address.strip("[]")))
     except ValueError:
         return False
 
@@ -72,12 +80,12 @@ def _media_type(value: str) -> str:
 
 
 def allowed_hosts(host: str, port: int, public_host: str | None) -> frozenset[str]:
-    """The values of `Host` that lead here: loopback's names, the address bound to, and a tunnel's name."""
+    """Return the values of `Host` that lead here: loopback names, the bound address and the tunnel's name."""
     bracketed = f"[{host}]" if ":" in host else host
     names = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]", bracketed.lower())}
     if port == 80:
         names |= {name.rpartition(":")[0] for name in names}
     if public_host:
-        # Clients leave the scheme's own port out, whether it was written in the URL or not.
+        # Clients omit the scheme's own port, even if the URL has it.
         names |= {public_host.lower(), public_host.lower().removesuffix(":443").removesuffix(":80")}
     return frozenset(names)

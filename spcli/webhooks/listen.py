@@ -1,202 +1,263 @@
-"""`spcli webhooks listen` as a whole: address, token, what is shown, and when it ends."""
+"""Run `spcli webhooks listen`: the address, the token, what happens to each event, and when it ends."""
 
 import errno
 import secrets
-import shutil
+import socket
 import threading
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
+from spcli.api.client import Api
+from spcli.builds.wait import Ended
+from spcli.clock import Clock
 from spcli.errors import SpcliError
 from spcli.models import Secret
-from spcli.webhooks import forward as actions
-from spcli.webhooks import guard, payload
-from spcli.webhooks import server as listener
-from spcli.webhooks.until import Until
-
-if TYPE_CHECKING:
-    import socket
-
-    from spcli.runtime import Runtime
-    from spcli.state.events import Event
-    from spcli.state.store import State
+from spcli.output import Output
+from spcli.state.events import Event
+from spcli.state.store import State
+from spcli.webhooks import guard
+from spcli.webhooks.deliver import parse_receiver_url
+from spcli.webhooks.forward import COMMAND_SECONDS, FORWARD_SECONDS, Action, Worker, command_action, forward_action
+from spcli.webhooks.payload import event_json
+from spcli.webhooks.server import Receiver, Store, bind_socket, serve_until
+from spcli.webhooks.until import ENDING, ServiceWatch, Unconfirmed, UntilEvent, Wanted, ended_build
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ANY_ADDRESS = ("0.0.0.0", "::")
-DEADLINE = 2 * 3600.0
-SHOWN_AT_MOST = 10_000
+PRINT_LIMIT = 10_000
 
 
-class Asked(NamedTuple):
-    """What the command line asks for."""
+class ListenOptions(NamedTuple):
+    """The command line. `deadline` is in seconds; without one, listening ends with `until` or a signal."""
 
     host: str
     port: int
     public_url: str | None
     path_token: str | None
     forward_to: str | None
-    command: str | None
+    command: tuple[str, ...] | None
     globs: tuple[str, ...]
     upload_id: str | None
     until: str | None
     deadline: float | None
 
 
-def listen(runtime: "Runtime", asked: Asked) -> None:
-    """Receive until a signal, `until` or `deadline`.
+class Service(NamedTuple):
+    """What `--until` asks: the project in force, and an API for each of the two threads (None without credentials)."""
+
+    project: str | None
+    api: Api | None
+    watch_api: Api | None
+    scale: float
+
+
+class Notes:
+    """Lines for people from several threads, one at a time."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._lock = threading.Lock()
+
+    def add_note(self, text: str) -> None:
+        """Print a note."""
+        with self._lock:
+            self._output.note(text)
+
+    def add_warning(self, text: str) -> None:
+        """Print a warning."""
+        with self._lock:
+            self._output.note(text, name="warning")
+
+    def add_detail(self, text: str) -> None:
+        """Print a line with `--verbose`."""
+        with self._lock:
+            self._output.detail(text)
+
+
+def listen(
+    options: ListenOptions,
+    service: Service,
+    *,
+    output: Output,
+    notes: Notes,
+    state: State,
+    clock: Clock,
+    environ: Mapping[str, str],
+) -> Ended | Unconfirmed | None:
+    """Receive events until a signal, `until` or the deadline. Return how the build ended, if `until` waits for its end.
+
+    Args:
+        state: is used by a thread, and must not be open.
 
     Raises:
-        SpcliError: `usage` for unfit addresses; `config` when events can't be stored; with `until`, the verdict of the build.
+        SpcliError: `usage` for bad addresses; `config` if events can't be stored; with `until`, `deadline` and what the service
+            answers.
     """
-    public_host = None if asked.public_url is None else _host_of(asked.public_url, "--public-url", can_have_query=False)
-    handed_on = _actions(runtime, asked)
-    if asked.path_token is None and runtime.output.quiet:
-        raise SpcliError("usage", "-q shows no URL, and nobody could deliver", hint="choose its end: --path-token TOKEN")
-    # One that is empty is a variable that was not set, and not what the dashboard has.
-    token = secrets.token_urlsafe(24) if asked.path_token is None else asked.path_token
-    if len(token) < 16 or not all(letter.isalnum() or letter in "-_" for letter in token):
-        raise SpcliError(
-            "usage", "--path-token needs at least 16 letters, digits, - or _", hint="leave it out to have one made up"
-        )
-    runtime.state.events.refresh_listener()
-    try:
-        listening = listener.bound_socket(asked.host, asked.port)
-    except OSError as error:
-        is_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
-        hint = "--port 0 takes a free one" if is_port else "--host takes an address of this machine, such as 127.0.0.1"
-        raise SpcliError("usage", f"cannot listen on {asked.host}:{asked.port}: {error.strerror}", hint=hint) from None
-    with listening:
+    public_host = None if options.public_url is None else _public_host(options.public_url)
+    actions = _make_actions(options, environ)
+    token = _path_token(options.path_token, is_quiet=output.quiet)
+    # If events can't be stored, fail now, and not in the thread.
+    state.events.refresh_listener()
+    state.close()
+    with _open_socket(options.host, options.port) as listening:
         port = listening.getsockname()[1]
-        _tell_address(runtime, asked, port, token)
-        any_address = port if asked.host in ANY_ADDRESS else None
-        rules = guard.Rules(token, guard.allowed_hosts(asked.host, port, public_host), any_address)
-        _Listening(runtime, asked, handed_on).run(listening, rules)
-
-
-def _host_of(url: str, option: str, *, can_have_query: bool) -> str:
-    """Host and port of a URL that was given with `option`. Raises `SpcliError` (usage) for one that can't be used."""
-    try:
-        parts = urlsplit(url)
-        is_sendable = url.isascii() and url.isprintable() and " " not in url and parts.port != 0
-        is_plain = "@" not in parts.netloc and (can_have_query or not parts.query)
-        if parts.scheme in ("http", "https") and parts.hostname and is_plain and is_sendable:
-            return parts.netloc
-    except ValueError:
-        pass
-    what = "without a user" if can_have_query else "without a user and a query"
-    raise SpcliError("usage", f"{option} must be an http(s) URL {what}", hint=f"{option} https://hooks.example.com")
-
-
-def _actions(runtime: "Runtime", asked: Asked) -> list[actions.Action]:
-    found: list[actions.Action] = []
-    if asked.forward_to is not None:
-        _host_of(asked.forward_to, "--forward-to", can_have_query=True)
-        target = urlsplit(asked.forward_to)
-        if target.scheme == "http" and target.hostname not in LOOPBACK:
-            raise SpcliError("usage", "--forward-to takes http on this machine only, and https elsewhere")
-        found.append(actions.forward(asked.forward_to, runtime.environ))
-    if asked.command is not None:
-        from spcli.settings.table import parse_command_line
-
-        try:
-            command = parse_command_line(asked.command)
-        except ValueError as problem:
-            raise SpcliError("usage", f"--exec {problem}") from None
-        if shutil.which(command[0], path=runtime.environ.get("PATH")) is None:
-            raise SpcliError("usage", f"--exec names no program that can be run: {command[0]}", hint="give its whole path")
-        found.append(actions.execute(command, runtime.environ))
-    return found
-
-
-def _tell_address(runtime: "Runtime", asked: Asked, port: int, token: str) -> None:
-    """The URL, once: from here on the token is a secret like any other."""
-    host = f"[{asked.host}]" if ":" in asked.host else asked.host
-    runtime.output.status(f"listening on http://{host}:{port}{guard.PREFIX}{token}")
-    if asked.public_url is not None:
-        runtime.output.status(f"enter in the dashboard: {asked.public_url.rstrip('/')}{guard.PREFIX}{token}")
-        if asked.path_token is None:
-            runtime.output.note("the next start makes up another URL; --path-token TOKEN keeps it")
-    if asked.host not in LOOPBACK and not asked.host.startswith("127."):
-        runtime.output.note("others on the network can reach this port", name="warning")
-    runtime.output.secrets.append(Secret(token))
+        _print_address(output, options, port, token)
+        any_address = port if options.host in ANY_ADDRESS else None
+        rules = guard.Rules(token, guard.allowed_hosts(options.host, port, public_host), any_address)
+        run = _Listening(options, service, output=output, notes=notes, clock=clock, actions=actions)
+        run.serve(listening, rules, state)
+    return run.result()
 
 
 class _Listening:
-    """What happens to each event, and when it is over."""
+    """One run of the receiver: its threads, and what ends it."""
 
-    def __init__(self, runtime: "Runtime", asked: Asked, handed_on: list[actions.Action]) -> None:
-        self._runtime = runtime
-        self._asked = asked
-        self._lock = threading.Lock()
-        self._worker = actions.Worker(handed_on, self._note)
-        # In a thread of its own: whoever reads our output may be slow, and the service does not deliver twice.
-        self._shown = actions.Worker([self._show], self._note, most=SHOWN_AT_MOST, behind="the reader of standard output")
-        self._failure: BaseException | None = None
-        self._seconds = DEADLINE if asked.until is not None and asked.deadline is None else asked.deadline
-        self._until: Until | None = None
-        if asked.until is not None:
-            self._until = Until(runtime, asked.until, asked.upload_id, deadline=self._seconds or 0.0, note=self._note)
+    def __init__(
+        self,
+        options: ListenOptions,
+        service: Service,
+        *,
+        output: Output,
+        notes: Notes,
+        clock: Clock,
+        actions: Sequence[Action],
+    ) -> None:
+        self._options = options
+        self._service = service
+        self._notes = notes
+        self._clock = clock
+        self._stop = threading.Event()
+        self._wanted = None if options.until is None else Wanted(options.until, options.upload_id, service.project)
+        self._until: UntilEvent | None = None
+        if self._wanted is not None:
+            self._until = UntilEvent(self._wanted, service.api, note=notes.add_note, stop=self._stop)
+        self._watch: ServiceWatch | None = None
+        self._printer = EventPrinter(output, self._stop)
+        # A slow reader of our output must not delay anything: the service does not deliver twice.
+        self._printing = Worker(
+            [self._printer.print_event], notes.add_note, limit=PRINT_LIMIT, target="the reader of standard output"
+        )
+        self._acting = Worker(actions, notes.add_note)
 
-    def run(self, listening: "socket.socket", rules: guard.Rules) -> None:
-        """Serve; afterwards finish what is queued and give the verdict."""
-        self._serve(listening, rules)
-        if self._failure is not None:
-            raise self._failure
-        if self._until is not None:
-            self._until.verdict()
-
-    def _serve(self, listening: "socket.socket", rules: guard.Rules) -> None:
-        store = listener.Store(self._open_state)
-        receiver = listener.Receiver(rules, store, accept=self._accept, tell=self._detail, wall=self._runtime.clock.wall)
-        self._server = listener.Server(receiver)
-        timer = threading.Timer(self._seconds or 0, self._server.stop)
+    def serve(self, listening: socket.socket, rules: guard.Rules, state: State) -> None:
+        """Serve until the end, then finish the queues."""
+        store = Store(state)
+        notes = self._notes
+        receiver = Receiver(rules, store, self, note=notes.add_warning, detail=notes.add_detail, wall=self._clock.wall)
+        timer = threading.Timer(self._options.deadline or 0, self._stop.set)
         timer.daemon = True
-        if self._seconds is not None:
+        if self._options.deadline is not None:
             timer.start()
-        if self._until is not None:
-            self._until.start(self._server.stop)
-        patience = actions.FORWARD_SECONDS
+        self._start_watch()
+        patience = FORWARD_SECONDS
         try:
-            self._server.run(listening)
-            # Nobody interrupts it: what an event was to run gets its time.
-            patience = actions.EXEC_SECONDS if self._asked.command is not None else patience
+            serve_until(listening, receiver, rules.token, self._stop)
+            # After a signal nobody wants to wait for the command.
+            patience = COMMAND_SECONDS if self._options.command is not None else patience
         finally:
             timer.cancel()
             store.close()
-            self._worker.close(patience)
-            self._shown.close(actions.FORWARD_SECONDS)
+            self._acting.close(patience)
+            self._printing.close(FORWARD_SECONDS)
+            if self._watch is not None:
+                self._watch.close()
 
-    def _open_state(self) -> "State":
-        from spcli.state.store import State
-
-        runtime = self._runtime
-        return State(runtime.settings.state_dir, clock=runtime.clock, environ=runtime.environ, note=self._note)
-
-    def _note(self, text: str) -> None:
-        with self._lock:
-            self._runtime.output.note(text)
-
-    def _detail(self, text: str) -> None:
-        with self._lock:
-            self._runtime.output.detail(text)
-
-    def _accept(self, event: "Event", body: bytes) -> None:
-        """A stored event that is news here: show it, hand it on, and see whether it is the last."""
-        asked = self._asked
-        if asked.upload_id is not None and event.upload_id != asked.upload_id:
+    def _start_watch(self) -> None:
+        wanted, api = self._wanted, self._service.watch_api
+        if wanted is None or wanted.upload_id is None or wanted.event not in ENDING or api is None:
             return
-        if not asked.globs or any(fnmatchcase(event.event or "", glob) for glob in asked.globs):
-            self._shown.put(event)
-            self._worker.put(body)
-        if self._until is not None and self._until.hears(event):
-            self._server.stop()
+        self._watch = ServiceWatch(
+            wanted, api, clock=self._clock, scale=self._service.scale, note=self._notes.add_note, stop=self._stop
+        )
 
-    def _show(self, event: "Event") -> None:
-        output = self._runtime.output
-        words = [output.local_time(event.timestamp), event.event, event.upload_id, event.status, event.objection]
+    def put(self, event: Event, body: bytes) -> None:
+        """Queue a stored event for printing and for the actions, if it matches the options."""
+        options = self._options
+        if options.upload_id is not None and event.upload_id != options.upload_id:
+            return
+        if not options.globs or any(fnmatchcase(event.event or "", glob) for glob in options.globs):
+            self._printing.put(event)
+            self._acting.put(body)
+        if self._until is not None:
+            self._until.put(event)
+
+    def result(self) -> Ended | Unconfirmed | None:
+        """Return how the build ended. Raises the failure of the output, and as `UntilEvent.confirm`."""
+        if self._printer.failure is not None:
+            raise self._printer.failure
+        if self._watch is not None and self._watch.build is not None:
+            return ended_build(self._watch.build)
+        return None if self._until is None else self._until.confirm()
+
+
+class EventPrinter:
+    """Prints events. If standard output fails, it keeps the failure and sets `stop`."""
+
+    def __init__(self, output: Output, stop: threading.Event) -> None:
+        self._output = output
+        self._stop = stop
+        self.failure: SpcliError | None = None
+
+    def print_event(self, event: Event) -> None:
+        """Print one event, as a line or as a JSON object."""
+        words = [self._output.local_time(event.timestamp), event.event, event.upload_id, event.status, event.objection]
         try:
-            output.line_object(payload.shown(event), "  ".join(word for word in words if word))
-        except SpcliError as gone:
-            self._failure = gone
-            self._server.stop()
+            self._output.line_object(event_json(event), "  ".join(word for word in words if word))
+        except SpcliError as failure:
+            self.failure = failure
+            self._stop.set()
+
+
+def _public_host(url: str) -> str:
+    """Return host and port of `--public-url`. Raises `SpcliError` (usage)."""
+    public = parse_receiver_url(url, "--public-url")
+    if public.scheme != "https" or public.query:
+        raise SpcliError(
+            "usage", "--public-url must be an https URL without a query", hint="--public-url https://hooks.example.com"
+        )
+    return public.netloc
+
+
+def _make_actions(options: ListenOptions, environ: Mapping[str, str]) -> list[Action]:
+    actions = []
+    if options.forward_to is not None:
+        target = parse_receiver_url(options.forward_to, "--forward-to")
+        if target.scheme == "http" and target.host not in LOOPBACK:
+            raise SpcliError("usage", "--forward-to takes http only for this machine", hint="use https for other hosts")
+        actions.append(forward_action(options.forward_to, environ))
+    if options.command is not None:
+        actions.append(command_action(options.command, environ))
+    return actions
+
+
+def _path_token(given: str | None, *, is_quiet: bool) -> str:
+    """Return the given token, or a random one. An empty one is an unset variable, and is refused."""
+    if given is None and is_quiet:
+        raise SpcliError("usage", "-q hides the URL, so nothing could be delivered", hint="set the token with --path-token TOKEN")
+    token = secrets.token_urlsafe(24) if given is None else given
+    if len(token) < 16 or not all(letter.isalnum() or letter in "-_" for letter in token):
+        raise SpcliError("usage", "--path-token needs at least 16 letters, digits, - or _", hint="omit it to generate one")
+    return token
+
+
+def _open_socket(host: str, port: int) -> socket.socket:
+    try:
+        return bind_socket(host, port)
+    except OSError as error:
+        is_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        hint = "use --port 0 for a free port" if is_port else "use --host with an address of this machine, such as 127.0.0.1"
+        raise SpcliError("usage", f"cannot listen on {host}:{port}: {error.strerror}", hint=hint) from None
+
+
+def _print_address(output: Output, options: ListenOptions, port: int, token: str) -> None:
+    """Print the URL once. After that the token is a secret like any other."""
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    output.status(f"listening on http://{host}:{port}{guard.PREFIX}{token}")
+    if options.public_url is not None:
+        output.status(f"set this URL in the dashboard: {options.public_url.rstrip('/')}{guard.PREFIX}{token}")
+        if options.path_token is None:
+            output.note("the next start has another URL; keep it with --path-token TOKEN")
+    if options.host not in LOOPBACK and not options.host.startswith("127."):
+        output.note("other machines on the network can reach this port", name="warning")
+    output.secrets.append(Secret(token))

@@ -1,7 +1,7 @@
-"""Pure: the documented webhook payload, read and forged.
+"""The documented webhook payload: parse a received one, build a fake one.
 
-Source: https://docs.streampixel.io, webhook events. There is no signature, no id and no retry: an event is a hint, and
-the same one may arrive twice.
+Source: https://docs.streampixel.io, webhook events. The service sends no signature and no id, and does not retry: an event is
+a hint, and the same one may arrive twice.
 """
 
 import json
@@ -20,60 +20,61 @@ STATUS_OF = {
     "build.rejected": FINAL["rejected"],
     "webhook.test": "test",
 }
+"""The documented events, and the status that each reports."""
 BODY_LIMIT = 64 * 1024
 TEXT_LIMIT = 4096
 
 
-class Unreadable(Exception):
-    """The body is not a documented payload; the text says why and quotes nothing of it."""
+class InvalidPayload(Exception):
+    """The body is not a documented payload. The text gives the reason and quotes nothing from the body."""
 
 
-def shown(event: Event) -> dict[str, str | None]:
-    """The event by the contract's keys."""
-    named = {camel(name): value for name, value in event._asdict().items() if name != "received"}
-    return {**named, "receivedAt": iso_utc(event.received)}
+def event_json(event: Event) -> dict[str, str | None]:
+    """Return the event with the contract's keys."""
+    fields = {camel(name): value for name, value in event._asdict().items() if name != "received"}
+    return {**fields, "receivedAt": iso_utc(event.received)}
 
 
-def parse(body: bytes, now: float) -> Event:
-    """The event in a delivery's body, received at `now` (Unix seconds); its URL without the query.
+def parse_event(body: bytes, now: float) -> Event:
+    """Parse the body of a delivery that was received at `now` (Unix seconds). The event's URL loses its query.
 
     Raises:
-        Unreadable: it is not a JSON object with the text `event`.
+        InvalidPayload: the body is not a JSON object with the text `event`.
     """
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
-        raise Unreadable("the body is not JSON") from None
+        raise InvalidPayload("the body is not JSON") from None
     if not isinstance(data, dict) or not isinstance(data.get("event"), str) or not data["event"].strip():
-        raise Unreadable("the body is not an object with an event")
-    url = _text(data.get("fileUrl"))
+        raise InvalidPayload("the body is not an object with an event")
+    url = _plain_text(data.get("fileUrl"))
     return Event(
-        _text(data["event"]),
+        _plain_text(data["event"]),
         _id_text(data.get("projectId")),
         _id_text(data.get("uploadId")),
         None if url is None else bare_url(url),
-        _text(data.get("status")),
-        _text(data.get("objection")),
-        _text(data.get("timestamp")),
+        _plain_text(data.get("status")),
+        _plain_text(data.get("objection")),
+        _plain_text(data.get("timestamp")),
         now,
     )
 
 
 def _id_text(value: object) -> str | None:
-    text = _text(value)
+    text = _plain_text(value)
     return text and normalize_id(text)
 
 
-def _text(value: object) -> str | None:
+def _plain_text(value: object) -> str | None:
     if not isinstance(value, (str, int, float)) or isinstance(value, bool):
         return None
     return str(value).encode("utf-8", "replace").decode()[:TEXT_LIMIT].strip() or None
 
 
-def forged(
+def fake_payload(
     event: str, now: float, *, project_id: str, upload_id: str | None, file_url: str | None, objection: str | None
 ) -> dict[str, object]:
-    """A payload as the service would send it at `now`; `webhook.test` has no build."""
+    """Build the payload that the service would send at `now`. `webhook.test` has no build."""
     is_build = event.startswith("build.")
     return {
         "event": event,

@@ -1,18 +1,19 @@
-"""The receiver: Starlette on uvicorn. The only importer of both; they come with the extra `server`.
+"""The receiver: Starlette on uvicorn, which come with the extra `server`.
 
-An event is on the disk before its 2xx goes out. The database is written by a thread of its own, which commits what has queued up
-in one transaction, so that a burst costs few commits.
+An event is on the disk before its 2xx is sent. A thread writes the database and commits all queued events in one transaction, so
+that a burst needs few commits.
 """
 
 import asyncio
 import contextlib
+import functools
 import logging
 import queue
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.requests import Request
@@ -20,56 +21,58 @@ from starlette.responses import JSONResponse, Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from spcli.errors import SpcliError
-from spcli.webhooks.guard import Rules, refusal
-from spcli.webhooks.payload import BODY_LIMIT, Unreadable, parse
+from spcli.state.events import Event
+from spcli.state.store import State
+from spcli.webhooks.guard import HEAD_LIMIT, Rules, has_token, refusal
+from spcli.webhooks.payload import BODY_LIMIT, InvalidPayload, parse_event
 
-if TYPE_CHECKING:
-    from spcli.state.events import Event
-    from spcli.state.store import State
-
-CONNECTIONS = 32
+UNPROVEN_LIMIT = 32
+PROOF_SECONDS = 2.0
+PROVEN_LIMIT = 256
 CONNECTION_SECONDS = 10.0
-HEADER_LIMIT = 16 * 1024
 BATCH = 256
 BACKLOG = 256
 BEAT = 5.0
 REMEMBERED = 10_000
+NOTED_HOSTS = 8
+
+Queued = tuple[Event, "asyncio.Future[bool]"]
 
 
 class Store:
-    """The thread that writes events; `open_state` is called in it, since a connection belongs to its thread."""
+    """The thread that writes events. It opens `state`, because an SQLite connection belongs to its thread."""
 
-    def __init__(self, open_state: "Callable[[], State]") -> None:
-        self._open = open_state
-        self._queue: queue.SimpleQueue[tuple[Event, asyncio.Future[bool]] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="spcli-webhook-store", daemon=True)
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._queue: queue.SimpleQueue[Queued | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_events, name="spcli-webhook-store", daemon=True)
         self._thread.start()
 
-    async def add(self, event: "Event") -> bool:
-        """Store an event; whether it was new. Raises `SpcliError` (config) when it could not be stored."""
+    async def add_event(self, event: Event) -> bool:
+        """Store an event and return whether it was new. Raises `SpcliError` if it could not be stored."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._queue.put((event, future))
         return await future
 
     def close(self) -> None:
-        """Store what is queued and end."""
+        """Store the queued events and end the thread."""
         self._queue.put(None)
         self._thread.join(CONNECTION_SECONDS)
 
-    def _run(self) -> None:
-        state = self._open()
+    def _write_events(self) -> None:
+        state = self._state
         try:
             state.events.refresh_listener()
-            while (batch := self._batch()) is not None:
-                self._write(state, batch)
+            while (batch := self._next_batch()) is not None:
+                self._write_batch(batch)
                 state.events.refresh_listener()
             state.events.remove_listener()
         finally:
             state.close()
 
-    def _batch(self) -> "list[tuple[Event, asyncio.Future[bool]]] | None":
-        """What has queued up, possibly nothing when it is time for a heartbeat; `None` at the end."""
-        batch: list[tuple[Event, asyncio.Future[bool]]] = []
+    def _next_batch(self) -> list[Queued] | None:
+        """Return the queued events, an empty list when a heartbeat is due, or None at the end."""
+        batch: list[Queued] = []
         try:
             item = self._queue.get(timeout=BEAT)
             while item is not None:
@@ -84,19 +87,19 @@ class Store:
             return batch
         return None
 
-    def _write(self, state: "State", batch: "list[tuple[Event, asyncio.Future[bool]]]") -> None:
+    def _write_batch(self, batch: list[Queued]) -> None:
         if not batch:
             return
         try:
-            answers: list[bool | SpcliError] = list(state.events.add_events([event for event, _future in batch]))
-        except Exception as problem:  # noqa: BLE001 - whatever it is, the thread must live and the senders must hear of it
-            unstored = problem if isinstance(problem, SpcliError) else SpcliError("internal", type(problem).__name__)
-            answers = [unstored] * len(batch)
+            answers: list[bool | SpcliError] = list(self._state.events.add_events([event for event, _future in batch]))
+        except Exception as problem:  # noqa: BLE001 - the thread must live, and the senders must get an answer
+            failure = problem if isinstance(problem, SpcliError) else SpcliError("internal", type(problem).__name__)
+            answers = [failure] * len(batch)
         for (_event, future), answer in zip(batch, answers, strict=True):
-            future.get_loop().call_soon_threadsafe(_resolve, future, answer)
+            future.get_loop().call_soon_threadsafe(_resolve_future, future, answer)
 
 
-def _resolve(future: "asyncio.Future[bool]", answer: bool | SpcliError) -> None:
+def _resolve_future(future: "asyncio.Future[bool]", answer: bool | SpcliError) -> None:
     if future.done():
         return
     if isinstance(answer, SpcliError):
@@ -105,61 +108,83 @@ def _resolve(future: "asyncio.Future[bool]", answer: bool | SpcliError) -> None:
         future.set_result(answer)
 
 
+class Sink(Protocol):
+    """Takes each event that is new to this process, after it was stored. It must not block."""
+
+    def put(self, event: Event, body: bytes) -> None:
+        """Take an event and the body that it came in."""
+
+
 class Receiver:
-    """The ASGI application: guard, parse, store, answer.
+    """The ASGI application: check the request, parse, store, answer.
 
     Args:
-        accept: hears of each event that this process has not seen before, after it is stored; it must not take its time.
-        tell: receives a line for each delivery that is not taken.
+        note: receives a line about lost deliveries.
+        detail: receives a line for each refused request.
+        wall: returns the time, in Unix seconds.
     """
 
     def __init__(
         self,
         rules: Rules,
         store: Store,
+        sink: Sink,
         *,
-        accept: "Callable[[Event, bytes], None]",
-        tell: Callable[[str], None],
+        note: Callable[[str], None],
+        detail: Callable[[str], None],
         wall: Callable[[], float],
     ) -> None:
         self._rules = rules
         self._store = store
-        self._accept = accept
-        self._tell = tell
+        self._sink = sink
+        self._note = note
+        self._detail = detail
         self._wall = wall
         self._seen: dict[tuple[str | None, ...], None] = {}
+        self._noted_hosts: set[str] = set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One request."""
+        """Answer one request."""
         if scope["type"] == "http":
-            response = await self._answer(Request(scope, receive))
+            response = await self._answer_request(Request(scope, receive))
             if response.status_code >= 400:
-                self._tell(f"a delivery was not taken: {response.status_code} {bytes(response.body).decode()}")
+                self._detail(f"request refused: {response.status_code} {bytes(response.body).decode()}")
             await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer_request(self, request: Request) -> Response:
         headers: dict[str, list[str]] = {}
         for name, value in request.headers.items():
             headers.setdefault(name.lower(), []).append(value)
         refused = refusal(request.method, request.scope["path"], headers, self._rules)
         if refused is not None:
-            return _said(refused.status, refused.reason)
-        body = await _body(request)
+            self._note_lost_host(refused.lost_host)
+            return _json_answer(refused.status, refused.reason)
+        body = await _read_body(request)
         if body is None:
-            return _said(413, "too large")
+            return _json_answer(413, "too large")
         try:
-            event = parse(body, self._wall())
-            is_new = await self._store.add(event)
-        except Unreadable as problem:
-            return _said(400, str(problem))
+            event = parse_event(body, self._wall())
+            is_new = await self._store.add_event(event)
+        except InvalidPayload as problem:
+            return _json_answer(400, str(problem))
         except SpcliError:
-            return _said(503, "the event could not be stored")
-        # Another listener on this machine may have stored it first; who listens here has not heard of it yet.
+            return _json_answer(503, "the event could not be stored")
+        # Another listener on this machine may have stored it first, but this one has not shown it yet.
         if self._is_first(event):
-            self._accept(event, body)
-        return _said(200, "stored" if is_new else "known")
+            self._sink.put(event, body)
+        return _json_answer(200, "stored" if is_new else "known")
 
-    def _is_first(self, event: "Event") -> bool:
+    def _note_lost_host(self, host: str | None) -> None:
+        """Tell the operator of a tunnel that its deliveries are lost, once for each name."""
+        if host is None or host in self._noted_hosts or len(self._noted_hosts) >= NOTED_HOSTS:
+            return
+        self._noted_hosts.add(host)
+        name = host[:100]
+        self._note(
+            f"a delivery with the right token was refused because it is addressed to {name}: add --public-url https://{name}"
+        )
+
+    def _is_first(self, event: Event) -> bool:
         key = event[:-1]
         is_first = key not in self._seen
         self._seen[key] = None
@@ -168,13 +193,13 @@ class Receiver:
         return is_first
 
 
-def _said(status: int, message: str) -> Response:
+def _json_answer(status: int, message: str) -> Response:
     headers = {"connection": "close"} if status >= 400 else None
     return JSONResponse({"message": message}, status, headers)
 
 
-async def _body(request: Request) -> bytes | None:
-    """The whole body, `None` when it is too large: it may come in chunks without an end."""
+async def _read_body(request: Request) -> bytes | None:
+    """Return the whole body, or None if it is too large: it may come in chunks without an end."""
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -183,25 +208,73 @@ async def _body(request: Request) -> bytes | None:
     return body
 
 
-class _Bounded(H11Protocol):
-    """A connection lives 10 s at most, whatever it sends or does not send, and there are 32 at most."""
+class Connections:
+    """The open connections: those that have sent the token, and the unproven rest.
+
+    Unproven ones never keep a delivery out: they end after 2 s, and a new connection replaces the oldest of them.
+    """
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+        self._unproven: dict[BoundedProtocol, None] = {}
+        self._proven: set[BoundedProtocol] = set()
+
+    def add(self, connection: "BoundedProtocol") -> None:
+        """Add a new connection."""
+        if len(self._unproven) >= UNPROVEN_LIMIT:
+            next(iter(self._unproven)).abort()
+        self._unproven[connection] = None
+
+    def prove(self, connection: "BoundedProtocol") -> bool:
+        """Count a connection that has sent the token; return whether there is room for it."""
+        self._unproven.pop(connection, None)
+        self._proven.add(connection)
+        return len(self._proven) <= PROVEN_LIMIT
+
+    def remove(self, connection: "BoundedProtocol") -> None:
+        """Forget a connection that has ended."""
+        self._unproven.pop(connection, None)
+        self._proven.discard(connection)
+
+
+class BoundedProtocol(H11Protocol):
+    """A connection with a limited life: 2 s until it has sent the token, 10 s after that."""
+
+    def __init__(self, *args: Any, group: Connections, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._group = group
+        self._is_proven = False
+        self._end: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        if len(self.server_state.connections) >= CONNECTIONS:
-            transport.abort()
-            return
         super().connection_made(transport)
-        self._end = self.loop.call_later(CONNECTION_SECONDS, transport.abort)
+        self._group.add(self)
+        self._end = self.loop.call_later(PROOF_SECONDS, self.abort)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._is_proven and self.scope is not None and has_token(self.scope["path"], self._group.token):
+            self._is_proven = True
+            if not self._group.prove(self):
+                self.abort()
+            elif self._end is not None:
+                self._end.cancel()
+                self._end = self.loop.call_later(CONNECTION_SECONDS, self.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        end = getattr(self, "_end", None)
-        if end is not None:
-            end.cancel()
-            super().connection_lost(exc)
+        if self._end is not None:
+            self._end.cancel()
+        self._group.remove(self)
+        super().connection_lost(exc)
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._group.remove(self)
+        self.transport.abort()
 
 
-def bound_socket(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises `OSError`."""
+def bind_socket(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 takes a free one. Raises `OSError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -210,7 +283,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
         else:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
-        # From here on a delivery is queued by the system, also while the server is starting.
+        # The system now queues deliveries, also while the server is still starting.
         listening.listen(BACKLOG)
     except BaseException:
         listening.close()
@@ -219,12 +292,22 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves alone the signals that this process was started to ignore, as a shell's background job is: it lives on after a
-    Ctrl-C that is meant for others, and so does what it runs, which inherits no handler but that."""
+    """uvicorn that ends with an event, and ignores the signals that this process was started to ignore.
+
+    A background job of a shell ignores Ctrl-C, which is meant for others, and so do the programs that it runs.
+    """
+
+    def __init__(self, config: uvicorn.Config, stop: threading.Event) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to end; uvicorn asks ten times a second."""
+        return await super().on_tick(counter) or self._stop.is_set()
 
     @contextlib.contextmanager
-    def capture_signals(self) -> "Iterator[None]":
-        """As uvicorn's, but for those signals."""
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals like uvicorn, except for the ignored ones."""
         ignored = [number for number in uvicorn.server.HANDLED_SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
         with super().capture_signals():
             for number in ignored:
@@ -232,34 +315,24 @@ class _Uvicorn(uvicorn.Server):
             yield
 
 
-class Server:
-    """uvicorn over a socket that is bound already, without its own logs."""
-
-    def __init__(self, app: Receiver) -> None:
-        config = uvicorn.Config(
-            app,
-            http=_Bounded,
-            loop="asyncio",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=2,
-            backlog=BACKLOG,
-            h11_max_incomplete_event_size=HEADER_LIMIT,
-        )
-        # What uvicorn would log says nothing about events, and holds tracebacks.
-        logging.getLogger("uvicorn.error").disabled = True
-        self._server = _Uvicorn(config)
-
-    def run(self, listening: socket.socket) -> None:
-        """Serve until `stop`, or until a signal, which is raised again afterwards."""
-        self._server.run(sockets=[listening])
-
-    def stop(self) -> None:
-        """End soon; may be called from any thread."""
-        self._server.should_exit = True
+def serve_until(listening: socket.socket, app: Receiver, token: str, stop: threading.Event) -> None:
+    """Serve `app` until `stop` is set, or until a signal, which is raised again afterwards."""
+    config = uvicorn.Config(
+        app,
+        http=functools.partial(BoundedProtocol, group=Connections(token)),  # type: ignore[arg-type]
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=2,
+        backlog=BACKLOG,
+        h11_max_incomplete_event_size=HEAD_LIMIT,
+    )
+    # uvicorn's own log lines are not about events, and may hold tracebacks.
+    logging.getLogger("uvicorn.error").disabled = True
+    _Uvicorn(config, stop).run(sockets=[listening])

@@ -1,157 +1,174 @@
-"""What `webhooks listen --until` waits for. An event is a hint: nothing is signed and none comes twice, so the service is asked
-before, while and after listening, wherever it tells a build's status.
+"""Wait for the build that `webhooks listen --until` names.
+
+An event is only a hint: it is not signed and is not sent twice. If the service reports build status, it is asked before, while
+and after listening.
 """
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from spcli import lookup
+from spcli.api.client import Api
 from spcli.builds.lifecycle import is_final, state_of
 from spcli.builds.local import build_of_event
-from spcli.builds.wait import Ended, failure_of
+from spcli.builds.wait import Ended
+from spcli.clock import Clock
 from spcli.errors import SpcliError
 from spcli.models import Build, is_id, normalize_id
-from spcli.ratelimit import window as policy
-
-if TYPE_CHECKING:
-    from spcli.api.client import Api
-    from spcli.runtime import Runtime
-    from spcli.state.events import Event
+from spcli.ratelimit.window import poll_pause
+from spcli.state.events import Event
 
 ENDING = {"build.approved": "approved", "build.rejected": "rejected"}
+"""The events that end a build, and the state that it is in then."""
 
 
-class Until:
-    """The event to wait for, of one build or of any.
+class Wanted(NamedTuple):
+    """The event to wait for, of one build or of any. `project` is the ID or name in force, if there is one."""
+
+    event: str
+    upload_id: str | None
+    project: str | None
+
+
+class Unconfirmed(NamedTuple):
+    """A build that an event calls finished and the service does not. The service decides, so it must be waited for."""
+
+    project_id: str
+    upload_id: str
+
+
+class ServiceWatch:
+    """A thread that polls the service for the build, because a delivery may be lost, or sent before anyone listens.
 
     Args:
-        name: the event, such as `build.approved`; a rejection ends the wait as well.
-        deadline: seconds, counted from now.
+        api: used by this thread only.
+        scale: shortens the pauses against a sandbox.
         note: receives a line for people.
+        stop: set once the service reports the end of the build.
     """
 
     def __init__(
-        self, runtime: "Runtime", name: str, upload_id: str | None, *, deadline: float, note: Callable[[str], None]
+        self, wanted: Wanted, api: Api, *, clock: Clock, scale: float, note: Callable[[str], None], stop: threading.Event
     ) -> None:
-        self._runtime = runtime
-        self._name = name
-        self._upload_id = upload_id
-        self._ends = runtime.clock.mono() + deadline
+        self._wanted = wanted
+        self._api = api
+        self._clock = clock
+        self._scale = scale
         self._note = note
-        self._event: Event | None = None
-        self._build: Build | None = None
-        self._over = threading.Event()
+        self._stop = stop
+        self._closed = threading.Event()
+        self.build: Build | None = None
+        threading.Thread(target=self._poll_service, name="spcli-webhook-until", daemon=True).start()
 
-    def start(self, stop: Callable[[], None]) -> None:
-        """Look at the service now and from time to time, since a delivery that fails is not repeated, and one may have been
-        before anybody listened; `stop` is called when the build has ended."""
-        if self._upload_id is None or self._name not in ENDING:
-            return
-        try:
-            user_id, key = self._runtime.settings.require_credentials()
-        except SpcliError:
-            return
-        self._runtime.output.secrets.append(key)
-        # With connections of its own, and left behind when all is over.
-        api = self._runtime.api_for(user_id, key)
-        threading.Thread(target=self._reconcile, args=(api, stop), name="spcli-webhook-until", daemon=True).start()
+    def close(self) -> None:
+        """Stop polling. The thread ends after its current call."""
+        self._closed.set()
 
-    def hears(self, event: "Event") -> bool:
-        """Take an event; whether it ends the wait."""
-        if event.event not in (self._name, "build.rejected"):
-            return False
-        self._event = event
-        return True
-
-    def verdict(self) -> None:
-        """Say how it ended. Raises `SpcliError`: the verdict of the build, or `deadline`."""
-        self._over.set()
-        if self._build is None and self._event is None:
-            again = f"spcli builds wait {self._upload_id or 'UPLOAD_ID'} asks the service"
-            raise SpcliError("deadline", f"{self._name} did not come in time", hint=again)
-        build = self._build or self._confirmed(self._event)
-        if build is not None and build.state in ENDING.values():
-            failure = failure_of([Ended(build, "approved" if build.state == "approved" else "rejected")], build.project_id, None)
-            if failure is not None:
-                raise failure
-
-    def _reconcile(self, api: "Api", stop: Callable[[], None]) -> None:
-        clock, scale = self._runtime.clock, self._runtime.settings.scale
-        started = clock.mono()
-        while not self._over.is_set():
-            build = self._look(api)
+    def _poll_service(self) -> None:
+        started = self._clock.mono()
+        while not self._closed.is_set():
+            build = self._read_build()
             if build is not None and is_final(build.state):
-                self._build = build
-                self._note(f"the service says {build.status}")
-                stop()
+                self.build = build
+                self._note(f"the service reports {build.status}")
+                self._stop.set()
                 return
-            pause = policy.poll_pause(clock.mono() - started, clock.chance(), longest=None, failures=0, scale=scale)
-            self._over.wait(pause)
+            elapsed = self._clock.mono() - started
+            self._closed.wait(poll_pause(elapsed, self._clock.chance(), longest=None, failures=0, scale=self._scale))
 
-    def _look(self, api: "Api") -> Build | None:
-        named = self._runtime.settings.project
+    def _read_build(self) -> Build | None:
         try:
-            if named is not None and is_id(named.strip()):
-                project_id = normalize_id(named)
-            else:
-                project_id = lookup.choose_project(api.projects(), named).id
-            return self._listed(api, project_id, self._upload_id or "")
+            return listed_build(self._api, find_project(self._api, self._wanted.project), self._wanted.upload_id or "")
         except SpcliError:
             return None
 
-    def _listed(self, api: "Api", project_id: str, upload_id: str) -> Build | None:
-        """The build as the service lists it. Raises `SpcliError`; `unreadable` where this service has no list."""
-        builds = api.project(project_id).builds
-        if builds is None:
-            raise SpcliError("unreadable", "this service tells no build's status")
-        return next((build for build in builds if build.upload_id == upload_id), None)
 
-    def _confirmed(self, event: "Event | None") -> Build | None:
-        """The build of an event, once the service says the same; as the event tells it where the service can't be asked.
+class UntilEvent:
+    """The event that ends the listening, and what the service reports about its build.
+
+    Args:
+        api: None without credentials.
+        note: receives a line for people.
+        stop: set once the event has come.
+    """
+
+    def __init__(self, wanted: Wanted, api: Api | None, *, note: Callable[[str], None], stop: threading.Event) -> None:
+        self._wanted = wanted
+        self._api = api
+        self._note = note
+        self._stop = stop
+        self.event: Event | None = None
+
+    def put(self, event: Event) -> None:
+        """End the listening if this is the event, or a rejection."""
+        if event.event in (self._wanted.event, "build.rejected"):
+            self.event = event
+            self._stop.set()
+
+    def confirm(self) -> Ended | Unconfirmed | None:
+        """Return how the event's build ended, as confirmed by the service if it can be asked; None if it goes on.
 
         Raises:
-            SpcliError: the service's refusal to tell, or what waiting for the build's end raises.
+            SpcliError: `deadline`, if the event did not come; the service's refusal to report the build.
         """
-        if event is None or event.event not in ENDING:
+        event = self.event
+        if event is None:
+            upload_id = self._wanted.upload_id or "UPLOAD_ID"
+            raise SpcliError(
+                "deadline",
+                f"{self._wanted.event} did not arrive before the deadline",
+                hint=f"ask the service instead: spcli builds wait {upload_id}",
+            )
+        if event.event not in ENDING:
             return None
-        told = build_of_event(event)
-        project_id = self._project_id(event)
-        if project_id is None or event.upload_id is None:
-            return told
+        build = build_of_event(event)
+        if self._api is None or event.upload_id is None:
+            return ended_build(build)
         try:
-            found = self._listed(self._runtime.api, project_id, event.upload_id)
+            project_id = self._project_of(event)
+            listed = None if project_id is None else listed_build(self._api, project_id, event.upload_id)
         except SpcliError as failure:
-            if not failure.may_pass and failure.kind not in ("config", "unreadable"):
+            if not failure.may_pass and failure.kind != "unreadable":
                 raise
             if failure.kind != "unreadable":
                 self._note(f"the event could not be confirmed: {failure.message}")
-            return told
-        if found is not None and is_final(found.state):
-            return found
-        # A forged event, or one that is ahead of the list: the service has the word.
-        says = "does not list that build" if found is None else f"says {found.status}"
-        self._note(f"the service {says}, the event said {event.status or state_of(event.status)}")
-        return self._ended(project_id, event.upload_id)
+            return ended_build(build)
+        if project_id is None:
+            return ended_build(build)
+        if listed is not None and is_final(listed.state):
+            return ended_build(listed)
+        # Either the event is fake, or the build list is behind.
+        report = "does not list that build" if listed is None else f"reports {listed.status}"
+        self._note(f"the service {report}, but the event reported {event.status or state_of(event.status)}")
+        return Unconfirmed(project_id, event.upload_id)
 
-    def _project_id(self, event: "Event") -> str | None:
-        """Where to look for the build: the project in force, not the one that an event names, if there is one."""
-        if not self._runtime.settings.user_id:
-            return None
+    def _project_of(self, event: Event) -> str | None:
+        """Return the project in force, or else the event's: an event must not choose the project."""
+        assert self._api is not None
         try:
-            runtime = self._runtime
-            wanted, names = runtime.settings.project, runtime.state.names
-            return lookup.find_project_id(wanted, runtime.api, names, runtime.account, runtime.output)
+            return find_project(self._api, self._wanted.project)
         except SpcliError:
             return event.project_id
 
-    def _ended(self, project_id: str, upload_id: str) -> Build:
-        """The build once the service itself says that it is processed, within what is left of the deadline."""
-        from spcli.builds import progress as stages
 
-        left = max(0.0, self._ends - self._runtime.clock.mono())
-        (ended,) = stages.wait_shown(self._runtime, project_id, (upload_id,), stages.Limits(left))
-        failure = failure_of([ended], project_id, None)
-        if failure is not None:
-            raise failure
-        return ended.build
+def ended_build(build: Build) -> Ended | None:
+    """Return the end of a build that is approved or rejected, or None for any other."""
+    if build.state == "approved":
+        return Ended(build, "approved")
+    return Ended(build, "rejected") if build.state == "rejected" else None
+
+
+def find_project(api: Api, project: str | None) -> str:
+    """Return the ID of the project in force, or of the account's only one. Raises `SpcliError`."""
+    if project is not None and is_id(project.strip()):
+        return normalize_id(project)
+    return lookup.choose_project(api.projects(), project).id
+
+
+def listed_build(api: Api, project_id: str, upload_id: str) -> Build | None:
+    """Return the build from the service's list. Raises `SpcliError`; `unreadable` if this service has no list."""
+    builds = api.project(project_id).builds
+    if builds is None:
+        raise SpcliError("unreadable", "this service does not report build status")
+    return next((build for build in builds if build.upload_id == upload_id), None)

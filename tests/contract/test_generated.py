@@ -18,7 +18,7 @@ from spcli.settings.table import SETTINGS
 from tests.front import Front
 
 ROOT = Path(__file__).resolve().parents[2]
-LIVE = {"", "file", "project", "upload", "profile", "value"}
+LIVE = {"", "project-id", "file", "project", "upload", "profile", "value"}
 PAGES = sorted((ROOT / "man").glob("*"))
 
 

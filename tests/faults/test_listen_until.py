@@ -32,7 +32,7 @@ def test_until_does_not_believe_an_event_that_the_service_denies(listen: Callabl
         listener.post(event("u1"))
         code, _out, err = listener.ended()
     assert code == 11, err
-    assert "the service says Downloading Files" in err
+    assert "the service reports Downloading Files" in err
 
 
 @pytest.mark.parametrize(("status", "code"), [("Approved", 0), ("Reject", 10)])
@@ -42,7 +42,7 @@ def test_until_ends_without_an_event_when_the_build_has_ended_already(
     with answering(200, project(status)) as service:
         ended, out, err = listen(*UNTIL, "--deadline", "30s", base_url=service.url).ended()
     assert (ended, out) == (code, ""), err
-    assert f"the service says {status}" in err
+    assert f"the service reports {status}" in err
 
 
 @pytest.mark.parametrize(
