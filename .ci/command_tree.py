@@ -1,12 +1,13 @@
-"""The command tree read from the live Typer commands, and the text of `spcli/completion/tree.py`.
+"""Read the command tree from the live Typer commands, and write the text of `spcli/completion/tree.py`.
 
-What a value may be follows from its metavar: `wait|fail` is a choice, PROJECT a project's name, and so on.
+The metavar says what a value may be: `wait|fail` is a choice, PROJECT a project's name, and so on.
 """
 
 import re
 from typing import Any, NamedTuple
 
 import typer
+from sources import topics
 
 from spcli import cli
 from spcli.api.raw import METHODS
@@ -51,29 +52,32 @@ class Node(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The path as typed after `spcli`."""
+        """Return the path as typed after `spcli`."""
         return " ".join(self.path)
 
 
 def choices() -> dict[str, tuple[tuple[str, str], ...]]:
-    """The words of every kind that has fixed ones, each with what it means."""
+    """Return the words of every kind that has fixed ones, each with its meaning."""
     stages = {stage.state: stage.word for stage in STAGES}
     return {
         "event": tuple((event, "") for event in STATUS_OF),
         "method": tuple((method, "") for method in METHODS),
         "setting": tuple((key, spec.description) for key, spec in SPEC_OF.items()),
         "shell": tuple((shell, "") for shell in SCRIPTS),
+        "topic": tuple(topics().items()),
         "state": tuple((state, stages.get(state, "")) for state in STATES),
         "writable": tuple((key, SPEC_OF[key].description) for key in TYPED),
     }
 
 
 def kind_of(metavar: str, *, path: tuple[str, ...], spelling: str = "") -> str:
-    """The kind of a value; empty for one that only the user can know. `spelling` is the option's, empty for an argument."""
+    """Return the kind of a value, or "" if only the user can know it. `spelling` is the option's, empty for an argument."""
     if metavar == "KEY" and path[:1] == ("config",):
         return "writable" if path[-1] == "set" else "setting"
     if metavar == "VALUE" and path == ("config", "set"):
         return "value"
+    if path == ("help",):
+        return "page"
     # The PATH of an argument is one at the service; an option's is a file's.
     by_name = {
         "PROJECT": "project",
@@ -95,14 +99,14 @@ def kind_of(metavar: str, *, path: tuple[str, ...], spelling: str = "") -> str:
 
 
 def nodes() -> list[Node]:
-    """Every command, parents first, in the order of the command table."""
+    """Return every command, parents first, in the order of the command table."""
     found: list[Node] = []
     _walk(cli.root(), (), None, found)
     return found
 
 
 def common() -> tuple[Option, ...]:
-    """The options that every command takes."""
+    """Return the options that every command takes."""
     return tuple(_option(param, (), _context(cli.root(), ())) for param in cli.common_options())
 
 
@@ -153,7 +157,7 @@ def _argument(param: Any, path: tuple[str, ...], ctx: Any) -> Argument:
 
 
 def _help_of(param: Any, ctx: Any) -> str:
-    """The help text with its default in words, without Typer's other marks."""
+    """Return the help text with its default in words, without Typer's other marks."""
     text = param.get_help_record(ctx)[1]
     bare, mark, extra = text.partition("  [")
     default = re.search(r"default: ([^;\]]+)", extra) if mark else None
@@ -175,7 +179,7 @@ COMMANDS_TYPE = "dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...], tup
 
 
 def tree_text() -> str:
-    """The content of `spcli/completion/tree.py`, formatted as ruff formats it."""
+    """Return the content of `spcli/completion/tree.py`, formatted as ruff formats it."""
     keys: dict[Option, str] = {}
     shared = [_key(option, (), keys) for option in common()]
     commands = {
@@ -216,7 +220,7 @@ def _assigned(name: str, type_text: str, value: object, about: str) -> str:
 
 
 def _key(option: Option, path: tuple[str, ...], keys: dict[Option, str]) -> str:
-    """The option's name, with the command behind it where another option has the name already."""
+    """Return the option's name, followed by the command where another option has the name already."""
     if option not in keys:
         name = next(word for word in option.spellings if word.startswith("--"))[2:]
         keys[option] = name if name not in keys.values() else f"{name} of {' '.join(path)}"
@@ -224,7 +228,7 @@ def _key(option: Option, path: tuple[str, ...], keys: dict[Option, str]) -> str:
 
 
 def _literal(value: object, indent: int, before: int) -> str:
-    """`value` as source: on one line where it fits behind `before` columns, else one item a line."""
+    """Return `value` as source: on one line if it fits after `before` columns, else one item a line."""
     flat = _flat(value)
     if before + len(flat) + 1 <= WIDTH or not isinstance(value, (tuple, dict)):
         return flat

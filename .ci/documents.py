@@ -1,6 +1,6 @@
-"""The documents of `--json`: each is printed once by the program itself, against its own sandbox, and its keys are read off.
+"""Collect the keys of every `--json` document: the program prints each one against its own sandbox.
 
-The README's table and the sections JSON OUTPUT of the man pages are made from them.
+The topic `json` and the sections JSON OUTPUT of the man pages are made from them.
 """
 
 import contextlib
@@ -31,18 +31,18 @@ from spcli.state.store import State  # noqa: E402
 from spcli.webhooks import payload  # noqa: E402
 
 Shape = dict[str, "Inner | None"]
-"""The keys of an object, each with what stands inside it, if that is an object or an array of such."""
+"""The keys of an object, each with the shape of its value if that is an object or an array of objects."""
 
 
 class Inner(NamedTuple):
-    """What stands in a key."""
+    """The value of a key."""
 
     shape: Shape
     is_list: bool
 
 
 class Document(NamedTuple):
-    """What one command prints. `thing` is its name in the README, `when` the option that brings it, if it is no usual one."""
+    """What one command prints. `thing` is its name in the list, `when` the option that selects it."""
 
     thing: str
     command: str
@@ -52,7 +52,7 @@ class Document(NamedTuple):
 
 
 URL = "https://builds.example.com/Game-1.4.zip"
-# Thing, command, the options that bring this document, what else is typed to see it whole. Each run builds on those before.
+# Thing, command, the options that print this document, what else is typed to see all keys. Each run builds on those before.
 RUNS = (
     ("project", "projects list", "", ""),
     ("project, shown", "projects show", "", ""),
@@ -85,15 +85,17 @@ RUNS = (
     ("diagnosis", "doctor", "", ""),
     ("demo step", "demo", "", ""),
     ("exit code", "exit-codes", "", ""),
+    ("help topic", "help", "", ""),
+    ("help page", "help", "TOPIC", ""),
     ("script", "completion", "", "bash"),
     ("version", "", "--version", ""),
 )
-# What depends on the call, and not on us.
+# Keys whose value depends on the call.
 OPEN = {"api answer": ("headers", "body"), "request": ("body",)}
 
 
 class _Still(Clock):
-    """A clock that only sleeping moves, so that no wait takes its time. It begins where the sandbox's history is past."""
+    """A clock that only sleeping moves, so that a wait takes no time. It begins after the sandbox's history."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
@@ -116,7 +118,7 @@ class _Ok(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_words: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextlib.contextmanager
@@ -131,9 +133,14 @@ def _receiver() -> Iterator[str]:
             thread.join()
 
 
+def _line(command: str, when: str, more: str, receiver: str) -> str:
+    """Return the command line of a run. A command's word stands for TOPIC: the topics themselves are made from here."""
+    return f"{command} {when} {more}".replace("{RECEIVER}", receiver).replace("TOPIC", "upload")
+
+
 @cache
 def documents() -> tuple[Document, ...]:
-    """Every document, in the order of `RUNS`; then those of `status`, of the commands that run until Ctrl-C, and the error."""
+    """Return every document in the order of `RUNS`; then those of `status`, of commands that run until Ctrl-C, and the error."""
     clock = _Still()
     with (
         tempfile.TemporaryDirectory() as home,
@@ -151,7 +158,7 @@ def documents() -> tuple[Document, ...]:
         }
         _receive_one(f"{home}/state", clock)
         found = [
-            _document(thing, command, when, _printed(f"{command} {when} {more}".replace("{RECEIVER}", receiver), environ, clock))
+            _document(thing, command, when, _printed(_line(command, when, more, receiver), environ, clock))
             for thing, command, when, more in RUNS
         ]
         _printed(f"upload {URL} --no-auto-release", environ, clock)
@@ -162,7 +169,7 @@ def documents() -> tuple[Document, ...]:
 
 
 def _printed(line: str, environ: dict[str, str], clock: Clock, *, is_error: bool = False) -> Any:
-    """The document a command line prints; with `is_error` the one on standard error."""
+    """Return the document that a command line prints; with `is_error` the one on standard error."""
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in "oe")
     stdin = io.TextIOWrapper(io.BytesIO(MAIN.api_key.encode()), "utf-8")
     main([*line.split(), "--json"], Runtime(dict(environ), stdin=stdin, stdout=out, stderr=err, clock=clock))
@@ -175,7 +182,7 @@ def _printed(line: str, environ: dict[str, str], clock: Clock, *, is_error: bool
 
 
 def _status(environ: dict[str, str], clock: Clock) -> object:
-    """The screen with a build in progress, and with the problem of an account that has no project in force."""
+    """Return the screen with a build in progress, and with the problem of an account that has no default project."""
     nameless = {**environ, "STREAMPIXEL_PROJECT_ID": "", "SPCLI_CONFIG": environ["SPCLI_CONFIG"] + ".none"}
     screen, problem = (_printed("status", one, clock) for one in (environ, nameless))
     return {**screen, "problems": problem["problems"]}
@@ -189,7 +196,7 @@ def _receive_one(state_dir: str, clock: Clock) -> None:
 
 
 class _CtrlC(io.StringIO):
-    """A standard error at which somebody presses Ctrl-C, once, as soon as anything is said there."""
+    """A standard error that raises Ctrl-C once, at the first text written to it."""
 
     is_pressed = False
 
@@ -201,7 +208,7 @@ class _CtrlC(io.StringIO):
 
 
 def _sandbox() -> object:
-    """What `spcli sandbox` prints; it runs until Ctrl-C."""
+    """Return what `spcli sandbox` prints; it runs until Ctrl-C."""
     out = io.StringIO()
     main(["sandbox", "--port", "0", "--json"], Runtime({}, stdin=None, stdout=out, stderr=_CtrlC()))
     return json.loads(out.getvalue())
@@ -225,7 +232,7 @@ def _inner(value: object) -> Inner | None:
 
 
 def described(command: str) -> list[str]:
-    """What a command prints, in sentences, one for each document; keys stand between backticks."""
+    """Return what a command prints, in sentences, one for each document; keys are in backticks."""
     return [_sentences(one) for one in documents() if one.command == command]
 
 
@@ -239,7 +246,7 @@ def _sentences(one: Document) -> str:
 
 
 def _named(shape: Shape) -> str:
-    """`the keys a, b.`, and a sentence for each that holds objects."""
+    """Return `the keys a, b.`, and a sentence for each key that holds objects."""
     inner = [
         f" `{key}` is {'an array of objects' if one.is_list else 'an object'} with {_named(one.shape)}"
         for key, one in shape.items()
@@ -249,7 +256,7 @@ def _named(shape: Shape) -> str:
 
 
 def table_rows() -> list[tuple[str, str, str]]:
-    """The README's rows: thing, the commands that print it, its keys."""
+    """Return the rows of the topic `json`: thing, the commands that print it, its keys."""
     names = {tuple(one.shape): one.thing for one in reversed(documents())}
     by_thing: dict[str, list[Document]] = {}
     for one in documents():
@@ -258,7 +265,7 @@ def table_rows() -> list[tuple[str, str, str]]:
 
 
 def _printers(found: list[Document]) -> str:
-    """The commands, those with the same options together."""
+    """Return the commands, those with the same options together."""
     lines: dict[str, list[str]] = {}
     for one in found:
         lines.setdefault(one.when, []).append(f"`{one.command}`" + (" (list)" if one.is_list else ""))

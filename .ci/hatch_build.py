@@ -1,4 +1,4 @@
-"""Puts the man pages and completion scripts into the wheel, where man and the shells look below a prefix."""
+"""Put the man pages and completion scripts into the wheel, where man and the shells look below a prefix."""
 
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,11 @@ COMPLETIONS = {
 }
 
 
-class Shared(BuildHookInterface):  # type: ignore[type-arg]
+class SharedData(BuildHookInterface):  # type: ignore[type-arg]
     """Hatch's hook for the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Name the files; the sections of man are their suffixes."""
+        """Name the files; a page's suffix is its section."""
         root = Path(self.root)
         pages = {path: f"share/man/man{path.suffix[1:]}/{path.name}" for path in sorted((root / "man").glob("spcli*.[1-8]"))}
         scripts = {root / "completions" / name: target for name, target in COMPLETIONS.items()}

@@ -1,110 +1,114 @@
-"""The man pages: what the command tree knows, and the sections written by hand in `man_sections/`.
+"""Write the man pages from the command tree and the sources in `man/`.
 
-A page's hand-written file is named after it (`upload.txt`, `builds-wait.txt`, `spcli.txt`, `config.5.txt`). Its first line may
-say `see:`, more pages. Below it a section begins with `# NAME`; paragraphs are parted by empty lines, indented ones are code,
-`- term: text` is a list, and text between backticks is bold. DESCRIPTION, JSON OUTPUT and ENVIRONMENT go on what the program
-knows; the items of EXIT STATUS say what a code means for that command.
+A section that the program knows (OPTIONS, JSON OUTPUT, EXIT STATUS, ENVIRONMENT, FILES) is written from it, and the source's
+section of that name is added. The items of EXIT STATUS in a source say what a code means for that command.
 """
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
-from typing import NamedTuple
 
 from command_tree import Argument, Node, Option, common, nodes
 from documents import described
-from facts import codes, files, has, meaning, variables
-from roff import blocks, bold, code, escaped, filled, inline, item, paragraph, sentence
+from facts import describe_code, has_option, list_codes, list_files, list_variables
+from roff import bold, code, escaped, filled, inline, item, paragraph, sentence, write_blocks
+from sources import TOPIC, Source, read_source, source_names, topics
 
 from spcli import __version__
 from spcli.errors import EXIT_CODES
+from spcli.output.markdown import Block, parse_markdown
 from spcli.sandbox import faults
-from spcli.settings.table import SETTINGS, SettingSpec
 
-ENDS = (
-    "`spcli-exit-codes`(7) lists all codes; this command ends with one of these. Where nothing is said of it, the same command "
-    "again ends the same way."
-)
+ENDS = "The command ends with one of these codes. Unless noted, retrying gives the same result."
 FAULTS = (
-    "`--fault` takes ENDPOINT:KIND, or ENDPOINT:KINDx3 for the first three calls of that endpoint (without it the first one), "
-    "or ENDPOINT:KINDx* for all of them."
+    "`--fault` takes ENDPOINT:KIND for the first call of that endpoint, ENDPOINT:KINDx3 for the first three, and ENDPOINT:KINDx* "
+    "for all of them."
 )
 HANDED_ON = (
-    "- `GITHUB_ACTIONS`, `TF_BUILD`, `TEAMCITY_VERSION`: Set by the CI system. Later steps then get id, project, state and share "
-    "URL of the build, in GitHub Actions through the files that `GITHUB_OUTPUT` and `GITHUB_STEP_SUMMARY` name."
+    "- `GITHUB_ACTIONS`, `TF_BUILD`, `TEAMCITY_VERSION`: Set by the CI system. Later steps then get the build's id, project, "
+    "state and share URL; in GitHub Actions through the files that `GITHUB_OUTPUT` and `GITHUB_STEP_SUMMARY` name."
 )
-DATE = "2026-11-23"
-SECTIONS = Path(__file__).resolve().parent / "man_sections"
-
-
-class Hand(NamedTuple):
-    """What one hand-written file says."""
-
-    see: tuple[str, ...]
-    sections: dict[str, str]
+DATE = "2026-11-28"
+CONFIG_PAGE = "spcli-config.5"
+"""The topic `config` as a page of section 5, where the formats of files are looked up."""
+COMMON_PAGES = {"spcli-topic-exit-codes(7)", "spcli-config(5)"}
 
 
 def pages() -> dict[str, str]:
-    """Every page: file name and text."""
-    found = {}
+    """Return every page: file name and text."""
     tree = nodes()
-    for node in tree:
-        found[f"{_name(node)}.1"] = _command_page(node, tree)
-    unused = {path.stem for path in SECTIONS.glob("*.txt")} - {"-".join(node.path) or "spcli" for node in tree}
-    if unused - {"exit-codes.7", "config.5"}:
-        raise SystemExit(f"man_sections: no such command: {', '.join(sorted(unused))}")
-    found["spcli-exit-codes.7"] = _codes_page(tree)
-    found["spcli-config.5"] = _config_page()
+    found = {f"{_page_name(node)}.1": _command_page(node, tree) for node in tree}
+    found |= {f"{TOPIC}{topic}.7": _topic_page(f"{TOPIC}{topic}.7", title) for topic, title in topics().items()}
+    found[CONFIG_PAGE] = _topic_page(f"{TOPIC}config.7", "settings of spcli: the config file and the environment", CONFIG_PAGE)
+    unused = set(source_names()) - set(found)
+    if unused:
+        raise SystemExit(f"man: no such command or topic: {', '.join(sorted(unused))}")
+    for name, text in found.items():
+        unknown = {page for page in _references_in(text) if page not in found}
+        if unknown:
+            raise SystemExit(f"man/{name}: no such page: {', '.join(sorted(unknown))}")
     return found
 
 
 def _command_page(node: Node, tree: list[Node]) -> str:
-    hand = _hand("-".join(node.path) or "spcli")
+    source = read_source(f"{_page_name(node)}.1")
+    own = dict(source.sections)
     # A word that stands for a command under it has that one's options, codes and documents.
     acting = next((one for one in tree if one.path == (*node.path, node.default)), node)
-    paragraphs, examples = _about(node)
     sections = [
-        ("NAME", filled(f"{_name(node)} \\- {escaped(_sentence_start(node.purpose))}") + "\n"),
+        ("NAME", filled(f"{_page_name(node)} \\- {escaped(_lower_first(node.purpose))}") + "\n"),
         ("SYNOPSIS", _synopsis(node, acting)),
-        ("DESCRIPTION", "".join(map(paragraph, paragraphs)) + blocks(hand.sections.pop("DESCRIPTION", ""))),
+        ("DESCRIPTION", write_blocks(own.pop("DESCRIPTION"))),
         ("COMMANDS", "".join(_command_item(one) for one in tree if one.path[:-1] == node.path and one.path)),
         ("ARGUMENTS", "".join(map(_argument_item, node.arguments))),
         ("OPTIONS", _options(acting)),
         ("FAULTS", _faults() if node.path == ("sandbox",) else ""),
     ]
+    codes = _codes(acting, own.pop("EXIT STATUS", []))
     known = {
         "JSON OUTPUT": "".join(map(paragraph, described(" ".join(acting.path)))),
-        "EXIT STATUS": _codes(acting, hand.sections.pop("EXIT STATUS", "")),
+        "EXIT STATUS": codes,
         "ENVIRONMENT": _environment(acting),
-        "FILES": "".join(item(f"\\fI{escaped(path)}\\fR", inline(text)) for path, text in files(acting).items()),
+        "FILES": "".join(item(f"\\fI{escaped(path)}\\fR", inline(text)) for path, text in list_files(acting).items()),
     }
-    known = {name: body + blocks(hand.sections.pop(name, "")) for name, body in known.items()}
-    by_hand = blocks(hand.sections.pop("EXAMPLES", ""))
-    sections += [(name, blocks(text)) for name, text in hand.sections.items()]
-    sections += [*known.items(), ("EXAMPLES", by_hand or code(examples)), ("SEE ALSO", _see(node, tree, hand))]
-    return _head(_name(node), 1) + "".join(_section(name, body) for name, body in sections if body)
+    known = {name: body + write_blocks(own.pop(name, [])) for name, body in known.items()}
+    examples = write_blocks(own.pop("EXAMPLES", [])) or code(_help_examples(node))
+    sections += [(name, write_blocks(blocks)) for name, blocks in own.items()]
+    sections += [*known.items(), ("EXAMPLES", examples), ("SEE ALSO", _see_also(node, tree, source))]
+    return _head(_page_name(node), 1) + "".join(_section(name, body) for name, body in sections if body)
 
 
-def _codes(node: Node, by_hand: str) -> str:
-    said = {int(term.strip("`")): " ".join(text.split()) for term, text in re.findall(r"^- (.+?): (.+)$", by_hand, re.MULTILINE)}
-    wanted = codes(node) | set(said)
+def _topic_page(source_name: str, purpose: str, page: str = "") -> str:
+    """Return a topic's page; `page` is its own name where that is not the source's."""
+    name, section = (page or source_name).rsplit(".", 1)
+    source = read_source(source_name)
+    sections = [("NAME", filled(f"{escaped(name)} \\- {escaped(_lower_first(purpose))}") + "\n")]
+    sections += [(title, write_blocks(blocks)) for title, blocks in source.sections.items()]
+    see = [one for one in source.see if one != f"{name}({section})"]
+    sections.append(("SEE ALSO", _references(see)))
+    return _head(name, int(section)) + "".join(_section(title, body) for title, body in sections if body)
+
+
+def _codes(node: Node, blocks: list[Block]) -> str:
+    own = {int(block.term.strip("`")): block.text for block in blocks if block.kind == "item"}
+    wanted = list_codes(node) | set(own)
     rows = (
-        item(bold(str(row.code)), inline(meaning(node, row, said.get(row.code, "")))) for row in EXIT_CODES if row.code in wanted
+        item(bold(str(row.code)), inline(describe_code(node, row, own.get(row.code, ""))))
+        for row in EXIT_CODES
+        if row.code in wanted
     )
     return filled(inline(ENDS)) + "\n" + "".join(rows)
 
 
 def _environment(node: Node) -> str:
-    items = "".join(item(", ".join(map(bold, spec.environment)), sentence(spec.description)) for spec in variables(node))
-    return items + (blocks(HANDED_ON) if has(node, "--output-file") else "")
+    items = "".join(item(", ".join(map(bold, spec.environment)), sentence(spec.description)) for spec in list_variables(node))
+    return items + (write_blocks(parse_markdown(HANDED_ON)) if has_option(node, "--output-file") else "")
 
 
 def _faults() -> str:
-    """The program's own table of what can go wrong."""
-    lists = (
+    """Return the program's own table of faults."""
+    endpoints, kinds = (
         "".join(item(bold(name), sentence(what)) for name, what in table.items()) for table in (faults.ENDPOINTS, faults.KINDS)
     )
-    endpoints, kinds = lists
     return paragraph(FAULTS) + paragraph("Endpoints:") + endpoints + paragraph("Kinds:") + kinds
 
 
@@ -114,7 +118,7 @@ def _head(name: str, section: int) -> str:
 
 
 def _section(name: str, body: str) -> str:
-    return f".SH {name}\n.nh\n{body.removeprefix('.PP' + chr(10))}"
+    return f".SH {escaped(name)}\n.nh\n{body.removeprefix('.PP' + chr(10))}"
 
 
 def _synopsis(node: Node, acting: Node) -> str:
@@ -136,7 +140,7 @@ def _synopsis(node: Node, acting: Node) -> str:
 
 
 def _command_item(node: Node) -> str:
-    return f".TP\n.BR {escaped(_name(node))} (1)\n{escaped(node.purpose)}\n"
+    return f".TP\n.BR {escaped(_page_name(node))} (1)\n{escaped(node.purpose)}\n"
 
 
 def _argument_item(argument: Argument) -> str:
@@ -153,78 +157,37 @@ def _options(node: Node) -> str:
     if not node.path:
         return own + "".join(map(_option_item, common()))
     names = ", ".join(bold(option.spellings[-1]) for option in common())
-    return own + ".PP\n" + filled(f"Every command also takes {names}; {bold('spcli')}(1) describes them.") + "\n"
+    return own + ".PP\n" + filled(f"Every command also takes {names}; see {bold('spcli')}(1).") + "\n"
 
 
-def _see(node: Node, tree: list[Node], hand: Hand) -> str:
-    near = [_name(one) for one in tree if one.path[:-1] == node.path[:-1] and len(node.path) > 1 and one is not node]
-    below = [_name(one) for one in tree if one.path[:-1] == node.path and one.path]
-    above = [_name(one) for one in tree if one.path == node.path[:-1] and node.path]
-    wanted = {f"{name}(1)" for name in (*above, *below, *near)} | set(hand.see) | {"spcli-exit-codes(7)", "spcli-config(5)"}
-    known = {f"{_name(one)}(1)" for one in tree} | {"spcli-exit-codes(7)", "spcli-config(5)"}
-    if wanted - known:
-        raise SystemExit(f"man_sections: no such page: {', '.join(sorted(wanted - known))}")
-    ordered = sorted(wanted - {f"{_name(node)}(1)"}, key=lambda page: (page[-2], page))
-    return _references(ordered)
+def _see_also(node: Node, tree: list[Node], source: Source) -> str:
+    near = [_page_name(one) for one in tree if one.path[:-1] == node.path[:-1] and len(node.path) > 1 and one is not node]
+    below = [_page_name(one) for one in tree if one.path[:-1] == node.path and one.path]
+    above = [_page_name(one) for one in tree if one.path == node.path[:-1] and node.path]
+    wanted = {f"{name}(1)" for name in (*above, *below, *near)} | set(source.see) | COMMON_PAGES
+    return _references(sorted(wanted - {f"{_page_name(node)}(1)"}, key=lambda page: (page[-2], page)))
 
 
-def _references(named: Iterable[str]) -> str:
-    return " ,\n".join(f".BR {escaped(page[:-3])} {page[-3:]}" for page in named) + "\n"
+def _references(names: Iterable[str]) -> str:
+    return " ,\n".join(f".BR {escaped(page[:-3])} {page[-3:]}" for page in names) + "\n"
 
 
-def _codes_page(tree: list[Node]) -> str:
-    hand = _hand("exit-codes.7")
-    rows = "".join(item(f"{bold(str(row.code))} {escaped(row.name)}", inline(meaning(tree[0], row))) for row in EXIT_CODES)
-    return _page("spcli-exit-codes", 7, "what the exit codes of spcli mean", hand, {"EXIT CODES": rows})
+def _references_in(text: str) -> set[str]:
+    """Return the pages that SEE ALSO names, as file names."""
+    found = re.findall(r"^\.BR (\S+) \((\d)\)", text.rpartition(".SH SEE ALSO")[2], re.MULTILINE)
+    return {f"{name.replace(chr(92), '')}.{section}" for name, section in found}
 
 
-def _config_page() -> str:
-    hand = _hand("config.5")
-    items = "".join(item(bold(spec.key), sentence(spec.description) + _sources(spec)) for spec in SETTINGS)
-    return _page("spcli-config", 5, "settings of spcli: the config file and the environment", hand, {"SETTINGS": items})
-
-
-def _page(name: str, section: int, purpose: str, hand: Hand, generated: dict[str, str]) -> str:
-    """A page that is no command's: the hand-written sections in their order, the generated ones behind DESCRIPTION."""
-    described = _section("DESCRIPTION", blocks(hand.sections.pop("DESCRIPTION")))
-    parts = [_head(name, section), _section("NAME", f"{escaped(name)} \\- {escaped(purpose)}\n"), described]
-    parts += [_section(title, body) for title, body in generated.items()]
-    parts += [_section(title, blocks(text)) for title, text in hand.sections.items()]
-    return "".join([*parts, _section("SEE ALSO", _references(hand.see))])
-
-
-def _sources(spec: SettingSpec) -> str:
-    parts = [f"Environment: {', '.join(map(bold, spec.environment))}."] if spec.environment else []
-    parts += [f"Flag: {bold(spec.flag)}."] if spec.flag else []
-    parts += [f"Default: {escaped(spec.default)}."] if spec.default else []
-    return "".join(".br\n" + part + "\n" for part in parts)
-
-
-def _name(node: Node) -> str:
+def _page_name(node: Node) -> str:
     return "-".join(("spcli", *node.path))
 
 
-def _about(node: Node) -> tuple[list[str], str]:
-    """The paragraphs of a help text without the purpose, which stands in NAME already, and its examples."""
-    paragraphs, examples = [], []
-    for block in node.about.strip().split("\n\n"):
-        if block.startswith("\b"):
-            examples += block.splitlines()[1:]
-        else:
-            paragraphs.append(" ".join(block.split()))
-    return [text for text in paragraphs if text != node.purpose], "\n".join(line.removeprefix("  ") for line in examples)
+def _help_examples(node: Node) -> str:
+    """Return the examples of the command's help text."""
+    blocks = [block for block in node.about.strip().split("\n\n") if block.startswith("\b")]
+    lines = [line for block in blocks for line in block.splitlines()[1:]]
+    return "\n".join(line.removeprefix("  ") for line in lines)
 
 
-def _hand(name: str) -> Hand:
-    path = SECTIONS / f"{name}.txt"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    head, *bodies = re.split(r"^# (.+)\n", text, flags=re.MULTILINE)
-    said = dict(line.split(": ", 1) for line in head.splitlines() if line)
-    return Hand(
-        tuple(said.get("see", "").split()),
-        dict(zip(bodies[::2], bodies[1::2], strict=True)),
-    )
-
-
-def _sentence_start(text: str) -> str:
+def _lower_first(text: str) -> str:
     return text[0].lower() + text[1:].rstrip(".")

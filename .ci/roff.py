@@ -1,51 +1,56 @@
-"""Text as roff, for man(7): paragraphs, lists, code and fonts, escaped so that nothing in it is a request."""
+"""Write the blocks of a page as roff for man(7), escaped so that nothing in the text is a request.
+
+Written here rather than by a tool: pandoc and its like are no Python packages, and their pages break commands at hyphens, join
+options to values, and use typographic quotes that a shell does not take.
+"""
 
 import re
 import textwrap
 
+from spcli.output.markdown import Block
+
 WIDTH = 78
-CODE_WIDTH = 70  # what 80 columns leave behind the two indents
+CODE_WIDTH = 70  # what 80 columns leave after the two indents
 
 
-def blocks(text: str) -> str:
-    """Hand-written text as roff."""
-    parts = []
-    for block in re.split(r"\n{2,}", text.strip("\n")):
-        if block.startswith("    "):
-            parts.append(code("\n".join(line[4:] for line in block.splitlines())))
-        elif block.startswith("- "):
-            items = re.split(r"^- ", block, flags=re.MULTILINE)[1:]
-            parts += [
-                item(inline(term), inline(" ".join(rest.split()))) for term, _, rest in (one.partition(": ") for one in items)
-            ]
-        elif block.strip():
-            parts.append(paragraph(" ".join(block.split())))
-    return "".join(parts)
+def write_blocks(blocks: list[Block]) -> str:
+    """Return blocks as roff."""
+    return "".join(map(_write_block, blocks))
+
+
+def _write_block(block: Block) -> str:
+    if block.kind == "code":
+        return code(block.text, language=block.term)
+    if block.kind == "item":
+        return item(inline(block.term), inline(block.text)) if block.term else f".IP \\(bu 2\n{filled(inline(block.text))}\n"
+    return paragraph(block.text)
 
 
 def paragraph(text: str) -> str:
-    """A paragraph."""
+    """Return a paragraph."""
     return f".PP\n{filled(inline(text))}\n"
 
 
-def item(term: str, text: str) -> str:
-    """One item of a list; both are roff already."""
-    lines = text.rstrip().split("\n.br\n")
-    return f".TP\n{term}\n" + "\n.br\n".join(map(filled, lines)) + "\n"
+def item(term: str, roff: str) -> str:
+    """Return one item of a list; both are roff already."""
+    return f".TP\n{term}\n{filled(roff.rstrip())}\n"
 
 
 def filled(roff: str) -> str:
-    """A paragraph in lines that fit a terminal; none may begin like a request."""
+    """Return a paragraph in lines that fit a terminal; none begins like a request."""
     # A word with a hyphen of its own may be typed: it is not broken.
     words = " ".join("\\%" + word if "\\-" in word and not word.startswith("\\") else word for word in roff.split(" "))
     lines = textwrap.wrap(words, WIDTH, break_long_words=False, break_on_hyphens=False)
     return "\n".join("\\&" + line if line.startswith((".", "'")) else line for line in lines)
 
 
-def code(text: str) -> str:
-    """Lines to be typed or read as they are; one too long for a terminal goes on below, as the shell allows."""
-    lines = [part for line in text.strip("\n").split("\n") for part in _broken(line)]
-    return ".PP\n.RS 2\n.EX\n" + "".join(escaped(line) + "\n" for line in lines) + ".EE\n.RE\n"
+def code(text: str, *, language: str = "") -> str:
+    """Return lines to be typed or read as they are; a shell's line too long for a terminal is continued as the shell allows."""
+    lines = text.strip("\n").split("\n")
+    if not language:
+        lines = [part for line in lines for part in _broken(line)]
+    # Hyphenation is on again after an example.
+    return ".PP\n.RS 2\n.EX\n" + "".join(escaped(line) + "\n" for line in lines) + ".EE\n.RE\n.nh\n"
 
 
 def _broken(line: str) -> list[str]:
@@ -65,30 +70,31 @@ def _broken(line: str) -> list[str]:
 
 
 def _is_quoted(text: str) -> bool:
-    """Whether a quote is open where `text` ends."""
+    """Return whether a quote is open where `text` ends."""
     bare = re.sub(r"'[^']*'", "", text)
     return "'" in bare or bare.count('"') % 2 == 1
 
 
 def sentence(text: str) -> str:
-    """A phrase as a sentence."""
+    """Return a phrase as a sentence."""
     return inline(text[0].upper() + text[1:] + ".") + "\n"
 
 
 def inline(text: str) -> str:
-    """Text with what stands between backticks in bold."""
-    parts = text.split("`")
-    roff = "".join(bold(part) if number % 2 else escaped(part) for number, part in enumerate(parts))
+    """Return text with its code and its bold parts in bold."""
+    parts = re.split(r"`([^`]*)`|\*\*([^*]*)\*\*", text)
+    # Two groups: of every three parts the first is plain.
+    roff = "".join(bold(part) if number % 3 else escaped(part) for number, part in enumerate(parts) if part)
     return "\\&" + roff if roff.startswith((".", "'")) else roff
 
 
 def bold(text: str) -> str:
-    """Text in bold."""
+    """Return text in bold."""
     return f"\\fB{escaped(text)}\\fR"
 
 
 def escaped(text: str) -> str:
-    """Text that roff prints as it is: a plain hyphen, so that a command can be copied from the page."""
+    """Return text that roff prints as it is: a plain hyphen, so that a command can be copied from the page."""
     if not text.isascii():
         raise SystemExit(f"man pages are ASCII: {text!r}")
     roff = (

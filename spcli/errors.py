@@ -9,7 +9,7 @@ Outcome = Literal["not_sent", "refused", "unknown", "done"]
 
 
 class ExitCode(NamedTuple):
-    """One row of the exit-code table. `safe_to_retry` answers "the same command again?" in words, or is empty."""
+    """One row of the exit-code table. `safe_to_retry` answers "safe to retry?" in words, or is empty."""
 
     code: int
     name: str
@@ -22,33 +22,33 @@ EXIT_CODES = (
     ExitCode(1, "internal", "a bug in spcli", "report it"),
     ExitCode(2, "usage", "bad flag or argument", "no"),
     ExitCode(3, "config", "settings, credentials or state folder missing or unusable; found before any request", "no"),
-    ExitCode(10, "rejected", "the build ended in Reject; its objection is printed", "no"),
-    ExitCode(11, "deadline", "--deadline passed, the build goes on", "no: builds wait ID"),
+    ExitCode(10, "rejected", "the build was rejected; its objection is printed", "no"),
+    ExitCode(11, "deadline", "--deadline was reached; the build is still being processed", "no: builds wait ID"),
     ExitCode(12, "bad-file", "the URL or zip failed the check", "no"),
-    ExitCode(13, "no-target", "no such name or id, ambiguous, or nothing to act on", "no"),
+    ExitCode(13, "no-target", "no such name or ID, an ambiguous name, or nothing to act on", "no"),
     ExitCode(14, "guard", "a guard refused (--expect-live, build not releasable)", "no"),
-    ExitCode(15, "unconfirmed", "declined, or --yes missing without a terminal", "no"),
+    ExitCode(15, "unconfirmed", "you declined, or --yes is missing without a terminal", "no"),
     ExitCode(16, "receiver", "the webhook receiver failed", "yes"),
-    ExitCode(17, "unreadable", "the service no longer tells a build's status; see the hint", "no"),
-    ExitCode(19, "output-lost", "it happened, but its result could not be written to stdout", "no"),
+    ExitCode(17, "unreadable", "the service does not report the build's status; see the hint", "no"),
+    ExitCode(19, "output-lost", "it happened, but its result could not be written to standard output", "no"),
     ExitCode(40, "http-400", "the service answered 400: malformed request", "no"),
-    ExitCode(41, "http-401", "the service answered 401: key or user id wrong", "no"),
-    ExitCode(43, "http-403", "the service answered 403: not yours, view-only, or switched off", "no"),
+    ExitCode(41, "http-401", "the service answered 401: wrong key or user ID", "no"),
+    ExitCode(43, "http-403", "the service answered 403: no access, view-only, or switched off", "no"),
     ExitCode(44, "http-404", "the service answered 404: no such project or build", "no"),
     ExitCode(45, "http-415", "the service answered 415: wrong content type", "no"),
     ExitCode(48, "http-4xx", "any other 4xx", "no"),
-    ExitCode(49, "rate-limited", "429, or the window is closed and we did not wait; nothing was done", "yes, after retryAfter"),
+    ExitCode(49, "rate-limited", "429, or the rate limit does not allow the call yet; nothing was done", "yes, after retryAfter"),
     ExitCode(50, "http-5xx", "any 5xx after the retries", "see outcome"),
-    ExitCode(60, "network", "could not reach the service, or a read timed out; nothing was changed", "yes"),
+    ExitCode(60, "network", "the service could not be reached, or a read timed out; nothing was changed", "yes"),
     ExitCode(
         61,
         "unknown",
-        "a write may have been processed and this could not be settled",
+        "a write may have been processed, and spcli could not find out",
         "yes, with the same state folder: it checks first",
     ),
-    ExitCode(62, "protocol", "an answer that is not what the service documents, or a redirect", "no"),
+    ExitCode(62, "protocol", "the answer is not what the service documents, or is a redirect", "no"),
     ExitCode(130, "interrupted", "Ctrl-C", "only if outcome is not_sent; else builds wait ID"),
-    ExitCode(141, "closed-pipe", "the reader of a read command went away", "yes"),
+    ExitCode(141, "closed-pipe", "the reader of standard output went away", "yes"),
     ExitCode(143, "interrupted", "SIGTERM", "only if outcome is not_sent; else builds wait ID"),
 )
 CODE_OF = {row.name: row.code for row in reversed(EXIT_CODES)}

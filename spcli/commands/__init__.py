@@ -80,6 +80,7 @@ TABLE: dict[str, Entry | Group] = {
     "doctor": Entry("Find what is wrong with the set-up, and what to type.", "doctor:doctor"),
     "sandbox": Entry("Run a local Streampixel on loopback.", "sandbox:sandbox"),
     "demo": Entry("Show the whole pipeline against a sandbox, in a few seconds.", "demo:demo"),
+    "help": Entry("Show help on a topic or a command.", "help:show_help"),
     "exit-codes": Entry("List the exit codes and what they mean.", "exit_codes:exit_codes"),
     "completion": Entry("Print the completion script of a shell.", "completion:completion"),
 }

@@ -208,10 +208,22 @@ def _argument(place: Place, environ: "Mapping[str, str]") -> Answer:
     metavar, kind, _required, repeats, meaning = arguments[position]
     if kind == "value":
         kind = _SETTING_KINDS.get(place.arguments[0], "") if position == len(place.arguments) else ""
+    if kind == "page":
+        return Answer("words", _pages(" ".join(place.arguments)))
     found = _of_kind(kind, f"{metavar}: {meaning}", place, environ)
     if repeats:
         found.offers = [offer for offer in found.offers if offer[0] not in place.arguments]
     return found
+
+
+def _pages(typed: str) -> "Iterable[Offer]":
+    """Yield what `spcli help` takes after the words typed: topics and commands, or the commands of a group."""
+    if not typed:
+        yield from CHOICES["topic"]
+    topics = {name for name, _ in CHOICES["topic"]} if not typed else set()
+    for name in COMMANDS.get(typed, ("", "", ()))[2]:
+        if name not in topics:
+            yield name, COMMANDS[f"{typed} {name}".lstrip()][0]
 
 
 def _of_kind(kind: str, note: str, place: Place, environ: "Mapping[str, str]", *, head: str = "") -> Answer:

@@ -29,6 +29,14 @@ CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
         ("state_dir", "the folder of state.db: windows, builds sent, received events"),
     ),
     "shell": (("bash", ""), ("zsh", ""), ("fish", ""), ("powershell", "")),
+    "topic": (
+        ("ci", "Ship builds from a CI job"),
+        ("config", "Settings, the config file and environment variables"),
+        ("exit-codes", "What the exit codes mean, and which failures are safe to retry"),
+        ("json", "What --json prints, and how to read it"),
+        ("rate-limits", "The rate limit of two minutes, and how spcli keeps to it"),
+        ("webhooks", "Receive build events from the service"),
+    ),
     "state": (
         ("queued", "pending"),
         ("downloading", "Downloading Files"),
@@ -158,6 +166,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[tupl
             "doctor",
             "sandbox",
             "demo",
+            "help",
             "exit-codes",
             "completion",
         ),
@@ -363,6 +372,13 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[tupl
         (),
     ),
     "demo": ("Show the whole pipeline against a sandbox, in a few seconds.", "", (), (), ()),
+    "help": (
+        "Show help on a topic or a command.",
+        "",
+        (),
+        (),
+        (("TOPIC|COMMAND", "page", False, True, "A topic, or a command such as: builds wait."),),
+    ),
     "exit-codes": ("List the exit codes and what they mean.", "", (), (), ()),
     "completion": (
         "Print the completion script of a shell.",

@@ -39,6 +39,11 @@ class Writer:
         """Whether a line may be drawn over itself: stderr is a terminal that can, and not `--quiet`."""
         return self._err.terminal and not self._err.closed and not self.quiet and self._environ.get("TERM") != "dumb"
 
+    @property
+    def columns(self) -> int:
+        """Return the width for text on standard output: `COLUMNS`, the terminal's, or 80."""
+        return self._screen()
+
     def without_secrets(self, text: str) -> str:
         """`text` as it may be kept in a file: every secret replaced."""
         return self._redacted(text)

@@ -1,4 +1,4 @@
-"""Examples can't rot: every command line in the man pages, the help texts and the README is one that the program takes."""
+"""Every command line in the man pages, the help texts and the README is one that the program accepts."""
 
 import io
 import re
@@ -23,18 +23,18 @@ ROFF = {r"\-": "-", r"\(aq": "'", r"\(ga": "`", r"\(ha": "^", r"\(ti": "~", r"\&
 
 
 def lines_in(text: str) -> Iterator[str]:
-    """The command lines in a block of shell, YAML or Groovy: what stands behind each `spcli`."""
-    for line in re.sub(r"\\\n\s*", "", text).splitlines():
+    """Return the command lines in a block of shell, YAML or Groovy: the words after each `spcli`."""
+    for line in re.sub(r"[\\^]\n\s*", "", text).splitlines():
         line = re.sub(r" 2>", " >", line)
         for start in re.finditer(r"(?<![\w./-])spcli (?=[a-z])", line):
             before, rest = line[: start.start()], line[start.end() :]
-            # A step of Jenkins is a string of Groovy; a comment stands behind several spaces.
+            # A step of Jenkins is a string of Groovy; a comment follows after several spaces.
             end = "'" if before.endswith("'") else "|;&)<>"
             yield re.split(r" {3,}", _until(rest, end))[0].strip()
 
 
 def _until(text: str, ends: str) -> str:
-    """`text` up to the first of `ends` outside quotes."""
+    """Return `text` up to the first of `ends` outside quotes."""
     quote = ""
     for place, letter in enumerate(text):
         if not quote and letter in ends:
@@ -45,13 +45,13 @@ def _until(text: str, ends: str) -> str:
 
 
 def examples_of(page: Path) -> list[str]:
-    """The command lines in the code of a man page."""
+    """Return the command lines in the code of a man page."""
     text = "\n".join(re.findall(r"^\.EX\n(.*?)^\.EE$", page.read_text(), re.MULTILINE | re.DOTALL))
     return list(lines_in(re.sub(r"\\(?:\(..|.)", lambda code: ROFF[code[0]], text)))
 
 
 def parsed(line: str) -> str:
-    """Let the command take its words, and run nothing; the command's name. Raises what a usage error raises."""
+    """Parse the command's words, run nothing, and return its name. Raises what a usage error raises."""
     name, *words = shlex.split(line)
     entry = TABLE[name]
     if isinstance(entry, Group):
@@ -63,18 +63,17 @@ def parsed(line: str) -> str:
     return name
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_examples_of_a_page_are_taken_by_the_program(page: Path) -> None:
-    found = examples_of(page)
-    assert found or page.name == "spcli-config.5"
-    names = {parsed(line) for line in found}
-    own = page.name.removeprefix("spcli").removesuffix(page.suffix).replace("-", " ").strip().replace("exit codes", "exit-codes")
-    if page.suffix == ".1":
-        assert any(name == own or name.startswith(f"{own} ") or not own for name in names)
+def test_the_examples_of_the_pages_are_accepted() -> None:
+    for page in PAGES:
+        names = {parsed(line) for line in examples_of(page)}
+        own = page.name.removeprefix("spcli").removesuffix(page.suffix).replace("-", " ").strip()
+        own = own.replace("exit codes", "exit-codes")
+        assert names, page
+        assert page.suffix != ".1" or any(name == own or name.startswith(f"{own} ") or not own for name in names), page
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_help_text_fits_eighty_columns_and_its_examples_are_taken(spcli: Front, command: str) -> None:
+def test_help_fits_eighty_columns_and_its_examples_are_accepted(spcli: Front, command: str) -> None:
     text = spcli(*command.split(), "--help", env={"COLUMNS": "80"}).out
     assert [line for line in text.splitlines() if len(line) > 80] == []
     about = text.partition("\nOptions:")[0].partition("\n\n")[2]
@@ -82,23 +81,23 @@ def test_a_help_text_fits_eighty_columns_and_its_examples_are_taken(spcli: Front
         assert [parsed(one) for one in lines_in(line)], line
 
 
-def test_the_command_lines_of_the_readme_are_taken() -> None:
+def test_the_command_lines_of_the_readme_are_accepted() -> None:
     blocks = re.findall(r"^```\w*\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     names = {parsed(line) for block in blocks for line in lines_in(block)}
-    assert {"upload", "distribute", "rollback", "builds wait", "webhooks listen", "api", "sandbox"} <= names
+    assert {"upload", "distribute", "rollback", "builds wait", "sandbox"} <= names
 
 
 @pytest.mark.parametrize(
     "line", ["upload", "upload URL --wat", "builds wait ID --deadline soon", "limits now", "completion tcsh"]
 )
-def test_an_example_that_rots_is_noticed(line: str) -> None:
+def test_a_wrong_example_is_noticed(line: str) -> None:
     (found,) = lines_in(f"  $ id=$(spcli {line})   # and so on")
     assert found == line
     with pytest.raises((SpcliError, TYPER_ERROR)):
         parsed(line)
 
 
-def test_a_line_is_read_out_of_what_stands_around_it() -> None:
+def test_a_command_line_is_found_in_other_text() -> None:
     block = "\n".join(
         [
             "bat 'spcli upload \"%URL%\" --wait'",

@@ -1,6 +1,5 @@
-"""The generated files are those of this very command tree, and what they say is right for the shells and for `man`."""
+"""The generated files match the command tree and the pages in `man/*.md`, and are valid for the shells and for `man`."""
 
-import json
 import os
 import re
 import shutil
@@ -18,8 +17,10 @@ from spcli.settings.table import SETTINGS
 from tests.front import Front
 
 ROOT = Path(__file__).resolve().parents[2]
-LIVE = {"", "project-id", "file", "project", "upload", "profile", "value"}
-PAGES = sorted((ROOT / "man").glob("*"))
+LIVE = {"", "file", "project", "upload", "profile", "value", "page", "project-id"}
+PAGES = sorted((ROOT / "man").glob("*.[1-8]"))
+
+TOPICS = ROOT / "spcli" / "commands" / "topics"
 
 
 def generate(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -32,16 +33,18 @@ def test_no_generated_file_is_stale() -> None:
     assert (checked.stdout, checked.stderr, checked.returncode) == ("", "", 0)
 
 
-def test_the_check_names_what_is_stale_missing_or_left_over(tmp_path: Path) -> None:
+def test_the_check_names_stale_missing_and_left_over_files(tmp_path: Path) -> None:
     assert generate("--root", str(tmp_path)).returncode == 0
     assert generate("--check", "--root", str(tmp_path)).returncode == 0
     (tmp_path / "completions" / "_spcli").write_text("older")
     (tmp_path / "man" / "spcli-upload.1").unlink()
     (tmp_path / "man" / "spcli-gone.1").write_text("")
+    (tmp_path / "spcli" / "commands" / "topics" / "ci.md").write_text("older")
     checked = generate("--check", "--root", str(tmp_path))
     assert checked.returncode == 1
-    assert checked.stdout.splitlines()[:3] == [
+    assert checked.stdout.splitlines()[:4] == [
         "completions/_spcli: stale",
+        "spcli/commands/topics/ci.md: stale",
         "man/spcli-upload.1: missing",
         "man/spcli-gone.1: left over",
     ]
@@ -69,14 +72,14 @@ def test_the_tree_has_the_options_that_the_help_shows(spcli: Front, command: str
 
 
 @pytest.mark.parametrize("shell", SCRIPTS)
-def test_the_command_prints_the_script_that_lies_in_completions(spcli: Front, shell: str) -> None:
+def test_completion_prints_the_script_in_the_completions_folder(spcli: Front, shell: str) -> None:
     printed = spcli("completion", shell)
     assert printed.out == (ROOT / "completions" / FILES[shell]).read_text()
     assert (printed.code, printed.err) == (0, "")
     assert spcli("completion", shell, "--json").json == {"shell": shell, "script": printed.out}
 
 
-def test_another_shell_is_a_usage_error_that_names_the_known_ones(spcli: Front) -> None:
+def test_an_unknown_shell_is_a_usage_error_that_names_the_known_ones(spcli: Front) -> None:
     refused = spcli("completion", "tcsh", "--json")
     assert refused.code == 2
     assert "bash, zsh, fish, powershell" in refused.error["message"]
@@ -84,7 +87,7 @@ def test_another_shell_is_a_usage_error_that_names_the_known_ones(spcli: Front) 
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_shell_itself_takes_the_script(shell: str) -> None:
+def test_the_shell_accepts_its_script(shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     script = ROOT / "completions" / FILES[shell]
@@ -92,7 +95,7 @@ def test_the_shell_itself_takes_the_script(shell: str) -> None:
     assert (checked.stdout, checked.stderr, checked.returncode) == ("", "", 0)
 
 
-def test_the_powershell_script_is_powershell() -> None:
+def test_the_powershell_script_parses() -> None:
     if shutil.which("pwsh"):
         parse = f"[Management.Automation.Language.Parser]::ParseFile('{ROOT}/completions/spcli.ps1', [ref]$null, [ref]$e)"
         command = f"$e = $null; [void]{parse}; exit $e.Count"
@@ -106,56 +109,79 @@ def test_the_powershell_script_is_powershell() -> None:
     assert parser.parse(broken.encode()).root_node.has_error
 
 
-def test_every_command_has_its_page_and_there_is_no_other() -> None:
-    expected = {"-".join(["spcli", *command.split()]) + ".1" for command in COMMANDS}
-    assert {page.name for page in PAGES} == expected | {"spcli-exit-codes.7", "spcli-config.5"}
+def test_every_command_and_topic_has_its_page() -> None:
+    commands = {"-".join(["spcli", *command.split()]) + ".1" for command in COMMANDS}
+    topics = {f"spcli-topic-{topic}.7" for topic, _ in CHOICES["topic"]}
+    assert {page.name for page in PAGES} == commands | topics | {"spcli-config.5"}
+    assert {topic for topic, _ in CHOICES["topic"]} >= {"ci", "json", "exit-codes", "config", "webhooks", "rate-limits"}
+    assert {path.stem for path in TOPICS.glob("*.md")} == {topic for topic, _ in CHOICES["topic"]}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_has_its_sections_and_names_only_pages_there_are(page: Path) -> None:
-    text = page.read_text()
-    sections = re.findall(r"^\.SH (.+)$", text, re.MULTILINE)
-    assert sections[:2] == ["NAME", "DESCRIPTION" if page.suffix != ".1" else "SYNOPSIS"]
-    assert sections[-1] == "SEE ALSO"
-    assert len(set(sections)) == len(sections)
-    see = text.rpartition(".SH SEE ALSO")[2]
-    for name, section in re.findall(r"^\.BR (\S+) \((\d)\)", see, re.MULTILINE):
-        assert (ROOT / "man" / f"{name.replace(chr(92), '')}.{section}").exists()
+def sections_of(page: Path) -> dict[str, str]:
+    """Return the page's sections, each with its text."""
+    _, *parts = re.split(r"^\.SH (.+)\n", page.read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_has_what_a_reader_looks_for(page: Path) -> None:
-    sections = re.findall(r"^\.SH (.+)$", page.read_text(), re.MULTILINE)
-    command = page.stem.removeprefix("spcli").removeprefix("-").replace("-", " ").replace("exit codes", "exit-codes")
-    assert "EXAMPLES" in sections
-    if page.suffix == ".1":
+def test_pages_have_their_sections_in_order() -> None:
+    for page in PAGES:
+        names = re.findall(r"^\.SH (.+)$", page.read_text(), re.MULTILINE)
+        assert names[:2] == ["NAME", "DESCRIPTION" if page.suffix != ".1" else "SYNOPSIS"], page
+        assert names[-1] == "SEE ALSO", page
+        assert "EXAMPLES" in names, page
+        assert len(set(names)) == len(names), page
+
+
+def test_pages_of_commands_have_exit_status_and_json_output() -> None:
+    for command, (_, default, commands, _, _) in COMMANDS.items():
+        sections = sections_of(ROOT / "man" / f"{'-'.join(['spcli', *command.split()])}.1")
         assert "EXIT STATUS" in sections
-        assert ("JSON OUTPUT" in sections) == (not COMMANDS[command][2] or bool(COMMANDS[command][1]) or not command)
+        assert ("JSON OUTPUT" in sections) == (not commands or bool(default) or not command)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_says_nothing_twice(page: Path) -> None:
-    text = re.sub(r"\\f[BIR]|\\%|\\&", "", page.read_text().partition(".SH DESCRIPTION")[0] + described(page))
-    told = [" ".join(one.split()).lower() for one in re.split(r"\.\s|^\.SH .*$|^\.PP$|\\- ", text, flags=re.MULTILINE)]
-    assert [one for one in told if len(one) > 20 and told.count(one) > 1] == []
+def test_pages_refer_only_to_pages_that_exist() -> None:
+    named = {
+        (page.name, f"{name.replace(chr(92), '')}.{section}")
+        for page in PAGES
+        for name, section in re.findall(r"^\.BR (\S+) \((\d)\)", page.read_text(), re.MULTILINE)
+    }
+    assert len(named) > 100
+    assert [(page, name) for page, name in named if not (ROOT / "man" / name).exists()] == []
 
 
-def described(page: Path) -> str:
-    """The page's DESCRIPTION."""
-    return page.read_text().partition(".SH DESCRIPTION")[2].partition("\n.SH ")[0]
+def test_every_description_begins_with_a_sentence_that_stands_alone() -> None:
+    starts = {page.name: plain(sections_of(page)["DESCRIPTION"]).split(". ")[0] for page in PAGES}
+    dependent = ("It ", "Its ", "They ", "This ", "That ", "And ", "But ", "Also ", "With it ", "- ")
+    assert [
+        (name, start)
+        for name, start in starts.items()
+        if start.startswith(dependent) or (not start[0].isupper() and not start.startswith("spcli"))
+    ] == []
 
 
-def test_a_word_that_stands_for_a_command_has_the_facts_of_that_command() -> None:
-    alone, listed = ((ROOT / "man" / f"spcli-builds{more}.1").read_text() for more in ("", "-list"))
+def plain(roff: str) -> str:
+    """Return a section's text without fonts, requests and line breaks."""
+    text = re.sub(r"^\.\w+.*$", "", roff, flags=re.MULTILINE)
+    return " ".join(re.sub(r"\\f[BIR]|\\%|\\&", "", text).replace("\\-", "-").split())
+
+
+def test_pages_say_nothing_twice() -> None:
+    for page in PAGES:
+        head = page.read_text().partition(".SH DESCRIPTION")[0]
+        text = re.sub(r"\\f[BIR]|\\%|\\&", "", head + sections_of(page)["DESCRIPTION"])
+        sentences = [" ".join(one.split()).lower() for one in re.split(r"\.\s|^\.SH .*$|^\.PP$|\\- ", text, flags=re.MULTILINE)]
+        assert [one for one in sentences if len(one) > 20 and sentences.count(one) > 1] == [], page
+
+
+def test_a_group_with_a_default_command_has_the_facts_of_that_command() -> None:
+    alone, listed = (sections_of(ROOT / "man" / f"spcli-builds{more}.1") for more in ("", "-list"))
     for name in ("OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES"):
-        assert (told := listed.partition(f".SH {name}\n")[2].partition(".SH")[0])
-        assert f".SH {name}\n{told}" in alone
-    assert "\\fBuploadId\\fR" in alone.partition(".SH JSON OUTPUT")[2].partition(".SH")[0]
+        assert listed[name] == alone[name]
+    assert "\\fBuploadId\\fR" in alone["JSON OUTPUT"]
 
 
 def test_the_faults_of_the_sandbox_are_the_programs() -> None:
-    told = (ROOT / "man" / "spcli-sandbox.1").read_text().partition(".SH FAULTS")[2].partition(".SH ")[0]
-    terms = re.findall(r"^\.TP\n\\fB(.+)\\fR$", told, re.MULTILINE)
+    terms = re.findall(r"^\.TP\n\\fB(.+)\\fR$", sections_of(ROOT / "man" / "spcli-sandbox.1")["FAULTS"], re.MULTILINE)
     assert [term.replace("\\-", "-") for term in terms] == [*ENDPOINTS, *KINDS]
 
 
@@ -163,52 +189,59 @@ def test_the_faults_of_the_sandbox_are_the_programs() -> None:
     ("page", "codes", "variables"),
     [
         ("spcli-completion", {0, 1, 2, 130, 141, 143}, set()),
+        ("spcli-help", {0, 1, 2, 130, 141, 143}, set()),
         ("spcli-config-path", {0, 1, 2, 3, 130, 141, 143}, {"SPCLI_PROFILE", "SPCLI_CONFIG"}),
         ("spcli-check", {0, 1, 2, 3, 12, 130, 141, 143}, {"STREAMPIXEL_BASE_URL", "SPCLI_PROFILE", "SPCLI_CONFIG"}),
         ("spcli-webhooks-events", {0, 1, 2, 3, 130, 141, 143}, {"SPCLI_PROFILE", "SPCLI_CONFIG", "SPCLI_STATE_DIR"}),
     ],
 )
 def test_codes_and_variables_are_those_of_the_command_alone(page: str, codes: set[int], variables: set[str]) -> None:
-    text = (ROOT / "man" / f"{page}.1").read_text()
-    status, environment = (text.partition(f".SH {name}")[2].partition(".SH ")[0] for name in ("EXIT STATUS", "ENVIRONMENT"))
-    assert set(map(int, re.findall(r"^\\fB(\d+)\\fR$", status, re.MULTILINE))) == codes
-    assert set(re.findall(r"\\fB([A-Z_]+)\\fR", environment)) == variables
+    sections = sections_of(ROOT / "man" / f"{page}.1")
+    assert set(map(int, re.findall(r"^\\fB(\d+)\\fR$", sections["EXIT STATUS"], re.MULTILINE))) == codes
+    assert set(re.findall(r"\\fB([A-Z_]+)\\fR", sections.get("ENVIRONMENT", ""))) == variables
 
 
-def test_exit_codes_and_settings_stand_in_their_pages() -> None:
-    codes = (ROOT / "man" / "spcli-exit-codes.7").read_text()
-    assert all(f"\\fB{row.code}\\fR" in codes for row in EXIT_CODES)
-    config = (ROOT / "man" / "spcli-config.5").read_text()
-    assert all(f"\\fB{name}\\fR" in config for spec in SETTINGS for name in (spec.key, *spec.environment))
+def test_all_exit_codes_and_settings_are_in_their_topics() -> None:
+    codes = (ROOT / "man" / "spcli-topic-exit-codes.7").read_text()
+    assert all(f"\\fB{row.code} {row.name}".replace("-", "\\-") in codes for row in EXIT_CODES)
+    shown = (TOPICS / "exit-codes.md").read_text()
+    assert all(f"**{row.code} {row.name}**: " in shown for row in EXIT_CODES)
+    for page in ("spcli-config.5", "spcli-topic-config.7"):
+        config = (ROOT / "man" / page).read_text()
+        assert all(f"\\fB{name}\\fR" in config for spec in SETTINGS for name in (spec.key, *spec.environment))
+
+
+def test_every_command_that_prints_json_is_in_the_topic() -> None:
+    text = (TOPICS / "json.md").read_text()
+    printers = re.findall(r": Printed by (.+?)\. Keys: ", text)
+    named = {name for one in printers for name in re.findall(r"`([a-z].*?)`", one)}
+    assert named == {name for name, row in COMMANDS.items() if name and not row[2]}
+
+
+def test_a_changed_fact_makes_the_topic_stale(tmp_path: Path) -> None:
+    assert generate("--root", str(tmp_path)).returncode == 0
+    for topic, old, new in (("exit-codes", "**49 rate-limited**", "**48 rate-limited**"), ("json", "`confirmedBy`", "`by`")):
+        path = tmp_path / "spcli" / "commands" / "topics" / f"{topic}.md"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+    assert {line for line in generate("--check", "--root", str(tmp_path)).stdout.splitlines() if "stale" in line} == {
+        "spcli/commands/topics/exit-codes.md: stale",
+        "spcli/commands/topics/json.md: stale",
+    }
 
 
 @pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_mandoc_finds_nothing_to_say(page: Path) -> None:
-    linted = subprocess.run(["mandoc", "-Tlint", str(page)], capture_output=True, text=True, check=False)
+def test_mandoc_accepts_every_page() -> None:
+    linted = subprocess.run(["mandoc", "-Tlint", *map(str, PAGES)], capture_output=True, text=True, check=False)
     assert (linted.stdout, linted.stderr) == ("", "")
 
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_fits_eighty_columns_and_no_word_is_broken(page: Path) -> None:
+def test_pages_fit_eighty_columns_and_break_no_word() -> None:
     environ = {**os.environ, "GROFF_NO_SGR": "1"}
-    command = ["groff", "-man", "-Tutf8", "-ww", "-rLL=78n", "-P-c", "-P-b", "-P-u", str(page)]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
-    assert shown.stderr == ""
-    lines = shown.stdout.splitlines()
-    assert [line for line in lines if len(line) > 80 or line.endswith("\u2010")] == []
-    assert json.dumps(lines).count("\\\\f") == 0
-
-
-def test_a_page_shows_options_as_they_are_typed() -> None:
-    text = (ROOT / "man" / "spcli-upload.1").read_text()
-    assert "\\fB\\-\\-on\\-limit\\fR \\fIwait|fail\\fR" in text
-    assert "[\\fB\\-\\-max\\-wait\\fR\\ \\fIDUR\\fR]" in text
-    assert "spcli upload https://host/Game\\-1.4.zip \\-p showroom \\-\\-wait" in text
-
-
-def test_an_option_that_must_be_given_stands_without_brackets() -> None:
-    text = (ROOT / "man" / "spcli-webhooks-send.1").read_text()
-    assert "\n\\fB\\-\\-to\\fR\\ \\fIURL\\fR\n" in text
-    assert "[\\fB\\-\\-objection\\fR\\ \\fITEXT\\fR]" in text
+    for page in PAGES:
+        command = ["groff", "-man", "-Tutf8", "-ww", "-rLL=78n", "-P-c", "-P-b", "-P-u", str(page)]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+        assert shown.stderr == "", page
+        lines = shown.stdout.splitlines()
+        assert [line for line in lines if len(line) > 80 or line.endswith("\u2010")] == [], page

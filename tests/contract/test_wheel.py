@@ -1,4 +1,4 @@
-"""What the wheel carries besides the package, and how the installed command leaves."""
+"""What the wheel contains besides the package, and how the installed command exits."""
 
 import os
 import subprocess
@@ -17,11 +17,17 @@ LAUNCHER = "import sys\nfrom spcli.__main__ import run\nsys.exit(run())\n"
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The names in a wheel of this checkout, built without the network."""
+def wheel_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of this checkout, built without the network."""
     builder = pytest.importorskip("hatchling.builders.wheel")
     folder = tmp_path_factory.mktemp("dist")
-    return set(zipfile.ZipFile(next(builder.WheelBuilder(str(ROOT)).build(directory=str(folder)))).namelist())
+    return Path(next(builder.WheelBuilder(str(ROOT)).build(directory=str(folder))))
+
+
+@pytest.fixture(scope="module")
+def wheel(wheel_file: Path) -> set[str]:
+    """The names in the wheel."""
+    return set(zipfile.ZipFile(wheel_file).namelist())
 
 
 def shared(wheel: set[str]) -> set[str]:
@@ -29,13 +35,13 @@ def shared(wheel: set[str]) -> set[str]:
     return {name.partition(".data/data/share/")[2] for name in wheel}
 
 
-def test_the_wheel_carries_every_man_page_where_man_looks(wheel: set[str]) -> None:
+def test_the_wheel_has_every_man_page_where_man_looks(wheel: set[str]) -> None:
     pages = {f"man/man{path.suffix[1]}/{path.name}" for path in (ROOT / "man").glob("spcli*.[1-8]")}
     assert len(pages) > 30
     assert pages <= shared(wheel)
 
 
-def test_the_wheel_carries_the_completions_where_the_shells_look(wheel: set[str]) -> None:
+def test_the_wheel_has_the_completions_where_the_shells_look(wheel: set[str]) -> None:
     assert shared(wheel) >= {
         "bash-completion/completions/spcli",
         "zsh/site-functions/_spcli",
@@ -43,12 +49,21 @@ def test_the_wheel_carries_the_completions_where_the_shells_look(wheel: set[str]
     }
 
 
-def test_the_wheel_carries_the_package_and_nothing_of_the_workshop(wheel: set[str]) -> None:
+def test_topics_are_read_from_the_wheel_alone(wheel_file: Path, tmp_path: Path) -> None:
+    environ = {"PYTHONPATH": str(wheel_file), "SPCLI_CONFIG": str(tmp_path / "c.toml"), "SPCLI_STATE_DIR": str(tmp_path / "s")}
+    command = [sys.executable, "-c", "import sys, spcli; print(spcli.__file__, file=sys.stderr)\n" + LAUNCHER, "help", "ci"]
+    ran = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert str(wheel_file) in ran.stderr
+    assert (ran.returncode, "GITLAB" in ran.stdout) == (0, True)
+
+
+def test_the_wheel_contains_only_the_package_and_its_data(wheel: set[str]) -> None:
     assert wheel >= {path.relative_to(ROOT).as_posix() for path in (ROOT / "spcli").rglob("*.py")} | {"spcli/py.typed"}
+    assert wheel >= {path.relative_to(ROOT).as_posix() for path in (ROOT / "spcli/commands/topics").glob("*.md")}
     assert {name.partition("/")[0].partition("-")[0] for name in wheel} == {"spcli", "streampixel_cli"}
 
 
-def test_without_extras_five_packages_are_asked_for() -> None:
+def test_five_packages_are_required_without_extras() -> None:
     named = {one.partition(">")[0] for one in PROJECT["dependencies"]}
     assert PROJECT["name"] == "streampixel-cli"
     assert named == {"typer", "rich", "httpx", "platformdirs", "tomli-w"}
@@ -70,7 +85,7 @@ def left(
 
 
 @pytest.mark.parametrize(("argv", "code"), [(("--version",), 0), (("exit-codes",), 0), (("lst",), 2)], ids=str)
-def test_the_script_leaves_at_once_with_all_it_wrote(tmp_path: Path, argv: tuple[str, ...], code: int) -> None:
+def test_the_script_exits_at_once_with_all_output_written(tmp_path: Path, argv: tuple[str, ...], code: int) -> None:
     status, out, err = left(tmp_path, *argv)
     assert status == code
     assert out or err
@@ -81,7 +96,7 @@ def test_the_script_leaves_at_once_with_all_it_wrote(tmp_path: Path, argv: tuple
 @pytest.mark.parametrize(
     "watcher", ["sys.setprofile(lambda *_: None)", "sys.settrace(lambda *_: None)", "sys.modules['coverage'] = sys"]
 )
-def test_whoever_measures_the_interpreter_gets_an_orderly_end(tmp_path: Path, watcher: str) -> None:
+def test_profilers_and_tracers_get_an_orderly_exit(tmp_path: Path, watcher: str) -> None:
     status, out, err = left(tmp_path, "--version", before=f"import sys; {watcher}")
     assert (status, out) == (0, f"spcli {version()}\n")
     assert "in order" in err
