@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 System = Literal["github", "azure", "teamcity"]
 Level = Literal["error", "warning"]
+_CI_VARIABLES = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL")
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:/-")
 
 
@@ -45,6 +46,11 @@ def system_of(environ: Mapping[str, str]) -> System | None:
     if environ.get("TF_BUILD", "").lower() == "true":
         return "azure"
     return "teamcity" if environ.get("TEAMCITY_VERSION") else None
+
+
+def is_ci(environ: Mapping[str, str]) -> bool:
+    """Return whether a CI system runs this process: nobody can answer a question, and logs are UTF-8."""
+    return any(environ.get(name, "").lower() not in ("", "0", "false") for name in _CI_VARIABLES)
 
 
 def plain(value: str) -> str:

@@ -5,10 +5,9 @@ A test gives its own environment, streams and clock; nothing in the program read
 
 import os
 import sys
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, TextIO
 
-from spcli import ci
 from spcli.clock import Clock
 from spcli.errors import SpcliError
 from spcli.signals import Signals
@@ -63,11 +62,7 @@ class Runtime:
         """The only writer."""
         from spcli.output import Output
 
-        output = Output(self.stdin, self.stdout, self.stderr, self.environ)
-        system = ci.system_of(self.environ)
-        if system is not None:
-            output.problem_line = partial(ci.problem_line, system)
-        return output
+        return Output(self.stdin, self.stdout, self.stderr, self.environ)
 
     @cached_property
     def settings(self) -> "Settings":
@@ -99,7 +94,7 @@ class Runtime:
     def api(self) -> "Api":
         """The service, with this profile's credentials. Raises `SpcliError` (config) when they are missing."""
         user_id, key = self.settings.require_credentials()
-        self.output.secrets.append(key)
+        self.output.redactor.register(key)
         return self.api_for(user_id, key)
 
     def api_for(self, user_id: str, key: "Secret") -> "Api":

@@ -6,20 +6,17 @@ which an older page forbids and the newest one uses.
 
 import re
 from collections.abc import Sequence
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from spcli.check.finding import Finding, error, info, warning
 from spcli.check.signature import expiry_findings
 from spcli.errors import SpcliError
-from spcli.models import Secret, bare_url
+from spcli.models import bare_url
 from spcli.transport.proxies import is_loopback
 from spcli.transport.request import parse_origin
 
 MALFORMED = frozenset({"url", "scheme", "userinfo"})
 """Codes of errors in a URL that cannot even be sent: `upload` treats them as a usage error."""
-LEAST_SIGNATURE = 16
-# Fields of a presigned query with times, algorithms and headers: their values occur in other texts, too.
-_NOT_SECRET = r"(?i)x-(?:amz|goog)-(?:algorithm|date|signedheaders)|response-.*|rsc.|st|se"
 _GET_LINK = (
     "Streampixel takes a URL: put the zip on S3, GCS, Azure or any web server and pass its direct https link "
     "(for S3: aws s3 presign s3://BUCKET/Game.zip --expires-in 43200)"
@@ -174,17 +171,3 @@ def _belongs_to(host: str, domain: str) -> bool:
 
 def _share_error(service: str, hint: str) -> Finding:
     return error("share-page", f"the link leads to a {service} page with a download button, not to the file", hint)
-
-
-def secrets_in(url: str) -> list[Secret]:
-    """Return the secrets in a presigned URL's query, so that no message can repeat them.
-
-    These are the whole query, its pairs, and each value long enough to be a signature or a credential; as they are written and,
-    as S3 quotes them, decoded.
-    """
-    query = url.partition("#")[0].partition("?")[2]
-    pairs = [pair for pair in query.split("&") if pair]
-    pairs += [unquote(pair) for pair in pairs]
-    fields = [pair.partition("=") for pair in pairs]
-    values = [value for name, _, value in fields if len(value) >= LEAST_SIGNATURE and not re.fullmatch(_NOT_SECRET, name)]
-    return [Secret(text) for text in dict.fromkeys((query, *pairs, *values)) if text]

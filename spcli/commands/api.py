@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli.check.url import secrets_in
 from spcli.commands import options
 from spcli.errors import Interrupted, NotSent, Refused, SpcliError, Unclear
 from spcli.models import bare_url, url_digest
@@ -123,7 +122,7 @@ def _hide_query(runtime: "Runtime", call: "RawCall") -> None:
     """The query of a file's URL is its secret: a server that quotes it must not spread it."""
     for _, text in (*call.query, *call.fields):
         if "://" in text:
-            runtime.output.secrets += secrets_in(text)
+            runtime.output.redactor.register_url(text)
 
 
 def _write_failure(failure: SpcliError) -> SpcliError:
@@ -231,7 +230,7 @@ def _show(runtime: "Runtime", call: "RawCall", reply: "Reply", include: bool) ->
     if include:
         output.result(None, lines=_head(reply))
     if reply.body:
-        output.body(reply.body, reply.data, is_json=is_json)
+        output.raw_body(reply.body, reply.data, is_json=is_json)
 
 
 def _head(reply: "Reply") -> list[str]:

@@ -42,7 +42,7 @@ def login(
         hint = 'type: printf %s "$KEY" | spcli auth login --user-id ID --key-stdin'
         raise SpcliError("usage", f"{lacking} is needed, and there is no terminal to ask on", hint=hint)
     user, key = _asked(runtime, user_id, key_stdin)
-    runtime.output.secrets.append(key)
+    runtime.output.redactor.register(key)
     if not no_verify:
         _verify(runtime, user, key)
     settings.config.store_login(settings.profile, user_id=user, key=key, base_url=settings.base_url)

@@ -13,6 +13,7 @@ from spcli.commands import options
 from spcli.commands import writing as handover
 from spcli.errors import SpcliError
 from spcli.models import Build, file_name
+from spcli.output.words import local_time
 
 if TYPE_CHECKING:
     from spcli.runtime import Runtime
@@ -50,7 +51,7 @@ def list_builds(
     found = _known_builds(runtime, options.find_project_id(runtime))
     wanted = [build for build in found.builds if status is None or build.state == status]
     builds = wanted[: (LIMIT if limit is None else limit) or None]
-    local = runtime.output.local_time
+    local = local_time
     runtime.output.listing(
         builds,
         columns=("UPLOAD ID", "STATUS", "DATE", "FILE"),
@@ -89,7 +90,7 @@ def _build_lines(runtime: "Runtime", build: Build) -> list[tuple[str, str]]:
         ("status", build.status or build.state),
         ("file", file_name(build.file_url)),
         ("url", build.file_url),
-        ("date", runtime.output.local_time(build.date)),
+        ("date", local_time(build.date)),
         ("objection", build.objection),
         ("source", None if build.source == "server" else build.source),
     ]

@@ -91,7 +91,7 @@ def _credentials_check(runtime: "Runtime") -> Check:
         user_id, key = settings.require_credentials()
     except SpcliError as failure:
         return failed("credentials", failure)
-    runtime.output.secrets.append(key)
+    runtime.output.redactor.register(key)
     sources = {value.key: value.source for value in map(settings.value, ("user_id", "api_key"))}
     return Check("credentials", OK, f"user id {user_id} ({sources['user_id']}), API key set ({sources['api_key']})")
 

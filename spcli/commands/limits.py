@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcli.errors import SpcliError
-from spcli.output.words import opening_time
+from spcli.output.words import clock_time, local_time, opening_time
 
 if TYPE_CHECKING:
     from spcli.runtime import Runtime
@@ -31,9 +31,9 @@ def limits(
         rows=[
             (
                 one.endpoint,
-                opening_time(one.seconds_left, output.clock_time(now + one.seconds_left)),
+                opening_time(one.seconds_left, clock_time(now + one.seconds_left)),
                 str(one.queued),
-                output.local_time(one.last_call_at) or "-",
+                local_time(one.last_call_at) or "-",
             )
             for one in found
         ],

@@ -9,6 +9,7 @@ from spcli.api.parse import listed_detail
 from spcli.commands import options
 from spcli.errors import SpcliError
 from spcli.models import Project, ProjectDetail, UserStats, dashboard_url, is_id, normalize_id
+from spcli.output.words import clock_time, local_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +68,7 @@ def show(
     runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, _one_project(project, also)
     detail = _read_detail(runtime, options.find_project_id(runtime))
-    runtime.output.result(detail, lines=_detail_lines(detail, runtime.output.local_time), bare=detail.id)
+    runtime.output.result(detail, lines=_detail_lines(detail, local_time), bare=detail.id)
 
 
 def _read_detail(runtime: "Runtime", project_id: str) -> ProjectDetail:
@@ -152,7 +153,7 @@ def stats(
     scale = runtime.settings.scale
     pause = WATCH_PAUSE * scale if interval is None else max(interval, 5.0 * scale)
     while True:
-        runtime.output.line_object(counts, _counts_line(counts, runtime.output.clock_time(runtime.clock.wall())))
+        runtime.output.line_object(counts, _counts_line(counts, clock_time(runtime.clock.wall())))
         counts = _next_counts(runtime, project_id, pause)
 
 

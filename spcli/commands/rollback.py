@@ -13,6 +13,7 @@ from spcli.commands.writing import print_request
 from spcli.errors import SpcliError
 from spcli.lookup import assert_upload_id
 from spcli.models import Build, RollbackResult, file_name, iso_utc
+from spcli.output.words import local_time
 from spcli.writes import turn as limited
 from spcli.writes import upload as pipeline
 
@@ -177,7 +178,7 @@ def _show(runtime: "Runtime", plan: Plan) -> None:
     if plan.live is None:
         runtime.output.status("from: not known")
     else:
-        since = "" if plan.live.at <= 0 else f", since {runtime.output.local_time(iso_utc(plan.live.at))}"
+        since = "" if plan.live.at <= 0 else f", since {local_time(iso_utc(plan.live.at))}"
         how = f"live{since}" if plan.live.is_known else "assumed to be live: its release was not seen from here"
         runtime.output.status(f"from: {_named(runtime, plan.builds.get(plan.live.upload_id), plan.live.upload_id)} ({how})")
     how = " (assumed to have been live: it was not released from here)" if plan.is_assumed else ""
@@ -187,7 +188,7 @@ def _show(runtime: "Runtime", plan: Plan) -> None:
 def _named(runtime: "Runtime", build: Build | None, upload_id: str) -> str:
     if build is None:
         return upload_id
-    known = (upload_id, file_name(build.file_url), runtime.output.local_time(build.date))
+    known = (upload_id, file_name(build.file_url), local_time(build.date))
     return "  ".join(text for text in known if text)
 
 

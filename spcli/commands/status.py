@@ -12,7 +12,7 @@ from spcli.builds.wait import grace
 from spcli.commands import options
 from spcli.errors import SpcliError
 from spcli.models import Build, Limit, ProjectDetail, UserStats, as_json, file_name, iso_utc
-from spcli.output.words import duration, opening_time
+from spcli.output.words import clock_time, duration, local_time, opening_time
 
 if TYPE_CHECKING:
     from spcli.api.client import ProjectPage
@@ -242,9 +242,9 @@ def _redraw(runtime: "Runtime", screen: Screen, *, is_first: bool) -> None:
     if output.json_mode:
         output.line_object(_document(runtime, screen), "")
         return
-    if not output.fresh_screen() and not is_first:
+    if not output.clear_screen() and not is_first:
         output.text("")
-    now = output.clock_time(runtime.clock.wall())
+    now = clock_time(runtime.clock.wall())
     output.result(None, lines=[("time", now), *_lines(runtime, screen)])
 
 
@@ -262,7 +262,7 @@ def _lines(runtime: "Runtime", screen: Screen) -> list[str | tuple[str, str]]:
         lines.append(("users", f"live {_figure(users.live_users)}, queued {_figure(users.queued_users)}"))
     for limit in screen.limits:
         queue = f", {limit.queued} waiting" if limit.queued else ""
-        at = runtime.output.clock_time(runtime.clock.wall() + limit.seconds_left)
+        at = clock_time(runtime.clock.wall() + limit.seconds_left)
         lines.append((limit.endpoint, f"allowed {opening_time(limit.seconds_left, at)}{queue}"))
     if screen.project_id is not None:
         lines += _build_lines(runtime, screen)
@@ -281,7 +281,7 @@ def _build_lines(runtime: "Runtime", screen: Screen) -> list[str | tuple[str, st
     lines.append("last builds:" if screen.recent else f"last builds: {none}")
     words = [_marked(build, screen.live) for build in screen.recent]
     for build, word in zip(screen.recent, words, strict=True):
-        date = runtime.output.local_time(build.date)
+        date = local_time(build.date)
         lines.append(f"  {build.upload_id}  {word:<{max(map(len, words))}}  {date}  {file_name(build.file_url)}".rstrip())
     if screen.live is not None and all(build.upload_id != screen.live.upload_id for build in screen.recent):
         lines.append(f"  {screen.live.upload_id}  earlier, {_STANDING[screen.live.standing]}")

@@ -43,7 +43,7 @@ def upload(
     # Not for `upload --help`, which takes a third less time without.
     from spcli import check
     from spcli.builds import progress as stages
-    from spcli.check.url import judge_url, secrets_in
+    from spcli.check.url import judge_url
     from spcli.commands import writing as handover
     from spcli.commands.writing import print_request
     from spcli.writes import turn as limited
@@ -52,7 +52,7 @@ def upload(
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.project, runtime.on_limit = timeout, project, on_limit
     limits = stages.asked(wait, deadline, interval)
-    runtime.output.secrets += secrets_in(url)
+    runtime.output.redactor.register_url(url)
     findings = judge_url(url, now=runtime.clock.wall(), local_api=runtime.settings.is_loopback)
     check.note_url_findings(findings, runtime.output)
     runtime.output.assert_stdout()

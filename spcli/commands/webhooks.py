@@ -8,6 +8,7 @@ import typer
 from spcli.commands import options
 from spcli.errors import Refused, SpcliError
 from spcli.models import is_id, normalize_id
+from spcli.output.words import local_time
 from spcli.settings.table import parse_command_line
 from spcli.webhooks.payload import STATUS_OF, event_json, fake_payload
 
@@ -150,7 +151,7 @@ def _make_service(runtime: "Runtime", until: str | None) -> "Service":
         except SpcliError as problem:
             runtime.output.note(f"events can't be confirmed by the service: {problem.message}")
         else:
-            runtime.output.secrets.append(key)
+            runtime.output.redactor.register(key)
             # One connection for each thread.
             return Service(settings.project, runtime.api, runtime.api_for(user_id, key), settings.scale)
     return Service(settings.project, None, None, settings.scale)
@@ -182,7 +183,7 @@ def events(
     """List the webhook events received on this machine, oldest first."""
     runtime: Runtime = ctx.obj
     found = runtime.state.events.find_events(upload_id=upload_id, limit=(LIMIT if limit is None else limit) or NO_LIMIT)
-    local = runtime.output.local_time
+    local = local_time
     runtime.output.listing(
         [event_json(one) for one in found],
         columns=("TIME", "EVENT", "UPLOAD ID", "STATUS", "OBJECTION"),

@@ -1,7 +1,7 @@
-"""stdout and stderr: the only writer.
+"""stdout and stderr: the only writer of the program.
 
-Whatever a caller hands over is made inert here: secrets become `****`, control and bidi characters visible, CI workflow
-commands harmless. Data goes to stdout, all else to stderr.
+Everything that is handed over is made harmless here: secrets become `****`, control and bidi characters visible, CI workflow
+commands plain text. Data goes to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -9,50 +9,71 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from spcli import ci
 from spcli.errors import EXIT_CODES, SpcliError
-from spcli.output.escape import cut, inert_block, redacted, traces, without_commands
+from spcli.models import Secret
+from spcli.output.escape import disarm_commands, escape_block, escape_line, truncate
+from spcli.output.progress import LiveLine
 from spcli.output.prompt import Prompt
-from spcli.output.table import aligned, cells, fitted, padded, width
-from spcli.output.writer import Writer, painted
+from spcli.output.redact import Redactor
+from spcli.output.stream import Stream, is_closed_pipe
+from spcli.output.table import align, fit_to_screen, make_cells, pad, text_width
 
 if TYPE_CHECKING:
-    from spcli.models import Secret
+    from spcli.output.table import Rows
 
-Rows = Sequence[Sequence[str]]
 Line = str | tuple[str, str]
 
-_RUNNERS = ("GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION")  # those that look for `##` marks, in JSON as well
-_CI = (*_RUNNERS, "CI", "GITLAB_CI")
 _BOLD, _RED = "1", "31"
 
 
-class Output(Writer):
-    """The process's three streams, any of which may be `None`.
+class Output:
+    """The process's three streams, any of which may be None.
 
     Attributes:
-        json_mode, verbose: as the command line says; may be set at any time, like the writer's own.
-        problem_line: makes the line by which the CI system that runs us shows an error or a warning beside the step.
+        json_mode, quiet, verbose, no_color: the common options; may be set at any time.
+        redactor: knows the secrets that are never shown.
+        write_happened: the build's id (or "") once a write is known to have happened: if its result can't be written to stdout
+            after that, the failure is `output-lost`, exit 19.
     """
 
     def __init__(self, stdin: TextIO | None, stdout: TextIO | None, stderr: TextIO | None, environ: Mapping[str, str]) -> None:
-        super().__init__(stdout, stderr, environ)
-        self.json_mode = self.verbose = False
-        self.problem_line: Callable[[Literal["error", "warning"], str], str] | None = None
+        self.json_mode = self.quiet = self.verbose = self.no_color = False
+        self.redactor = Redactor()
+        self.write_happened: str | None = None
+        self._environ = environ
+        self._system = ci.system_of(environ)
+        self._out = Stream(stdout, environ)
+        self._err = Stream(stderr, environ)
+        self._line = LiveLine(self._err)
         self._prompt = Prompt(stdin, self._err)
+        self._reader_gone = False
+
+    @property
+    def live(self) -> bool:
+        """Whether a line may be drawn over itself: stderr is a terminal that can, and not `--quiet`."""
+        return self._err.is_terminal and not self._err.is_closed and not self.quiet and self._environ.get("TERM") != "dumb"
 
     @property
     def interactive(self) -> bool:
-        """Whether somebody is there to answer: stdin and stderr are terminals, no CI, no `--json`."""
-        return self._prompt.possible and not self.json_mode and not any(map(self._is_on, _CI))
+        """Whether a person can answer: stdin and stderr are terminals, no CI, no `--json`."""
+        return self._prompt.is_possible and not self.json_mode and not ci.is_ci(self._environ)
+
+    @property
+    def columns(self) -> int:
+        """The width for text on stdout: `COLUMNS`, the terminal's, or 80."""
+        return self._screen_width(self._out)
+
+    # Data, on stdout.
 
     def result(self, value: object, *, lines: Sequence[Line] = (), bare: str | None = None) -> None:
-        """One thing: a JSON document, the bare id (if not "") under `--quiet`, or `lines`, a pair being a label and its value."""
+        """Print one thing: JSON, the bare id (if not "") under `--quiet`, or `lines`, where a pair is a label and its value."""
         if self.json_mode:
-            self._document(value)
+            self._write_json(value)
         elif self.quiet and bare is not None:
-            self._data(self._inert_lines([bare] if bare else []))
+            self._write_lines([bare] if bare else [])
         else:
-            self._data(self._labelled(lines))
+            self._write_data(self._label_lines(lines))
 
     def listing(
         self,
@@ -63,193 +84,281 @@ class Output(Writer):
         bare: Sequence[str],
         empty: str,
     ) -> None:
-        """Many things: a JSON array, the bare ids under `--quiet`, or a table; `empty` goes to stderr when there are none.
+        """Print many things: a JSON array, the bare ids under `--quiet`, or a table. If there are none, note `empty` on stderr.
 
-        `rows` may be a function: JSON doesn't pay for cells.
+        `rows` may be a function: JSON output needs no cells.
         """
         if self.json_mode:
-            self._document(values)
+            self._write_json(values)
         elif self.quiet:
-            self._data(self._inert_lines(bare))
+            self._write_lines(bare)
         else:
-            self._table(columns, rows() if callable(rows) else rows, empty)
+            self._write_table(columns, rows() if callable(rows) else rows, empty)
 
     def line_object(self, value: object, text: str) -> None:
-        """One of a stream of things, written at once: a compact JSON object, or `text`, on a line."""
+        """Print one of a stream of things at once, on a line: a compact JSON object, or `text`."""
         if self.json_mode:
-            self._document(value, indent=None)
+            self._write_json(value, indent=None)
         else:
-            self._data(self._inert_lines([text]))
+            self._write_lines([text])
 
-    def body(self, body: bytes, data: object, *, is_json: bool) -> None:
-        """An answer's body as it came, but for secrets; on a terminal laid out (`data` is the parsed JSON), or as inert lines."""
-        if self._out.terminal and is_json:
-            self._document(data)
-        elif self._out.terminal:
-            self._data(self._inert_lines(body.decode("utf-8", "replace").splitlines()))
+    def raw_body(self, body: bytes, data: object, *, is_json: bool) -> None:
+        """Print the body of an answer as it came, redacted; on a terminal indented, or as escaped lines.
+
+        `data` is the parsed JSON.
+        """
+        if self._out.is_terminal and is_json:
+            self._write_json(data)
+        elif self._out.is_terminal:
+            self._write_lines(body.decode("utf-8", "replace").splitlines())
         else:
-            from spcli.output.json_text import plain_body
+            from spcli.output.json_text import raw_body
 
-            self._data(plain_body(body, self._forms(), is_json=is_json, is_watched=any(map(self._is_on, _RUNNERS))))
+            self._write_data(raw_body(body, self.redactor, is_json=is_json, in_runner=self._system is not None))
 
     def text(self, text: str) -> None:
-        """Our own text, as it is, on stdout: help, completion scripts. Nothing that came over the network."""
-        self._data(text if text.endswith("\n") else text + "\n")
+        """Print our own text as it is: help, completion scripts. Never text from the network."""
+        self._write_data(text if text.endswith("\n") else text + "\n")
 
     def announce(self, text: str) -> None:
-        """The id of an accepted write, before any waiting: on stdout for people, on stderr with `--json`."""
+        """Print the id of an accepted write before any waiting: on stdout for people, on stderr with `--json`."""
         if self.quiet:
             return
         if self.json_mode:
-            self._say(self._block(text))
+            self._write_message(self._safe_block(text))
         else:
-            self._data(without_commands(self._block(text)) + "\n")
+            self._write_data(disarm_commands(self._safe_block(text)) + "\n")
+
+    def clear_screen(self) -> bool:
+        """Clear the screen for what follows on stdout; return whether stdout is a terminal that can."""
+        if not self._out.understands_colours():
+            return False
+        self._write_data("\x1b[H\x1b[2J")
+        return True
+
+    def assert_stdout(self) -> None:
+        """Make sure, before a side effect, that its result can be printed.
+
+        Raises:
+            SpcliError: `usage`, if stdout is missing or closed.
+        """
+        if self._out.is_closed:
+            message = "standard output is closed, so the result could not be printed; nothing was sent"
+            raise SpcliError("usage", message, hint="redirect it to a file: spcli … > result.txt", outcome="not_sent")
+
+    def finish(self) -> None:
+        """Write what is still buffered; raises as every write to stdout does."""
+        self.clear()
+        try:
+            self._out.flush()
+        except OSError as error:
+            raise self._output_lost(error) from None
+        self._ignore_errors(self._err.flush)
+
+    # Messages, on stderr.
 
     def note(self, text: str, *, name: str = "note") -> None:
-        """`note: text` on stderr, not under `--quiet`."""
+        """Print `note: text`, except under `--quiet`; name `warning` also reaches the CI system."""
         if not self.quiet:
-            self._say(f"{name}: {self._block(text)}")
+            self._write_message(f"{name}: {self._safe_block(text)}")
             if name == "warning":
-                self._tell_ci("warning", text)
+                self._report_to_ci("warning", text)
 
     def status(self, text: str) -> None:
-        """A line of progress on stderr, above a drawn one; not under `--quiet`."""
+        """Print a line of progress, above a drawn one; not under `--quiet`."""
         if not self.quiet:
-            self._say(self._block(text))
+            self._write_message(self._safe_block(text))
 
     def detail(self, text: str) -> None:
-        """A line on stderr with `--verbose` only."""
+        """Print a line with `--verbose` only."""
         if self.verbose and not self.quiet:
-            self._say(self._block(text))
+            self._write_message(self._safe_block(text))
 
     def error(self, error: SpcliError) -> None:
-        """The message, the hint, and with `--json` the error object as stderr's last line. A gone reader is no news."""
+        """Print the message, the hint, and with `--json` the error object as the last line.
+
+        Print nothing if the reader closed the pipe.
+        """
         self.clear()
         if self._reader_gone and error.kind == "closed-pipe":
             return
-        message = error.message if error.message.strip() else _meaning(error.kind)
-        self._say(self._block(message), _RED)
+        message = error.message if error.message.strip() else next(row.meaning for row in EXIT_CODES if row.name == error.kind)
+        self._write_message(self._safe_block(message), _RED)
         if error.hint:
-            self._say(f"hint: {self._block(error.hint)}")
-        self._tell_ci("error", message)
+            self._write_message(f"hint: {self._safe_block(error.hint)}")
+        self._report_to_ci("error", message)
         if self.json_mode:
             from spcli.output.json_text import error_object
 
-            self._safely(lambda: self._err.write(self._json(error_object(error, self._forms()), None)))
-
-    def _tell_ci(self, level: Literal["error", "warning"], message: str) -> None:
-        if self.problem_line is not None:
-            self.command_line(self.problem_line(level, cut(self._redacted(message))))
+            text = self._format_json(error_object(error, self.redactor), None)
+            self._ignore_errors(lambda: self._err.write(text))
 
     def command_line(self, line: str) -> None:
-        """One line that the CI system is meant to obey, on stderr; every value in it is escaped by that system's rules (`ci`)."""
+        """Print one line that the CI system must obey; every value in it is escaped by that system's rules (`spcli.ci`)."""
         self.clear()
-        self._safely(lambda: self._err.write(self._redacted(line) + "\n"))
+        self._ignore_errors(lambda: self._err.write(self.redactor.redact(line) + "\n"))
+
+    def draw(self, text: str) -> None:
+        """Replace the live line at the bottom of the terminal; do nothing without one (see `live`)."""
+        if self.live:
+            screen = self._screen_width(self._err)
+            self._ignore_errors(lambda: self._line.draw(self.redactor.redact(text), screen))
+
+    def clear(self) -> None:
+        """Remove the live line."""
+        self._ignore_errors(self._line.clear)
+
+    # Questions.
 
     def confirm(self, question: str) -> bool:
-        """Ask for a yes; anything else, the end of input too, is no.
+        """Ask for a yes; anything else, the end of input included, is a no.
 
         Raises:
-            SpcliError: `unconfirmed`, when nobody can be asked.
+            SpcliError: `unconfirmed`, if no person can be asked.
         """
         if not self.interactive:
-            raise SpcliError(
-                "unconfirmed", f"{question} There is no terminal to ask on.", hint="Add --yes to go ahead without a question."
-            )
+            raise SpcliError("unconfirmed", f"can't ask for confirmation without a terminal: {question}", hint="pass --yes")
         self.clear()
-        return self._prompt.line(f"{self._inert(question)} [y/N] ").strip().lower() in ("y", "yes")
+        return self._prompt.ask_line(f"{self._safe_line(question)} [y/N] ").strip().lower() in ("y", "yes")
 
     def ask(self, label: str, flag: str = "") -> str:
-        """One line from the terminal, without spaces around it.
+        """Return one line from the terminal, without spaces around it.
 
         Raises:
-            SpcliError: `usage`, naming `flag`, when nobody can be asked or nothing is entered.
+            SpcliError: `usage`, if no person can be asked (the hint names `flag`) or nothing is entered.
         """
-        self._need_terminal(label, flag)
-        return self._entered(self._prompt.line(f"{self._inert(label)}: ").strip(), label)
+        self._require_person(label, flag)
+        return _require_answer(self._prompt.ask_line(f"{self._safe_line(label)}: ").strip(), label)
 
     def ask_secret(self, label: str, flag: str = "--key-stdin") -> Secret:
-        """One line from the terminal, not shown while it is typed; raises as `ask` does."""
-        from spcli.models import Secret
+        """Return one line from the terminal that is not shown while it is typed; raises as `ask` does."""
+        self._require_person(label, flag)
+        return Secret(_require_answer(self._prompt.ask_hidden(f"{self._safe_line(label)}: "), label))
 
-        self._need_terminal(label, flag)
-        return Secret(self._entered(self._prompt.hidden_line(f"{self._inert(label)}: "), label))
+    def _require_person(self, label: str, flag: str) -> None:
+        if not self.interactive:
+            hint = f"use {flag}" if flag else None
+            raise SpcliError("usage", f"{label} is required, and there is no terminal to ask for it", hint=hint)
+        self.clear()
 
     def read_secret_stdin(self) -> bytes:
-        """Standard input to its end, as it came; at most 64 KiB and one byte, so that "too long" can be told.
+        """Return all of standard input, at most 64 KiB and one byte, so that the caller can tell that it is too long.
 
         Raises:
-            SpcliError: `usage`, when there is no standard input.
+            SpcliError: `usage`, if there is no standard input.
         """
-        return self._prompt.everything()
+        return self._prompt.read_all()
 
-    def local_time(self, iso: str | None) -> str:
-        """An ISO 8601 instant as people here read it, `2026-04-30 14:00`; "" for None, any other text as it is."""
-        if not iso or len(iso) <= len("2026-04-30"):
-            return iso or ""
-        from datetime import UTC, datetime
+    # How it is written.
 
+    def _write_data(self, data: str | bytes) -> None:
+        if not data:
+            return
+        self.clear()
         try:
-            instant = datetime.fromisoformat(iso)
-            local = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone()
-        except (ValueError, OverflowError, OSError):
-            return iso
-        return local.isoformat(" ", "minutes")[: len("2026-04-30 14:00")]
+            if isinstance(data, bytes):
+                self._out.write_bytes(data)
+            else:
+                self._out.write(data)
+        except OSError as error:
+            raise self._output_lost(error) from None
 
-    def clock_time(self, wall: float) -> str:
-        """A Unix time as the time of day here, `14:03:22`."""
-        from time import localtime, strftime
+    def _output_lost(self, error: OSError) -> SpcliError:
+        is_gone = is_closed_pipe(error)
+        reason = "the reader closed the pipe" if is_gone else (error.strerror or type(error).__name__)
+        if self.write_happened is None:
+            self._reader_gone = is_gone
+            return SpcliError("closed-pipe", f"cannot write the result to standard output: {reason}")
+        build = self.write_happened or None
+        subject = f"build {build} was accepted" if build else "the call was accepted"
+        return SpcliError(
+            "output-lost",
+            f"{subject}, but its result could not be written to standard output: {reason}",
+            hint=f"do not run it again; see spcli builds show {build}" if build else "do not run it again; see spcli builds",
+            outcome="done",
+            upload_id=build,
+        )
 
-        return strftime("%H:%M:%S", localtime(wall))
+    def _write_lines(self, texts: Sequence[str]) -> None:
+        self._write_data(disarm_commands("".join(self._safe_line(text) + "\n" for text in texts)))
 
-    def _document(self, value: object, *, indent: int | None = 2) -> None:
-        self._data(self._json(value, indent if self._out.terminal else None))
+    def _write_json(self, value: object, *, indent: int | None = 2) -> None:
+        self._write_data(self._format_json(value, indent if self._out.is_terminal else None))
 
-    def _json(self, value: object, indent: int | None) -> str:
-        from spcli.output.json_text import document, without_marks
+    def _format_json(self, value: object, indent: int | None) -> str:
+        from spcli.output.json_text import escape_marks, to_json
 
-        text = document(value, indent=indent, forms=self._forms())
-        return (without_marks(text) if any(map(self._is_on, _RUNNERS)) else text) + "\n"
+        text = to_json(value, self.redactor, indent=indent)
+        return (text if self._system is None else escape_marks(text)) + "\n"
 
-    def _labelled(self, lines: Sequence[Line]) -> str:
-        size = max((width(self._shown(line[0])) + 1 for line in lines if isinstance(line, tuple)), default=0)
-        texts = []
+    def _label_lines(self, lines: Sequence[Line]) -> str:
+        labels = [self._out.fit_encoding(self._safe_line(line[0])) + ":" for line in lines if not isinstance(line, str)]
+        size = max(map(text_width, labels), default=0)
+        texts, rest = [], iter(labels)
         for line in lines:
             if isinstance(line, str):
-                texts.append(self._block(line))
+                texts.append(self._safe_block(line))
             else:
-                value = inert_block(self._redacted(line[1]), " " * (size + 2))
-                texts.append(f"{padded(self._shown(line[0]) + ':', size)}  {value}".rstrip())
-        return without_commands("".join(text + "\n" for text in texts))
+                value = escape_block(self.redactor.redact(line[1]), " " * (size + 2))
+                texts.append(f"{pad(next(rest), size)}  {value}".rstrip())
+        return disarm_commands("".join(text + "\n" for text in texts))
 
-    def _table(self, columns: Sequence[str], rows: Rows, empty: str) -> None:
+    def _write_table(self, columns: Sequence[str], rows: Rows, empty: str) -> None:
         if not rows:
             self.note(empty)
             return
-        head, *body = cells([columns, *self._redacted_rows(rows)], len(columns), self._out.fit)
-        is_fitted = self._out.terminal
-        top, *lines = fitted(head, body, self._screen(), self._out.fit("…")) if is_fitted else aligned(head, body)
-        top = painted(top, _BOLD if self._colour(self._out) else "")
-        self._data(without_commands("\n".join([top, *lines, ""])))
+        if not self.redactor.is_clean("\n".join(map("\n".join, rows))):
+            rows = [[self.redactor.redact(cell) for cell in row] for row in rows]
+        fit = self._out.fit_encoding
+        head, *body = make_cells([columns, *rows], len(columns), fit)
+        if self._out.is_terminal:
+            top, *lines = fit_to_screen(head, body, self._screen_width(self._out), fit("…"))
+        else:
+            top, *lines = align(head, body)
+        self._write_data(disarm_commands("\n".join([self._paint(self._out, top, _BOLD), *lines, ""])))
 
-    def _redacted_rows(self, rows: Rows) -> Rows:
-        forms = self._forms()
-        everything = "\n".join(map("\n".join, rows))
-        if not any(trace in everything for trace in traces(forms)):
-            return rows
-        return [[redacted(cell, forms) for cell in row] for row in rows]
-
-    def _need_terminal(self, label: str, flag: str) -> None:
-        if not self.interactive:
-            hint = f"Use {flag}." if flag else None
-            raise SpcliError("usage", f"{label} is needed, and there is no terminal to ask on.", hint=hint)
+    def _write_message(self, text: str, style: str = "") -> None:
+        text, drawn = disarm_commands(text), self._line.text
         self.clear()
+        self._ignore_errors(lambda: self._err.write(self._paint(self._err, text, style) + "\n"))
+        if drawn:
+            self.draw(drawn)
 
-    def _entered(self, text: str, label: str) -> str:
-        if not text:
-            raise SpcliError("usage", f"{label} is needed, and nothing was entered.")
-        return text
+    def _report_to_ci(self, level: Literal["error", "warning"], message: str) -> None:
+        if self._system is not None:
+            self.command_line(ci.problem_line(self._system, level, truncate(self.redactor.redact(message))))
+
+    def _ignore_errors(self, write: Callable[[], None]) -> None:
+        # A lost message is no reason to stop: the exit code and stdout still carry the result.
+        if not self._err.is_closed:
+            try:
+                write()
+            except OSError:
+                self._line.text = ""
+
+    def _safe_line(self, text: str) -> str:
+        return escape_line(self.redactor.redact(text))
+
+    def _safe_block(self, text: str) -> str:
+        return escape_block(self.redactor.redact(text))
+
+    def _paint(self, stream: Stream, text: str, style: str) -> str:
+        """Return `text` in an ANSI style (`31` is red) if `stream` is to have colours."""
+        forced = self._environ.get("FORCE_COLOR", "").lower()
+        if not style or self.no_color or self._environ.get("NO_COLOR") or forced in ("0", "false"):
+            return text
+        return f"\x1b[{style}m{text}\x1b[0m" if forced or stream.understands_colours() else text
+
+    def _screen_width(self, stream: Stream) -> int:
+        """Return the width of the terminal, or the one that COLUMNS says for a table."""
+        columns = self._environ.get("COLUMNS", "")
+        wanted = int(columns) if columns.isascii() and columns.isdigit() and len(columns) < 6 else 0
+        real = stream.count_columns() or 80
+        # An outdated COLUMNS must not make the live line wrap.
+        return min(wanted or real, real) if stream is self._err else wanted or real
 
 
-def _meaning(kind: str) -> str:
-    return next(row.meaning for row in EXIT_CODES if row.name == kind)
+def _require_answer(text: str, label: str) -> str:
+    if not text:
+        raise SpcliError("usage", f"{label} is required, and nothing was entered")
+    return text

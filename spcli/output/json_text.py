@@ -2,74 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import ceil, isfinite
 from typing import TYPE_CHECKING
 
 from spcli.models import as_json, is_model
-from spcli.output.escape import cut, redacted, traces, without_commands
+from spcli.output.escape import disarm_commands, truncate
 
 if TYPE_CHECKING:
     from spcli.errors import SpcliError
+    from spcli.output.redact import Redactor
 
 LIMIT = 64 * 1024
-"""Bytes of an error object, or of one model, past which its texts are cut."""
+"""Bytes of an error object, or of one model, above which its texts are truncated."""
 
 
-def document(value: object, *, indent: int | None = None, forms: Sequence[str] = ()) -> str:
-    """`value` (a model, or what `json.loads` gives) as ASCII JSON, without a line end; secrets (`forms`) as `****`.
+def to_json(value: object, redactor: Redactor, *, indent: int | None = None) -> str:
+    """Return `value` (a model, or what `json.loads` gives) as ASCII JSON without registered secrets, without a line end.
 
-    Lone surrogates become U+FFFD, NaN and the infinities `null`. A single model over 64 KiB has its texts cut at 2 KiB;
-    lists and plain data are never cut.
+    Lone surrogates become U+FFFD, NaN and the infinities `null`. The texts of a single model over 64 KiB are truncated to 2 KiB;
+    lists and plain data are never truncated.
     """
+    data = as_json(value)
     try:
-        text = _dumps(as_json(value), indent)
+        text = _dumps(data, indent)
     except ValueError:  # NaN
         text = ""
-    if is_model(value) and len(text) > LIMIT:
-        return _dumps(_clean(as_json(value), forms, short=True), indent)
-    if not text or _has_lone_surrogate(text) or any(_dumps(trace, None)[1:-1] in text for trace in traces(forms)):
-        return _dumps(_clean(as_json(value), forms), indent)
+    is_long = is_model(value) and len(text) > LIMIT
+    # One look at the whole document spares a look at each of its texts.
+    has_secret = any(_dumps(trace, None)[1:-1] in text for trace in redactor.traces())
+    if is_long or not text or _has_lone_surrogate(text) or has_secret:
+        return _dumps(_clean(data, redactor, short=is_long), indent)
     return text
 
 
-def error_object(error: SpcliError, forms: Sequence[str] = ()) -> dict[str, object]:
-    """What `--json` says of a failure: at most 64 KiB of it, no secrets (`forms`), `retryAfter` in whole seconds, rounded up."""
+def error_object(error: SpcliError, redactor: Redactor) -> dict[str, object]:
+    """Return what `--json` prints of a failure: at most 64 KiB, redacted, `retryAfter` in whole seconds, rounded up."""
     after = error.retry_after
 
-    def shown(text: str) -> str:
-        # In this order: a cut through a secret would leave a part of it that is found no more.
-        return cut(redacted(text, forms))
+    def shorten(text: str | None) -> str | None:
+        # Redaction first: truncating would cut through a secret.
+        return None if text is None else truncate(redactor.redact(text))
 
     return {
         "error": {
             "kind": error.kind,
-            "message": shown(error.message),
+            "message": shorten(error.message),
             "status": error.status,
             "exitCode": error.exit_code,
             "retryable": error.retryable,
             "retryAfter": max(0, ceil(after)) if after is not None and isfinite(after) else None,
             "outcome": error.outcome,
-            "uploadId": None if error.upload_id is None else shown(error.upload_id),
-            "hint": None if error.hint is None else shown(error.hint),
+            "uploadId": shorten(error.upload_id),
+            "hint": shorten(error.hint),
         }
     }
 
 
-def without_marks(text: str) -> str:
-    """A JSON document in which no runner finds its `##[…]` commands, and every parser finds the same values."""
+def escape_marks(text: str) -> str:
+    """Return a JSON document in which no runner finds its `##[…]` commands, and every parser finds the same values."""
     return text.replace("##", "#\\u0023")
 
 
-def plain_body(body: bytes, forms: Sequence[str], *, is_json: bool, is_watched: bool) -> bytes:
-    """`body` byte for byte, but for secrets; where a runner reads along (`is_watched`), with nothing in it that it would obey."""
-    found = any(trace.encode("utf-8", "surrogatepass") in body for trace in traces(forms))
-    if not found and not is_watched:
-        return body
-    text = redacted(body.decode("utf-8", "surrogateescape"), forms if found else ())
-    if not is_watched:
-        return text.encode("utf-8", "surrogateescape")
-    return (without_marks(text) if is_json else without_commands(text)).encode("utf-8", "surrogateescape")
+def raw_body(body: bytes, redactor: Redactor, *, is_json: bool, in_runner: bool) -> bytes:
+    """Return `body` as it came but without registered secrets; inside a CI runner also without anything it would obey."""
+    text = redactor.redact_data(body.decode("utf-8", "surrogateescape"))
+    if in_runner:
+        text = escape_marks(text) if is_json else disarm_commands(text)
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _dumps(value: object, indent: int | None) -> str:
@@ -87,12 +86,12 @@ def _has_lone_surrogate(text: str) -> bool:
     return any(found.group(1) for found in re.finditer(r"\\\\|\\ud[89ab]..\\ud[c-f]|\\(ud)", text))
 
 
-def _clean(value: object, forms: Sequence[str], *, short: bool = False) -> object:
+def _clean(value: object, redactor: Redactor, *, short: bool) -> object:
     if isinstance(value, str):
-        text = redacted(value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), forms)
-        return cut(text) if short else text
+        text = redactor.redact_data(value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
+        return truncate(text) if short else text
     if isinstance(value, dict):
-        return {_clean(key, forms, short=short): _clean(item, forms, short=short) for key, item in value.items()}
+        return {_clean(key, redactor, short=short): _clean(item, redactor, short=short) for key, item in value.items()}
     if isinstance(value, list):
-        return [_clean(item, forms, short=short) for item in value]
+        return [_clean(item, redactor, short=short) for item in value]
     return None if isinstance(value, float) and not isfinite(value) else value

@@ -1,45 +1,49 @@
-"""The one moving line at the bottom of a terminal, and what stands in it."""
+"""The one line at the bottom of a terminal that is drawn over itself, and the pictures in it."""
 
-from spcli.output.escape import inert
+from spcli.output.escape import escape_line
 from spcli.output.stream import Stream
-from spcli.output.table import shortened, width
+from spcli.output.table import shorten, text_width
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _ECHO = len("^C")
-"""What a terminal writes behind the line at Ctrl-C, before we hear of it."""
+"""Columns that a terminal writes behind the line at Ctrl-C, before the program receives the signal."""
 
 
 def spinner(seconds: float) -> str:
-    """The spinner's picture `seconds` after its start: ten a second."""
+    """Return the spinner's picture `seconds` after its start: ten a second."""
     return _FRAMES[int(seconds * 10) % len(_FRAMES)]
 
 
 def stage_bar(done: int, total: int) -> str:
-    """`done` of `total` stages as `■■■□□`."""
+    """Return `done` of `total` stages as `■■■□□`."""
     done = min(max(done, 0), total)
     return "■" * done + "□" * (total - done)
 
 
 class LiveLine:
-    """A line that is drawn over itself: carriage return and spaces, which every terminal understands. It never wraps."""
+    """A line that is drawn over itself with a carriage return and spaces, which every terminal understands. It never wraps.
+
+    Not rich's: importing it takes as long as a whole command, and its live display would have to share the stream with the notes.
+    """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._shown = 0
+        self._width = 0
         self.text = ""
 
     def draw(self, text: str, screen: int) -> None:
-        """Show `text`, cut to three columns less than the screen has: `^C` fits behind it, and the last would make some wrap."""
+        """Show `text`, shortened to three columns less than the screen: `^C` fits behind it, and the last one would wrap."""
         self.text = text
-        line = shortened(self._stream.fit(inert(text)), screen - 1 - _ECHO, self._stream.fit("…"))
-        size = width(line)
-        blank = min(max(0, self._shown - size), max(0, screen - 1 - size))
-        self._shown = size
+        fit = self._stream.fit_encoding
+        line = shorten(fit(escape_line(text)), screen - 1 - _ECHO, fit("…"))
+        size = text_width(line)
+        blank = min(max(0, self._width - size), max(0, screen - 1 - size))
+        self._width = size
         self._stream.write(f"\r{line}{' ' * blank}")
 
     def clear(self) -> None:
-        """Leave no trace of the line, the cursor at its start."""
-        if self._shown:
-            self._stream.write("\r" + " " * (self._shown + _ECHO) + "\r")
-        self._shown = 0
+        """Remove the line and leave the cursor at its start."""
+        if self._width:
+            self._stream.write("\r" + " " * (self._width + _ECHO) + "\r")
+        self._width = 0
         self.text = ""

@@ -1,67 +1,85 @@
-"""Questions on a terminal, and what comes in on standard input."""
+"""Questions on a terminal, and what arrives on standard input."""
 
+import re
 import sys
 from typing import TextIO
 
-from spcli.errors import SpcliError
+from spcli.errors import Interrupted, SpcliError
 from spcli.output.stream import Stream
 
 _MOST = 64 * 1024
 _SLICE = 0.5
+_END_OF_LINE = ("\r", "\n", "\x1a", "\x04")
+_FUNCTION_KEY = ("\x00", "\xe0")  # the first half of an arrow or function key on Windows; it never comes alone
+# What arrow and function keys send on POSIX: CSI and SS3 sequences.
+_KEY_SEQUENCE = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[ -~])?"
 
 
 class Prompt:
-    """stdin, with the stream that questions go to: stderr, as stdout is for data."""
+    """stdin, and the stream for questions: stderr, because stdout is for data."""
 
     def __init__(self, stdin: TextIO | None, questions: Stream) -> None:
         self._stdin = stdin
         self._questions = questions
 
     @property
-    def possible(self) -> bool:
+    def is_possible(self) -> bool:
         """Whether both ends are terminals."""
         stdin = self._stdin
-        return (
-            stdin is not None and not stdin.closed and stdin.isatty() and self._questions.terminal and not self._questions.closed
-        )
+        is_terminal = stdin is not None and not stdin.closed and stdin.isatty()
+        return is_terminal and self._questions.is_terminal and not self._questions.is_closed
 
-    def line(self, question: str) -> str:
-        """The answer with its line end; "" at the end of input, or when it isn't text. What comes next begins a line."""
+    def ask_line(self, question: str) -> str:
+        """Return the answer without its line end; "" at the end of input, or if it isn't text. A new line follows it."""
         answer = ""
         try:
-            answer = self._read(question)
+            answer = self._ask(question)
         finally:
-            # Ctrl-C and Ctrl-D end the answer, and not its line.
+            # Ctrl-C and Ctrl-D end the answer, but not its line.
             if not answer.endswith("\n"):
                 self._questions.write("\n")
-        return answer
+        return _strip_keys(answer)
 
-    def _read(self, question: str) -> str:
+    def _ask(self, question: str) -> str:
         self._questions.write(question)
         try:
-            return "" if self._stdin is None else self._typed(self._stdin)
+            return "" if self._stdin is None else self._read_line(self._stdin)
         except UnicodeDecodeError:
             return ""
 
-    def _typed(self, stdin: TextIO) -> str:
+    def _read_line(self, stdin: TextIO) -> str:
         if sys.platform != "win32":
             import select
 
-            # A Ctrl-C that comes just before the system call is only handled after it: not in a read, which may last for ever.
+            # A Ctrl-C right before a system call is handled only after it, and a read may last for ever: wait in slices.
             while not select.select([stdin], [], [], _SLICE)[0]:
                 pass
         return stdin.readline()
 
-    def hidden_line(self, question: str) -> str:
-        """The answer without its line end, not echoed."""
+    def ask_hidden(self, question: str) -> str:
+        """Return the answer without its line end, not echoed."""
+        return _strip_keys(self._read_console_keys(question) if sys.platform == "win32" else self._ask_without_echo(question))
+
+    def _read_console_keys(self, question: str) -> str:
+        """Return a line of the Windows console. Not the standard getpass: it takes the two halves of an arrow key for text."""
+        answer = ""
         if sys.platform == "win32":
-            from getpass import getpass
+            from msvcrt import getwch
 
             self._questions.write(question)
-            return getpass("")
-        return self._without_echo(question)
+            try:
+                while (key := getwch()) not in _END_OF_LINE:
+                    if key == "\x03":
+                        raise Interrupted(130)
+                    if key in _FUNCTION_KEY:
+                        getwch()
+                    else:
+                        answer = answer[:-1] if key == "\b" else answer + key
+            finally:
+                self._questions.write("\n")
+        return answer
 
-    def _without_echo(self, question: str) -> str:
+    def _ask_without_echo(self, question: str) -> str:
         # Not the standard getpass: it opens /dev/tty, whatever stdin is.
         import termios
 
@@ -72,22 +90,27 @@ class Prompt:
         silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
         termios.tcsetattr(number, termios.TCSAFLUSH, silent)
         try:
-            return self._read(question).rstrip("\r\n")
+            return self._ask(question)
         finally:
             termios.tcsetattr(number, termios.TCSAFLUSH, before)
             self._questions.write("\n")
 
-    def everything(self) -> bytes:
-        """Standard input up to 64 KiB and one byte.
+    def read_all(self) -> bytes:
+        """Return standard input, at most 64 KiB and one byte.
 
         Raises:
-            SpcliError: `usage`, when there is none.
+            SpcliError: `usage`, if it is closed or can't be read.
         """
         if self._stdin is None or self._stdin.closed:
-            raise SpcliError("usage", "Standard input is closed.", hint='Pipe the key into it: printf %s "$KEY" | spcli …')
+            raise SpcliError("usage", "standard input is closed", hint='pipe the key into it: printf %s "$KEY" | spcli …')
         buffer = getattr(self._stdin, "buffer", None)
         try:
             data: bytes = self._stdin.read(_MOST + 1).encode() if buffer is None else buffer.read(_MOST + 1)
         except OSError as error:
-            raise SpcliError("usage", f"Standard input could not be read: {error.strerror}.") from None
+            raise SpcliError("usage", f"cannot read standard input: {error.strerror}") from None
         return data
+
+
+def _strip_keys(answer: str) -> str:
+    """Return a typed line without its end and without what arrow and function keys have added to it."""
+    return re.sub(_KEY_SEQUENCE, "", answer.rstrip("\r\n"))

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from io import RawIOBase
 from typing import TextIO
 
-# Our own typographic characters, for a terminal or a file that can't hold them.
+from spcli import ci
+
+# The program's own typographic characters, for a terminal or a file that can't hold them.
 _LOOK_ALIKES = {
     "⏎": "\\n",
     "…": "...",
@@ -30,16 +32,19 @@ _LOOK_ALIKES = {
 }
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _LOOK_ALIKES |= {frame: "-\\|/"[index % 4] for index, frame in enumerate(_SPINNER)}
+_VIRTUAL_TERMINAL = 4  # ENABLE_VIRTUAL_TERMINAL_PROCESSING
 
 
 class Stream:
-    """stdout or stderr; `file` is `None` where the process was started without it."""
+    """stdout or stderr; `file` is None if the process was started without it."""
 
-    def __init__(self, file: TextIO | None) -> None:
+    def __init__(self, file: TextIO | None, environ: Mapping[str, str]) -> None:
         self._file = file
-        self._table: dict[int, str] | None = None
+        self._environ = environ
+        self._look_alikes: dict[int, str] | None = None
+        self._understands_colours: bool | None = None
         self.failed = file is None or file.closed
-        self.terminal = not self.failed and file is not None and file.isatty()
+        self.is_terminal = not self.failed and file is not None and file.isatty()
         if not self.failed:
             self._prepare()
 
@@ -47,25 +52,28 @@ class Stream:
         reconfigure = getattr(self._file, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-        number = self._number()
+            if sys.platform == "win32" and not self.is_terminal and ci.is_ci(self._environ):
+                # A pipe there has the ANSI code page; the logs of CI systems are UTF-8.
+                reconfigure(encoding="utf-8")
+        number = self._descriptor()
         # A pipe that a Node.js parent left non-blocking loses what doesn't fit into it at once.
         if number is not None and sys.platform != "win32" and not os.get_blocking(number):
             os.set_blocking(number, True)
 
-    def _number(self) -> int | None:
+    def _descriptor(self) -> int | None:
         try:
             return None if self._file is None else self._file.fileno()
         except (OSError, ValueError, AttributeError):
             return None
 
     @property
-    def closed(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether nothing can be written: never opened, closed, or broken by an earlier write."""
         return self.failed or self._file is None or self._file.closed
 
-    def columns(self) -> int | None:
-        """The terminal's width; `None` where there is no terminal, or it doesn't tell."""
-        number = self._number() if self.terminal else None
+    def count_columns(self) -> int | None:
+        """Return the terminal's width, or None if there is no terminal or it reports none."""
+        number = self._descriptor() if self.is_terminal else None
         if number is None:
             return None
         try:
@@ -73,38 +81,41 @@ class Stream:
         except OSError:
             return None
 
-    def paints(self, environ: Mapping[str, str]) -> bool:
-        """Whether a terminal understands colours: not `TERM=dumb`; on Windows only those that say they do."""
-        if environ.get("TERM") == "dumb":
-            return False
-        if sys.platform == "win32":
-            return any(environ.get(name) for name in ("WT_SESSION", "ANSICON", "ConEmuANSI", "TERM"))
-        return True
+    def understands_colours(self) -> bool:
+        """Return whether this is a terminal that obeys escape sequences; on Windows they are switched on first."""
+        if self._understands_colours is None:
+            self._understands_colours = self.is_terminal and self._environ.get("TERM") != "dumb"
+            if self._understands_colours and sys.platform == "win32":
+                self._understands_colours = _enable_escape_sequences(self._descriptor())
+        return self._understands_colours
 
-    def fit(self, text: str) -> str:
-        """`text` as this stream's encoding can hold it: look-alikes for our own characters, escapes for the rest."""
+    def fit_encoding(self, text: str) -> str:
+        """Return `text` as this stream's encoding can hold it: look-alikes for our own characters, escapes for the others."""
         if text.isascii():
             return text
         encoding = getattr(self._file, "encoding", None) or "utf-8"
-        if self._table is None:
-            self._table = {ord(letter): plain for letter, plain in _LOOK_ALIKES.items() if not _can_hold(letter, encoding)}
-        return text.translate(self._table).encode(encoding, "backslashreplace").decode(encoding)
+        if self._look_alikes is None:
+            is_ansi = sys.platform == "win32" and not self.is_terminal and "utf" not in encoding.lower()
+            # The reader of a pipe on Windows may expect another code page than the one it is written in: ASCII is safe in all.
+            needed = {one: plain for one, plain in _LOOK_ALIKES.items() if is_ansi or not _can_hold(one, encoding)}
+            self._look_alikes = {ord(one): plain for one, plain in needed.items()}
+        return text.translate(self._look_alikes).encode(encoding, "backslashreplace").decode(encoding)
 
     def write(self, text: str) -> None:
-        """Write and flush.
+        """Write `text` and flush.
 
         Raises:
-            OSError: the stream is gone (`BrokenPipeError`), full or failing. It swallows everything from then on.
+            OSError: the stream is closed (`BrokenPipeError`), full or failing. It swallows everything from then on.
         """
-        if self._file is None or self.closed:
+        if self._file is None or self.is_closed:
             raise BrokenPipeError("the stream is closed")
         try:
-            self._put(self._file, self.fit(text))
+            self._write_text(self._file, self.fit_encoding(text))
         except OSError:
             self._silence()
             raise
 
-    def _put(self, file: TextIO, text: str) -> None:
+    def _write_text(self, file: TextIO, text: str) -> None:
         buffer = getattr(file, "buffer", None)
         if not isinstance(buffer, RawIOBase):
             file.write(text)
@@ -118,7 +129,7 @@ class Stream:
 
     def write_bytes(self, data: bytes) -> None:
         """Write `data` as it is and flush; raises as `write` does."""
-        if self._file is None or self.closed:
+        if self._file is None or self.is_closed:
             raise BrokenPipeError("the stream is closed")
         buffer = getattr(self._file, "buffer", None)
         if buffer is None:
@@ -136,13 +147,13 @@ class Stream:
 
     def flush(self) -> None:
         """Write what is buffered; raises as `write` does."""
-        if not self.closed:
+        if not self.is_closed:
             self.write("")
 
     def _silence(self) -> None:
-        # What could not be written stays in the buffer, and the interpreter would complain about it again as it leaves.
+        # What could not be written stays in the buffer, and the interpreter would report it again when it exits.
         self.failed = True
-        number = self._number()
+        number = self._descriptor()
         if number is None:
             return
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -163,7 +174,21 @@ def _can_hold(letter: str, encoding: str) -> bool:
 
 
 def is_closed_pipe(error: OSError) -> bool:
-    """Whether the reader went away; Windows says so with EINVAL."""
+    """Return whether the reader closed the pipe; Windows reports that as EINVAL."""
     import errno
 
     return isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL)
+
+
+def _enable_escape_sequences(descriptor: int | None) -> bool:
+    """Switch on escape sequences in the Windows console that this descriptor writes to; return whether it obeys them."""
+    if sys.platform == "win32" and descriptor is not None:
+        import ctypes
+        import msvcrt
+
+        kernel = ctypes.WinDLL("kernel32")
+        handle, mode = ctypes.c_void_p(msvcrt.get_osfhandle(descriptor)), ctypes.c_ulong()
+        if kernel.GetConsoleMode(handle, ctypes.byref(mode)):
+            wanted = ctypes.c_ulong(mode.value | _VIRTUAL_TERMINAL)
+            return wanted.value == mode.value or bool(kernel.SetConsoleMode(handle, wanted))
+    return False

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain
 
-from spcli.output.escape import inert
+from spcli.output.escape import escape_line
 
 Rows = Sequence[Sequence[str]]
 
@@ -15,13 +15,13 @@ SCREENFUL = 200
 _GAP = "  "
 _PAD = 100  # one absurdly long cell must not pad ten thousand others
 _NARROW = 8  # the narrowest column worth reading
-_SENTENCE = 32  # texts wider than that are sentences: folded, not cut
+_SENTENCE = 32  # wider texts are sentences: they are folded, not shortened
 _ID = r"[\w-]{20,40}"
 _ID_LEAST = 20
 
 
-def width(text: str) -> int:
-    """The screen columns of `text` (one line, inert): 2 for CJK and emoji, 0 for combining marks."""
+def text_width(text: str) -> int:
+    """Return the screen columns of `text` (one escaped line): 2 for CJK and emoji, 0 for combining marks."""
     return len(text) if text.isascii() else sum(map(_WIDTHS.__getitem__, text))
 
 
@@ -32,7 +32,7 @@ class _Widths(dict[str, int]):
         from unicodedata import category, east_asian_width
 
         kind = category(letter)
-        # An unassigned code point is an emoji this Python doesn't know yet; `inert` lets no other through.
+        # An unassigned code point is an emoji newer than this Python: `escape_line` lets no other through.
         wide = kind == "Cn" or east_asian_width(letter) in "WF"
         self[letter] = 0 if kind in ("Mn", "Me", "Cf") else 2 if wide else 1
         return self[letter]
@@ -41,16 +41,16 @@ class _Widths(dict[str, int]):
 _WIDTHS = _Widths()
 
 
-def padded(text: str, columns: int) -> str:
-    """`text` filled with spaces to `columns` screen columns."""
-    return text + " " * (columns - width(text))
+def pad(text: str, columns: int) -> str:
+    """Return `text` filled with spaces to `columns` screen columns."""
+    return text + " " * (columns - text_width(text))
 
 
-def shortened(text: str, columns: int, mark: str = "…") -> str:
-    """`text`, or as much of its start as fits into `columns` screen columns with `mark` behind it."""
-    if width(text) <= columns:
+def shorten(text: str, columns: int, mark: str = "…") -> str:
+    """Return `text`, or as much of its start as fits into `columns` screen columns with `mark` behind it."""
+    if text_width(text) <= columns:
         return text
-    kept, used = "", width(mark)
+    kept, used = "", text_width(mark)
     if used > columns:
         return mark[: max(0, columns)]
     for letter in text:
@@ -61,72 +61,72 @@ def shortened(text: str, columns: int, mark: str = "…") -> str:
     return kept + mark
 
 
-def cells(rows: Rows, count: int, fit: Callable[[str], str]) -> Rows:
-    """`rows` as inert text of `count` columns each; `fit` turns what the stream's encoding lacks into what it has."""
-    return [[*(fit(inert(cell)) for cell in row), *[""] * (count - len(row))] for row in rows]
+def make_cells(rows: Rows, count: int, fit: Callable[[str], str]) -> Rows:
+    """Return `rows` as escaped text of `count` columns each; `fit` replaces what the stream's encoding can't hold."""
+    return [[*(fit(escape_line(cell)) for cell in row), *[""] * (count - len(row))] for row in rows]
 
 
-def aligned(columns: Sequence[str], rows: Rows) -> list[str]:
-    """Header and rows as lines of plain columns, nothing cut, no space at a line's end."""
+def align(columns: Sequence[str], rows: Rows) -> list[str]:
+    """Return header and rows as lines of plain columns: nothing is shortened, and no line ends in spaces."""
     table = [columns, *rows]
-    sizes = [min(_PAD, max(map(width, column))) for column in zip(*table, strict=True)]
-    return [_GAP.join(padded(cell, size) for cell, size in zip(row, sizes, strict=True)).rstrip() for row in table]
+    sizes = [min(_PAD, max(map(text_width, column))) for column in zip(*table, strict=True)]
+    return [_GAP.join(pad(cell, size) for cell, size in zip(row, sizes, strict=True)).rstrip() for row in table]
 
 
-def fitted(columns: Sequence[str], rows: Rows, screen: int, mark: str = "…") -> list[str]:
-    """Header and rows as lines for a terminal `screen` columns wide; `mark` stands where a text was cut.
+def fit_to_screen(columns: Sequence[str], rows: Rows, screen: int, mark: str = "…") -> list[str]:
+    """Return header and rows as lines for a terminal `screen` columns wide; `mark` stands where a text was shortened.
 
-    Ids stay whole: people copy them. Where not all fits, empty columns go; then sentences are folded between words, and other
-    texts are cut; columns too many even so are left out from the right. Where not even the first one fits, and past a screenful
-    of rows, nothing is cut.
+    Ids stay whole, because people copy them. If the table is too wide, empty columns are dropped first; then sentences are folded
+    between words and other texts are shortened; then columns are dropped from the right. If not even the first column fits, and
+    for more rows than a screenful, nothing is shortened.
     """
     if len(rows) > SCREENFUL:
-        return aligned(columns, rows)
+        return align(columns, rows)
     kept = list(zip(columns, *rows, strict=True))
-    if _sum(max(map(width, column)) for column in kept) <= screen:
-        return aligned(columns, rows)
+    if _total(max(map(text_width, column)) for column in kept) <= screen:
+        return align(columns, rows)
     kept = [column for column in kept if any(column[1:])] or kept
-    while len(kept) > 1 and _sum(map(_least, kept)) > screen:
+    while len(kept) > 1 and _total(map(_least_width, kept)) > screen:
         kept.pop()
-    natural = [max(map(width, column)) for column in kept]
-    sizes = _shared(natural, list(map(_least, kept)), screen)
-    if _sum(sizes) > screen:
-        return aligned(columns, rows)
+    natural = [max(map(text_width, column)) for column in kept]
+    sizes = _share_screen(natural, list(map(_least_width, kept)), screen)
+    if _total(sizes) > screen:
+        return align(columns, rows)
     folds = [size < whole and whole > _SENTENCE for size, whole in zip(sizes, natural, strict=True)]
-    top, *body = zip(*map(partial(_cut, mark=mark), kept, sizes, folds), strict=True)
-    return _folded([top, *body], sizes) if any(folds) else aligned(top, body)
+    top, *body = zip(*map(partial(_shorten_column, mark=mark), kept, sizes, folds), strict=True)
+    return _fold([top, *body], sizes) if any(folds) else align(top, body)
 
 
-def _cut(column: Sequence[str], size: int, is_folded: bool, mark: str) -> list[str]:
-    """A column's texts cut to `size`; those of one that will be folded word by word."""
+def _shorten_column(column: Sequence[str], size: int, is_folded: bool, mark: str) -> list[str]:
+    """Return a column's texts shortened to `size`; those of a column that will be folded are shortened word by word."""
     top, *texts = column
     if not is_folded:
-        return [shortened(text, size, mark) for text in column]
-    return [shortened(top, size, mark), *(" ".join(shortened(word, size, mark) for word in text.split(" ")) for text in texts)]
+        return [shorten(text, size, mark) for text in column]
+    return [shorten(top, size, mark), *(" ".join(shorten(word, size, mark) for word in text.split(" ")) for text in texts)]
 
 
-def _sum(sizes: Iterable[int]) -> int:
+def _total(sizes: Iterable[int]) -> int:
     return sum(size + len(_GAP) for size in sizes) - len(_GAP)
 
 
-def _least(column: Sequence[str]) -> int:
-    """The narrowest that a column may become: as wide as the ids in it, else as is worth reading."""
+def _least_width(column: Sequence[str]) -> int:
+    """Return the narrowest that a column may become: as wide as the ids in it, or as is worth reading."""
     if column[0].endswith("ID"):
-        return max(map(width, column))
+        return max(map(text_width, column))
     ids = (len(word) for cell in column for word in cell.split() if len(word) >= _ID_LEAST and re.fullmatch(_ID, word))
-    return max(min(_NARROW, max(map(width, column))), *ids, 0)
+    return max(min(_NARROW, max(map(text_width, column))), *ids, 0)
 
 
-def _shared(natural: Sequence[int], least: Sequence[int], screen: int) -> list[int]:
-    """Each column's width: its own, but none wider than all the widest may be together."""
+def _share_screen(natural: Sequence[int], least: Sequence[int], screen: int) -> list[int]:
+    """Return each column's width: its natural one, but all that are too wide get the same."""
     most = max(natural)
-    while most and _sum(max(low, min(size, most)) for size, low in zip(natural, least, strict=True)) > screen:
+    while most and _total(max(low, min(size, most)) for size, low in zip(natural, least, strict=True)) > screen:
         most -= 1
     return [max(low, min(size, most)) for size, low in zip(natural, least, strict=True)]
 
 
-def _folded(table: Rows, sizes: Sequence[int]) -> list[str]:
-    """Header and rows as rich lays them out in columns of these sizes: what is too long goes on in the next line."""
+def _fold(table: Rows, sizes: Sequence[int]) -> list[str]:
+    """Return header and rows as rich lays them out in columns of these sizes: a long text continues in the next line."""
     from io import StringIO
 
     from rich.console import Console
@@ -143,7 +143,7 @@ def _folded(table: Rows, sizes: Sequence[int]) -> list[str]:
     paper = StringIO()
     # Everything rich would otherwise read from the environment is decided here.
     console = Console(
-        file=paper, width=_sum(sizes) + len(_GAP), height=100, force_terminal=False, color_system=None, legacy_windows=False,
+        file=paper, width=_total(sizes) + len(_GAP), height=100, force_terminal=False, color_system=None, legacy_windows=False,
         force_jupyter=False, markup=False, emoji=False, highlight=False,
     )  # fmt: skip
     console.print(grid)

@@ -1,4 +1,4 @@
-"""Times in words, for people."""
+"""Times and numbers in words, for people."""
 
 import math
 
@@ -14,3 +14,29 @@ def duration(seconds: float) -> str:
 def opening_time(seconds_left: float, at: str) -> str:
     """Return when a rate limit allows the next call: `now`, or in how long and `at` which time of day."""
     return f"in {duration(seconds_left)}, at {at}" if seconds_left > 0 else "now"
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return `2 arguments`, or `1 argument`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def local_time(iso: str | None) -> str:
+    """Return an ISO 8601 instant in local time, `2026-04-30 14:00`; "" for None, any other text as it is."""
+    if not iso or len(iso) <= len("2026-04-30"):
+        return iso or ""
+    from datetime import UTC, datetime
+
+    try:
+        instant = datetime.fromisoformat(iso)
+        local = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return iso
+    return local.isoformat(" ", "minutes")[: len("2026-04-30 14:00")]
+
+
+def clock_time(wall: float) -> str:
+    """Return a Unix time as the local time of day, `14:03:22`."""
+    from time import localtime, strftime
+
+    return strftime("%H:%M:%S", localtime(wall))

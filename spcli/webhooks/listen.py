@@ -14,6 +14,7 @@ from spcli.clock import Clock
 from spcli.errors import SpcliError
 from spcli.models import Secret
 from spcli.output import Output
+from spcli.output.words import local_time
 from spcli.state.events import Event
 from spcli.state.store import State
 from spcli.webhooks import guard
@@ -201,7 +202,7 @@ class EventPrinter:
 
     def print_event(self, event: Event) -> None:
         """Print one event, as a line or as a JSON object."""
-        words = [self._output.local_time(event.timestamp), event.event, event.upload_id, event.status, event.objection]
+        words = [local_time(event.timestamp), event.event, event.upload_id, event.status, event.objection]
         try:
             self._output.line_object(event_json(event), "  ".join(word for word in words if word))
         except SpcliError as failure:
@@ -260,4 +261,4 @@ def _print_address(output: Output, options: ListenOptions, port: int, token: str
             output.note("the next start has another URL; keep it with --path-token TOKEN")
     if options.host not in LOOPBACK and not options.host.startswith("127."):
         output.note("other machines on the network can reach this port", name="warning")
-    output.secrets.append(Secret(token))
+    output.redactor.register(Secret(token))

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from spcli.models import Build, iso_utc
+from spcli.output.words import local_time
 from spcli.writes import evidence, outcomes
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def open_releases_of(runtime: "Runtime", account: "Account", project_id: str, up
 
 
 def _when(runtime: "Runtime", attempt: "Attempt") -> str:
-    return runtime.output.local_time(iso_utc(attempt.started))
+    return local_time(iso_utc(attempt.started))
 
 
 def _say(runtime: "Runtime", attempt: "Attempt", what: str) -> None:

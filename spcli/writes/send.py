@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from spcli.builds.lifecycle import Match
 from spcli.errors import Interrupted, NotSent, Refused, SpcliError, Unclear
 from spcli.models import Build
+from spcli.output.words import clock_time
 from spcli.ratelimit import window as policy
 from spcli.writes import evidence, outcomes
 from spcli.writes.turn import LimitedCalls, Patience, Request, keepable
@@ -251,7 +252,7 @@ class Write:
 
     def _say_when(self, failure: SpcliError) -> None:
         left = self._seconds_left()
-        outcomes.complete(failure, left, self.runtime.output.clock_time(self.runtime.clock.wall() + left))
+        outcomes.complete(failure, left, clock_time(self.runtime.clock.wall() + left))
 
     def _say_again(self, failure: SpcliError) -> None:
         self.runtime.output.note(f"{failure.message}; sending again at the next window (attempt {self.sends + 1})")

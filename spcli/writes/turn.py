@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
-from spcli.output.words import duration
+from spcli.output.words import clock_time, duration
 from spcli.ratelimit import window as policy
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def patience(runtime: "Runtime", max_wait: float | None) -> Patience:
 
 def keepable(runtime: "Runtime", text: str) -> str:
     """What a server said, as the ledger may keep it: no key, no query of a presigned URL, no user id."""
-    words = runtime.output.without_secrets(text)
+    words = runtime.output.redactor.redact(text)
     return words.replace(runtime.api.user_id, "****") if len(runtime.api.user_id) >= LEAST_HIDDEN else words
 
 
@@ -246,7 +246,7 @@ class _Shown:
             return min(turn.pause, 1.0)
         if turn.expected >= 1 and self._is_news(turn):
             self._told, self._opening = self._clock.mono(), self._clock.wall() + turn.expected
-            at = self._output.clock_time(self._opening)
+            at = clock_time(self._opening)
             self._output.status(f"{self._endpoint} window closed{place}: sending at {at}, in {duration(turn.expected)}")
         return turn.pause
 

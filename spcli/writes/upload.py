@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from spcli.builds.lifecycle import is_final
 from spcli.errors import Refused, SpcliError
 from spcli.models import Build, DistributeResult, UploadResult, bare_url, iso_utc, url_digest
+from spcli.output.words import local_time
 from spcli.writes import earlier, evidence, outcomes
 from spcli.writes.send import Write
 from spcli.writes.turn import Patience
@@ -197,7 +198,7 @@ class UploadWrite(Write):
         """A CI job that was run again: say that this file was registered a moment ago, and go on."""
         recent = self.state.ledger.find_recent_upload(self.account, self.project_id, self.bare, RECENT)
         if recent is not None:
-            when = self.runtime.output.local_time(iso_utc(recent.started))
+            when = local_time(iso_utc(recent.started))
             self.runtime.output.note(
                 f"an earlier upload of this file, {when}, was registered as {recent.upload_id}; registering it once more"
             )

@@ -144,7 +144,7 @@ def test_ctrl_c_and_ctrl_d_at_a_prompt_leave_its_line_to_it(terminal: Terminal, 
     getattr(child, f"send{key}")()
     code, screen = ended(child)
     first, *lines = screen.split("\n")
-    told = {"intr": (130, "interrupted"), "eof": (2, "User id is needed, and nothing was entered.")}[key]
+    told = {"intr": (130, "interrupted"), "eof": (2, "User id is required, and nothing was entered")}[key]
     assert (code, COLOUR.sub("", lines[0])) == (told if words[0] == "auth" or key == "intr" else (15, "nothing was changed")), (
         screen
     )

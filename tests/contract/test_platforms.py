@@ -16,7 +16,7 @@ import pytest
 
 from spcli.completion.names import live_offers
 from spcli.files import replace_file, replace_patiently
-from spcli.output.stream import Stream, is_closed_pipe
+from spcli.output.stream import is_closed_pipe
 from spcli.settings.credentials import find_program
 from spcli.settings.table import parse_command_line
 from spcli.state.account import Account
@@ -152,13 +152,6 @@ def test_a_reader_that_went_away_says_einval_on_windows(windows: None) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="another platform")
 def test_elsewhere_einval_is_a_failure_of_its_own() -> None:
     assert not is_closed_pipe(OSError(errno.EINVAL, "Invalid argument"))
-
-
-@pytest.mark.parametrize(
-    ("environ", "expected"), [({}, False), ({"WT_SESSION": "1"}, True), ({"TERM": "dumb", "ANSICON": "1"}, False)]
-)
-def test_colours_only_where_a_windows_console_shows_them(windows: None, environ: dict[str, str], expected: bool) -> None:
-    assert Stream(None).paints(environ) is expected
 
 
 def test_nobody_is_provably_dead_or_alive_on_windows(windows: None) -> None:

@@ -126,7 +126,7 @@ def test_closed_stdout_is_noticed_before_anything_is_sent(ship: Any, argv: tuple
     service, shipper = ship()
     refused = closed_stdout(shipper, *argv)
     assert refused.returncode == 2, refused
-    assert "Nothing was sent" in refused.stderr
+    assert "nothing was sent" in refused.stderr
     if "--json" in argv:
         error = json.loads(refused.stderr.splitlines()[-1])["error"]
         assert (error["outcome"], error["retryable"]) == ("not_sent", False)

@@ -7,7 +7,7 @@ import pytest
 from spcli.check.finding import format_span
 from spcli.check.remote import address_findings
 from spcli.check.signature import parse_signature
-from spcli.check.url import is_private_host, judge_url, malformed_url, secrets_in, share_page
+from spcli.check.url import is_private_host, judge_url, malformed_url, share_page
 
 NOW = 1_790_000_000.0  # 2026-09-21 14:13:20 UTC
 CANARY = "CANARY0123456789"
@@ -171,24 +171,3 @@ def test_a_name_that_resolves_to_a_private_address_is_a_warning() -> None:
 def test_spans_are_written_in_words() -> None:
     texts = [format_span(5), format_span(60), format_span(2700), format_span(7200), format_span(12000), format_span(6 * 86400)]
     assert texts == ["5 seconds", "1 minute", "45 minutes", "2 h", "3 h 20 min", "6 days"]
-
-
-SIGNED = "https://b.s3.amazonaws.com/Game.zip?X-Amz-Expires=3600&X-Amz-Signature=5ec4e75ec4e75ec4e7#part"
-
-
-def test_the_query_its_pairs_and_its_long_values_are_secret() -> None:
-    assert [secret.reveal() for secret in secrets_in(SIGNED)] == [
-        "X-Amz-Expires=3600&X-Amz-Signature=5ec4e75ec4e75ec4e7",
-        "X-Amz-Expires=3600",
-        "X-Amz-Signature=5ec4e75ec4e75ec4e7",
-        "5ec4e75ec4e75ec4e7",
-    ]
-
-
-def test_a_url_without_a_query_has_no_secrets() -> None:
-    assert secrets_in("https://host/Game.zip") == []
-
-
-def test_a_signature_is_secret_as_written_and_decoded() -> None:
-    secrets = [secret.reveal() for secret in secrets_in("https://h/G.zip?Signature=5ec4%2F75ec4e75ec4%3D")]
-    assert {"5ec4%2F75ec4e75ec4%3D", "5ec4/75ec4e75ec4="} < set(secrets)

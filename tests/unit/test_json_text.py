@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from spcli.errors import SpcliError
 from spcli.models import Build, DistributeResult, Limit, Secret, UploadResult, as_json
-from spcli.output.escape import spellings
-from spcli.output.json_text import LIMIT, document, error_object, plain_body, without_marks
+from spcli.output.json_text import LIMIT, error_object, escape_marks, raw_body, to_json
+from spcli.output.redact import Redactor
 
 BUILD = Build("b1", "p1", "Approved", "approved", "https://x/a.zip", None, None, "server", digest="d")
 TREES = st.recursive(
@@ -18,6 +18,17 @@ TREES = st.recursive(
     lambda part: st.lists(part) | st.dictionaries(st.text(st.characters()), part),
     max_leaves=8,
 )
+
+
+def document(value: object, redactor: Redactor | None = None, *, indent: int | None = None) -> str:
+    return to_json(value, redactor or Redactor(), indent=indent)
+
+
+def redactor_of(*secrets: str) -> Redactor:
+    redactor = Redactor()
+    for secret in secrets:
+        redactor.register(Secret(secret))
+    return redactor
 
 
 @pytest.mark.parametrize(
@@ -40,7 +51,7 @@ def test_a_document_holds_what_the_models_say(value: object) -> None:
 
 
 @given(st.lists(st.builds(DistributeResult, st.text(), st.text(), st.none() | st.text(), st.none() | st.text()), min_size=1))
-def test_a_list_of_models_is_written_as_each_of_them_alone(models: list[DistributeResult]) -> None:
+def test_a_list_of_models_is_written_like_each_model_alone(models: list[DistributeResult]) -> None:
     assert document(models) == f"[{','.join(map(document, models))}]"
 
 
@@ -68,7 +79,7 @@ def test_a_backslash_before_a_lone_surrogate_does_not_hide_it() -> None:
     assert json.loads(document(["\\ud83d\ude00"])) == ["\\ud83d\ufffd"]
 
 
-def test_what_json_has_no_number_for_is_null() -> None:
+def test_nan_and_infinity_are_null() -> None:
     assert document({"a": math.nan, "b": [math.inf, 1.5]}) == '{"a":null,"b":[null,1.5]}'
 
 
@@ -77,17 +88,17 @@ def test_a_document_is_compact_or_indented_by_two() -> None:
     assert document({"a": [1]}, indent=2) == '{\n  "a": [\n    1\n  ]\n}'
 
 
-def test_secrets_are_stars_and_the_document_stays_valid() -> None:
-    forms = spellings('ca"nary/1')
+def test_secrets_are_redacted_and_the_document_stays_valid() -> None:
+    redactor = redactor_of('ca"nary/1')
     value = {"message": 'key ca"nary/1 or ca%22nary%2F1', "more": [{"x": json.dumps({"k": 'ca"nary/1'})}]}
-    assert json.loads(document(value, forms=forms)) == {"message": "key **** or ****", "more": [{"x": '{"k": "****"}'}]}
+    assert json.loads(document(value, redactor)) == {"message": "key **** or ****", "more": [{"x": '{"k": "****"}'}]}
 
 
-def test_a_secret_that_slipped_into_a_value_prints_stars() -> None:
+def test_a_secret_as_a_value_is_redacted() -> None:
     assert document({"key": Secret("canary")}) == '{"key":"****"}'
 
 
-def test_one_result_is_bounded_and_lists_are_not() -> None:
+def test_one_model_is_truncated_and_lists_are_not() -> None:
     huge = DistributeResult("b1", "p1", "x" * 8_000_000, None)
     assert len(document(huge)) < LIMIT
     assert json.loads(document(huge))["message"].endswith("x (truncated, 8000000 bytes)")
@@ -95,15 +106,15 @@ def test_one_result_is_bounded_and_lists_are_not() -> None:
 
 
 @given(st.text(st.sampled_from("#[\\ ")))
-def test_no_runner_mark_survives_and_the_values_do(text: str) -> None:
-    marked = without_marks(document([text]))
+def test_escaped_marks_keep_the_values(text: str) -> None:
+    marked = escape_marks(document([text]))
     assert "##" not in marked
     assert json.loads(marked) == [text]
 
 
 def test_an_error_object_has_exactly_its_keys() -> None:
     error = SpcliError("rate-limited", "Later.", status=429, retry_after=117.2, outcome="refused", hint="Wait.")
-    assert error_object(error) == {
+    assert error_object(error, Redactor()) == {
         "error": {
             "kind": "rate-limited",
             "message": "Later.",
@@ -120,16 +131,21 @@ def test_an_error_object_has_exactly_its_keys() -> None:
 
 @pytest.mark.parametrize(("after", "shown"), [(None, None), (0.1, 1), (-3.0, 0), (math.inf, None), (math.nan, None)])
 def test_retry_after_is_whole_seconds_or_null(after: float | None, shown: int | None) -> None:
-    assert error_object(SpcliError("rate-limited", "x", retry_after=after))["error"]["retryAfter"] == shown  # type: ignore[index]
+    assert error_object(SpcliError("rate-limited", "x", retry_after=after), Redactor())["error"]["retryAfter"] == shown  # type: ignore[index]
 
 
 def test_an_error_object_is_never_over_64_kilobytes() -> None:
     worst = "\x1b##" * 4_000_000
     error = SpcliError("http-5xx", worst, hint=worst, upload_id=worst)
-    assert len(without_marks(document(error_object(error)))) < LIMIT
+    assert len(escape_marks(document(error_object(error, Redactor())))) < LIMIT
 
 
-def test_what_a_cut_left_of_a_secret_is_shown_in_no_document_and_no_body() -> None:
-    forms, cut_off = spellings("k3y-" + "a1b2" * 6), "unknown key k3y-a1b2a1…"
-    assert json.loads(document({"message": cut_off}, forms=forms)) == {"message": "unknown key ****…"}
-    assert plain_body(cut_off.encode(), forms, is_json=False, is_watched=False).decode() == "unknown key ****…"
+def test_the_start_of_a_secret_is_redacted_in_documents_and_bodies() -> None:
+    redactor, text = redactor_of("k3y-" + "a1b2" * 6), "unknown key k3y-a1b2a1b2…"
+    assert json.loads(document({"message": text}, redactor)) == {"message": "unknown key ****…"}
+    assert raw_body(text.encode(), redactor, is_json=False, in_runner=False).decode() == "unknown key ****…"
+
+
+def test_a_body_without_secrets_is_passed_on_byte_for_byte() -> None:
+    body = b'\xff {"url": "https://h/G.zip?X-Amz-Signature=5ec4"}'
+    assert raw_body(body, redactor_of("k3y-0123"), is_json=True, in_runner=False) == body
