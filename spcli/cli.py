@@ -29,7 +29,7 @@ Exit codes:
   0 ok   2 usage   3 config   10 rejected   11 deadline   13 no such target
   40-48 the service refused   49 rate limited   50 the service failed
   60 network, nothing changed   61 outcome unknown   130 interrupted
-`spcli exit-codes` lists all. Every command takes --json.
+`spcli exit-codes` lists all. `spcli help` lists topics such as ci and json.
 """
 
 

@@ -32,6 +32,11 @@ def test_topics_are_folded_to_the_width(spcli: Front, columns: int) -> None:
         assert "```" not in shown
 
 
+def test_code_of_topics_fits_eighty_columns(spcli: Front) -> None:
+    for topic in TOPICS:
+        assert [line for line in spcli("help", topic).out.splitlines() if len(line) > 80] == [], topic
+
+
 def test_a_topic_begins_with_its_title_and_has_its_lists(spcli: Front) -> None:
     for topic, title in CHOICES["topic"]:
         assert spcli("help", topic).out.startswith(title)
