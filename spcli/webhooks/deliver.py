@@ -1,4 +1,4 @@
-"""Send one payload to a webhook receiver, as the service does: one POST, no redirects."""
+"""Webhook receivers: parse their URLs, and send one payload as the service does (one POST, no redirects)."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -33,6 +33,16 @@ def parse_receiver_url(url: str, option: str) -> ReceiverUrl:
     except ValueError:
         pass
     raise SpcliError("usage", f"{option} must be an http(s) URL without a user", hint=f"{option} https://hooks.example.com/TOKEN")
+
+
+def parse_public_url(url: str) -> ReceiverUrl:
+    """Parse the `--public-url` of a tunnel. Raises `SpcliError` (usage) if it is not https or has a query."""
+    public = parse_receiver_url(url, "--public-url")
+    if public.scheme != "https" or public.query:
+        raise SpcliError(
+            "usage", "--public-url must be an https URL without a query", hint="--public-url https://hooks.example.com"
+        )
+    return public
 
 
 def deliver(url: ReceiverUrl, payload: dict[str, object], *, seconds: float, clock: Clock, environ: Mapping[str, str]) -> int:

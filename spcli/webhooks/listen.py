@@ -18,7 +18,7 @@ from spcli.output.words import local_time
 from spcli.state.events import Event
 from spcli.state.store import State
 from spcli.webhooks import guard
-from spcli.webhooks.deliver import parse_receiver_url
+from spcli.webhooks.deliver import parse_public_url, parse_receiver_url
 from spcli.webhooks.forward import COMMAND_SECONDS, FORWARD_SECONDS, Action, Worker, command_action, forward_action
 from spcli.webhooks.payload import event_json
 from spcli.webhooks.server import Receiver, Store, bind_socket, serve_until
@@ -95,7 +95,7 @@ def listen(
         SpcliError: `usage` for bad addresses; `config` if events can't be stored; with `until`, `deadline` and what the service
             answers.
     """
-    public_host = None if options.public_url is None else _public_host(options.public_url)
+    public_host = None if options.public_url is None else parse_public_url(options.public_url).netloc
     actions = _make_actions(options, environ)
     token = _path_token(options.path_token, is_quiet=output.quiet)
     # If events can't be stored, fail now, and not in the thread.
@@ -154,7 +154,7 @@ class _Listening:
         patience = FORWARD_SECONDS
         try:
             serve_until(listening, receiver, rules.token, self._stop)
-            # After a signal nobody wants to wait for the command.
+            # After a signal the command gets no more time than a forward.
             patience = COMMAND_SECONDS if self._options.command is not None else patience
         finally:
             timer.cancel()
@@ -208,16 +208,6 @@ class EventPrinter:
         except SpcliError as failure:
             self.failure = failure
             self._stop.set()
-
-
-def _public_host(url: str) -> str:
-    """Return host and port of `--public-url`. Raises `SpcliError` (usage)."""
-    public = parse_receiver_url(url, "--public-url")
-    if public.scheme != "https" or public.query:
-        raise SpcliError(
-            "usage", "--public-url must be an https URL without a query", hint="--public-url https://hooks.example.com"
-        )
-    return public.netloc
 
 
 def _make_actions(options: ListenOptions, environ: Mapping[str, str]) -> list[Action]:

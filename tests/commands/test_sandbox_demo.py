@@ -1,4 +1,4 @@
-"""`spcli sandbox` and `spcli demo`, as the processes they are, and the demo in this one."""
+"""`spcli sandbox` and `spcli demo` as processes, and the demo in this process."""
 
 import http.client
 import json
@@ -52,7 +52,7 @@ def start(home: Path, *argv: str, **more: Any) -> "subprocess.Popen[str]":
 
 @contextmanager
 def running(home: Path, *argv: str) -> Iterator[tuple["subprocess.Popen[str]", dict[str, str]]]:
-    """A sandbox as a process, with what it prints first; ended as Ctrl-C ends it."""
+    """Run a sandbox as a process, and return it with its first document."""
     with start(home, "sandbox", "--port", "0", "--json", *argv) as child:
         assert child.stdout is not None
         try:
@@ -74,7 +74,7 @@ def use(spcli: Front, told: dict[str, str], window: str) -> None:
     }
 
 
-def test_sandbox_process_takes_a_build_through_the_pipeline(spcli: Front, tmp_path: Path) -> None:
+def test_sandbox_process_runs_a_build_through_the_pipeline(spcli: Front, tmp_path: Path) -> None:
     with running(tmp_path, "--window", "0.2s", "--stage", "0.1s", "--reject", "Broken*") as (_, told):
         use(spcli, told, "0.2")
         assert told["userId"] == MAIN.user_id
@@ -96,7 +96,7 @@ def test_sandbox_faults_reach_the_client(spcli: Front, tmp_path: Path) -> None:
         assert spcli("projects", "stats").code == 43
 
 
-def test_sandboxs_page_lists_accounts_keys_and_projects(tmp_path: Path) -> None:
+def test_page_of_the_sandbox_lists_accounts_keys_and_projects(tmp_path: Path) -> None:
     with running(tmp_path) as (_, told):
         host = urlsplit(told["page"]).netloc
         connection = http.client.HTTPConnection(host, timeout=60)
@@ -107,7 +107,7 @@ def test_sandboxs_page_lists_accounts_keys_and_projects(tmp_path: Path) -> None:
         assert text in page
 
 
-def test_sandbox_prints_exports_for_bash_and_powershell_that_work_as_pasted(tmp_path: Path) -> None:
+def test_sandbox_prints_exports_that_work_when_pasted(tmp_path: Path) -> None:
     with start(tmp_path, "sandbox", "--port", "0", "--window", "0") as child:
         assert child.stdout is not None
         lines: list[str] = []
@@ -132,7 +132,7 @@ def test_sandbox_prints_exports_for_bash_and_powershell_that_work_as_pasted(tmp_
 
 @posix
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_sandbox_ends_at_once_even_with_a_hanging_client(tmp_path: Path, number: int, code: int) -> None:
+def test_sandbox_ends_at_once_with_a_hanging_client(tmp_path: Path, number: int, code: int) -> None:
     with running(tmp_path, "--fault", "projects:hangx*") as (child, told):
         parts = urlsplit(told["baseUrl"])
         connection = http.client.HTTPConnection(parts.netloc, timeout=60)
@@ -145,7 +145,7 @@ def test_sandbox_ends_at_once_even_with_a_hanging_client(tmp_path: Path, number:
         assert "Traceback" not in child.stderr.read()
 
 
-def test_a_taken_port_is_a_usage_error_that_says_what_to_type(spcli: Front, tmp_path: Path) -> None:
+def test_taken_port_is_a_usage_error_with_a_hint(spcli: Front, tmp_path: Path) -> None:
     with running(tmp_path) as (_, told):
         port = str(urlsplit(told["page"]).port)
         found = spcli("sandbox", "--port", port, "--json")
@@ -169,16 +169,20 @@ def test_a_taken_port_is_a_usage_error_that_says_what_to_type(spcli: Front, tmp_
         ("--port", "0", "--fault", "upload:500x0"),
         ("--port", "0", "--fault", "nosuch:500"),
         ("--port", "0", "--webhook", "example.com"),
+        ("--port", "0", "--webhook", ""),
+        ("--port", "0", "--reject", ""),
+        ("--port", "0", "--generation", ""),
+        ("--port", ""),
         ("extra",),
     ],
 )
-def test_unfit_options_of_the_sandbox_are_usage_errors(spcli: Front, words: tuple[str, ...]) -> None:
+def test_bad_options_of_the_sandbox_are_usage_errors(spcli: Front, words: tuple[str, ...]) -> None:
     found = spcli("sandbox", *words, "--json")
     assert (found.code, found.error["kind"], found.out) == (2, "usage", ""), found
 
 
 class Waiting(Clock):
-    """Counts what a command waits for: the rest is the machine's own speed."""
+    """A clock that counts the waiting of a command, which does not depend on the machine."""
 
     waited = 0.0
 

@@ -28,6 +28,7 @@ class Listener:
         token: str | None = TOKEN,
         base_url: str = UNREACHABLE,
         under: tuple[str, ...] = (),
+        project_id: str | None = None,
     ) -> None:
         self.home = home
         environ = {**os.environ, "SPCLI_CONFIG": str(home / "config.toml"), "SPCLI_STATE_DIR": str(home / "state")}
@@ -37,6 +38,7 @@ class Listener:
             "STREAMPIXEL_BASE_URL": base_url,
             "SPCLI_WINDOW": "1",
         }
+        environ |= {} if project_id is None else {"STREAMPIXEL_PROJECT_ID": project_id}
         argv = [*under, sys.executable, "-m", "spcli", "webhooks", "listen", "--json", *words]
         self.process = subprocess.Popen(
             argv + (["--path-token", token] if token else []),

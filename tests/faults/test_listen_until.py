@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from spcli.sandbox.seeds import MAIN
+from tests.faultd import Behaviour, FaultServer, Request, answer
 from tests.faults.listening import UNREACHABLE, Listener, answering, event, project, take_script
 from tests.front import Front
 
@@ -57,6 +59,19 @@ def test_until_does_not_believe_an_event_that_the_service_does_not_know(
         listener.post(event("u1"))
         code, _out, err = listener.ended()
     assert code in codes, err
+
+
+def test_until_compares_ids_without_letter_case(listen: Callable[..., Listener]) -> None:
+    upload_id, project_id = "665a2b3c4d5e6f7a8b9c0e1f", MAIN.projects[0].id
+
+    def handler(request: Request) -> Behaviour:
+        is_known = request.path == f"/projects/{project_id}"
+        return answer(200, project("Approved", upload_id)) if is_known else answer(404, {"message": "Project not found"})
+
+    words = ("--until", "build.approved", "--upload-id", upload_id.upper(), "--deadline", "30s")
+    with FaultServer(handler=handler, strict=False) as service:
+        code, _out, err = listen(*words, base_url=service.url, project_id=project_id.upper()).ended()
+    assert (code, "the service reports Approved" in err) == (0, True), err
 
 
 def test_until_ends_at_the_deadline(listen: Callable[..., Listener]) -> None:

@@ -1,4 +1,4 @@
-"""The sandbox's world: what the documentation says a Streampixel answers, at times we choose."""
+"""The sandbox's world: the documented answers of a Streampixel, at chosen times."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def walk(world, upload_id, seconds, start=NOW):
     return [world.status_of(upload_id, start + second) for second in seconds]
 
 
-def test_the_constants_of_seed_1_never_change():
+def test_constants_of_seed_1_never_change():
     assert (MAIN.user_id, MAIN.api_key) == ("64bb5a80c0cac31f77000001", "sandbox-main-bade7a0d995aa43d82782c85b29e7897")
     assert (OTHER.user_id, OTHER.api_key) == ("64bb5a80c0cac31f77000002", "sandbox-other-87aa49cd690d9cb29eeb5dd6eadb1214")
     assert [project.id for project in MAIN.projects] == [
@@ -74,7 +74,7 @@ def test_another_seed_has_other_keys_users_and_projects():
     assert not one & two
 
 
-def test_every_id_is_24_lower_case_hex_digits_and_unique():
+def test_ids_are_24_lower_case_hex_digits_and_unique():
     ids = [account.user_id for account in seeds.accounts(1)]
     ids += [project.id for account in seeds.accounts(1) for project in account.projects]
     ids += [build.id for build in seeds.history(1)]
@@ -82,14 +82,14 @@ def test_every_id_is_24_lower_case_hex_digits_and_unique():
     assert all(re.fullmatch("[0-9a-f]{24}", each) for each in ids)
 
 
-def test_an_accepted_upload_has_an_id_that_begins_with_its_time():
+def test_upload_id_begins_with_its_time():
     status, payload = upload(World(), NOW)
     assert (status, payload["message"]) == (201, "Build queued for processing")
     assert payload["uploadId"].startswith(f"{int(NOW):08x}")
     assert len(payload["uploadId"]) == 24
 
 
-def test_an_upload_is_200_in_the_status_generation():
+def test_upload_is_200_in_the_status_generation():
     assert upload(World(generation="status"))[0] == 200
 
 
@@ -120,20 +120,20 @@ def test_two_uploads_in_one_second_get_two_ids():
         ({"projectId": SOLO.id}, 403, "Forbidden: project does not belong to this user"),
     ],
 )
-def test_upload_refuses_in_the_documented_words(changes, status, message):
+def test_upload_is_refused_with_the_documented_message(changes, status, message):
     world = World()
     assert upload(world, **changes) == (status, {"message": message})
     assert len(world.builds_of(SHOWROOM.id)) == 3
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
-def test_a_body_that_is_no_json_object_is_a_400(body):
+def test_body_that_is_not_a_json_object_is_a_400(body):
     status, payload = World().handle(Request("POST", "/projects/upload-file", (), JSON, body), NOW)
     assert status == 400
     assert isinstance(payload["message"], str)
 
 
-def test_a_content_type_with_a_charset_is_json():
+def test_content_type_with_a_charset_is_json():
     assert upload(World(), content_type="Application/JSON; charset=utf-8")[0] == 201
 
 
@@ -149,7 +149,7 @@ def test_a_content_type_with_a_charset_is_json():
         ({"uploadId": SHOWROOM_REJECTED}, 400, "File has no URL yet"),
     ],
 )
-def test_distribute_refuses_in_the_documented_words(changes, status, message):
+def test_distribute_is_refused_with_the_documented_message(changes, status, message):
     assert distribute(World(), **changes) == (status, {"message": message})
 
 
@@ -159,13 +159,13 @@ def test_distribute_answers_four_fields_in_the_paged_generation_and_one_in_the_n
     assert distribute(World(generation="status")) == (200, {"message": "Distribution triggered"})
 
 
-def test_a_build_that_is_still_being_processed_cannot_be_distributed():
+def test_build_that_is_being_processed_cannot_be_distributed():
     world = World(stage=2)
     upload_id = upload(world)[1]["uploadId"]
     assert distribute(world, NOW + 1, uploadId=upload_id) == (400, {"message": "File has no URL yet"})
 
 
-def test_a_released_upload_walks_the_states_in_order():
+def test_auto_released_build_passes_the_states_in_order():
     world = World(stage=2)
     upload_id = upload(world, NOW)[1]["uploadId"]
     seen = walk(world, upload_id, [0, 0.49, 0.5, 2.49, 2.5, 4.5, 6.5, 8.49, 8.5, 1e6])
@@ -183,13 +183,13 @@ def test_a_released_upload_walks_the_states_in_order():
     ]
 
 
-def test_without_auto_release_a_build_is_approved_and_never_distributed():
+def test_build_without_auto_release_is_approved_and_not_distributed():
     world = World(stage=2)
     upload_id = upload(world, NOW, autoRelease=False)[1]["uploadId"]
     assert walk(world, upload_id, [4.5, 6.5, 100]) == ["Saving to Repository", "Approved", "Approved"]
 
 
-def test_after_a_distribute_the_old_approved_stands_for_a_moment():
+def test_old_approved_stays_for_a_moment_after_distribute():
     world = World(stage=2)
     distribute(world, NOW)
     assert walk(world, SHOWROOM_NEW, [0, 0.49, 0.5, 2.49, 2.5]) == [
@@ -201,7 +201,7 @@ def test_after_a_distribute_the_old_approved_stands_for_a_moment():
     ]
 
 
-def test_a_second_distribute_during_the_first_starts_it_again():
+def test_second_distribute_restarts_the_first():
     world = World(stage=2, window=0)
     distribute(world, NOW)
     distribute(world, NOW + 1)
@@ -213,7 +213,7 @@ def test_a_second_distribute_during_the_first_starts_it_again():
     ]
 
 
-def test_a_zip_whose_name_matches_is_rejected_with_an_objection():
+def test_zip_with_a_matching_name_is_rejected_with_an_objection():
     world = World(stage=2, reject="*Broken.zip", window=0)
     bad = upload(world, NOW, fileUrl="https://files.example.com/Game-%62roken.zip?sig=1")[1]["uploadId"]
     good = upload(world, NOW, fileUrl="https://broken.example.com/Game.zip")[1]["uploadId"]
@@ -225,14 +225,14 @@ def test_a_zip_whose_name_matches_is_rejected_with_an_objection():
     assert {file["_id"]: file["objection"] for file in files(world, NOW + 1)}[bad] is None
 
 
-def test_the_second_upload_within_the_window_is_a_429_that_states_it():
+def test_second_upload_within_the_window_is_a_429():
     world = World(window=5)
     assert upload(world, NOW)[0] == 201
     assert upload(world, NOW + 4.99) == (429, {"message": "Rate limit exceeded. Try again in 5 seconds."})
     assert upload(world, NOW + 5)[0] == 201
 
 
-def test_a_429_does_not_prolong_the_window():
+def test_429_does_not_prolong_the_window():
     world = World(window=5)
     upload(world, NOW)
     upload(world, NOW + 4)
@@ -244,11 +244,11 @@ def test_a_429_does_not_prolong_the_window():
     ("window", "words"),
     [(120, "2 minutes"), (60, "1 minute"), (90, "90 seconds"), (1, "1 second"), (0.3, "1 second"), (5.2, "6 seconds")],
 )
-def test_the_window_is_told_in_whole_seconds_or_minutes(window, words):
+def test_429_states_the_window_in_whole_seconds_or_minutes(window, words):
     assert World(window=window).limit_message() == f"Rate limit exceeded. Try again in {words}."
 
 
-def test_each_user_and_each_endpoint_has_its_own_window():
+def test_each_user_and_endpoint_has_its_own_window():
     world = World()
     mine = {"userId": OTHER.user_id, "apiKey": OTHER.api_key, "projectId": SOLO.id}
     assert upload(world)[0] == 201
@@ -257,7 +257,7 @@ def test_each_user_and_each_endpoint_has_its_own_window():
     assert [upload(world)[0], distribute(world)[0], upload(world, **mine)[0]] == [429] * 3
 
 
-def test_only_calls_with_valid_credentials_use_the_window_up():
+def test_only_calls_with_valid_credentials_close_the_window():
     world = World()
     upload(world, fileUrl="")
     upload(world, apiKey="wrong")
@@ -266,12 +266,12 @@ def test_only_calls_with_valid_credentials_use_the_window_up():
     assert world.seconds_left(MAIN.user_id, "upload", NOW) == 5
 
 
-def test_a_window_of_zero_never_limits():
+def test_window_of_zero_never_limits():
     world = World(window=0)
     assert [upload(world)[0] for _ in range(3)] == [201] * 3
 
 
-def test_the_paged_list_is_cut_into_pages():
+def test_project_list_has_pages():
     world = World()
     status, first = get(world, "/projects", userId=MAIN.user_id, limit="2")
     assert (status, first["page"], first["totalPages"], first["totalProjects"]) == (200, 1, 3, 5)
@@ -284,7 +284,7 @@ def test_the_paged_list_is_cut_into_pages():
     ]
 
 
-def test_a_listed_project_has_the_documented_fields():
+def test_listed_project_has_the_documented_fields():
     item = get(World(), "/projects", userId=MAIN.user_id)[1]["projects"][0]
     assert item == {
         "id": SHOWROOM.id,
@@ -296,18 +296,18 @@ def test_a_listed_project_has_the_documented_fields():
     }
 
 
-def test_the_largest_page_is_bounded_and_nonsense_paging_is_ignored():
+def test_page_size_is_limited_and_bad_paging_is_ignored():
     world = World()
     world.max_limit = 3
     assert len(get(world, "/projects", userId=MAIN.user_id, limit="50")[1]["projects"]) == 3
     assert get(world, "/projects", userId=MAIN.user_id, limit="0", page="-1")[1]["totalPages"] == 5
 
 
-def test_the_other_account_has_exactly_one_project():
+def test_other_account_has_exactly_one_project():
     assert get(World(), "/projects", userId=OTHER.user_id)[1]["totalProjects"] == 1
 
 
-def test_the_newest_list_has_boolean_states_and_no_pages():
+def test_newest_project_list_has_boolean_states_and_no_pages():
     query = {"userId": MAIN.user_id, "apikey": MAIN.api_key}
     status, payload = get(World(generation="status"), "/projects/projects-status", **query)
     assert (status, payload["totalProjects"], set(payload)) == (200, 5, {"totalProjects", "projects"})
@@ -315,7 +315,7 @@ def test_the_newest_list_has_boolean_states_and_no_pages():
     assert payload["projects"][4]["status"] is False
 
 
-def test_a_project_has_its_build_history_newest_first():
+def test_project_has_its_build_history_newest_first():
     status, payload = get(World(), f"/projects/{SHOWROOM.id}", userId=MAIN.user_id)
     assert status == 200
     assert [file["_id"] for file in payload["files"]] == [SHOWROOM_NEW, SHOWROOM_REJECTED, SHOWROOM_OLD]
@@ -332,7 +332,7 @@ def test_a_project_has_its_build_history_newest_first():
 
 
 @pytest.mark.parametrize("path", ["/projects", f"/projects/{SHOWROOM.id}", f"/projects/liveStats/{SHOWROOM.id}"])
-def test_an_older_read_needs_no_key_but_checks_one_that_is_given(path):
+def test_older_read_needs_no_key_but_checks_a_given_one(path):
     world = World()
     assert get(world, path)[0] == 400
     assert get(world, path, userId=MAIN.user_id)[0] == 200
@@ -350,7 +350,7 @@ def test_an_older_read_needs_no_key_but_checks_one_that_is_given(path):
         (f"/projects/userStats/{SHOWROOM.id}", "projectId, userId and apikey are required"),
     ],
 )
-def test_a_newer_read_insists_on_the_key_in_lower_case(path, complaint):
+def test_newer_read_needs_the_key_in_lower_case(path, complaint):
     world = World(generation="status")
     assert get(world, path, userId=MAIN.user_id, apiKey=MAIN.api_key) == (400, {"message": complaint})
     assert get(world, path, apikey=MAIN.api_key) == (400, {"message": complaint})
@@ -360,7 +360,7 @@ def test_a_newer_read_insists_on_the_key_in_lower_case(path, complaint):
 
 
 @pytest.mark.parametrize("generation", ["paged", "status"])
-def test_user_stats_answer_in_both_generations(generation):
+def test_user_stats_exist_in_both_generations(generation):
     world = World(generation=generation)
     query = {"userId": MAIN.user_id, "apikey": MAIN.api_key}
     assert get(world, f"/projects/userStats/{SHOWROOM.id}", **query) == (200, {"liveUser": 7, "queueUser": 2})
@@ -368,7 +368,7 @@ def test_user_stats_answer_in_both_generations(generation):
     assert get(world, f"/projects/userStats/{'0' * 24}", **query) == (404, {"message": "Project not found"})
 
 
-def test_somebody_elses_project_is_forbidden_and_an_unknown_one_not_found():
+def test_foreign_project_is_forbidden_and_an_unknown_one_not_found():
     world = World()
     forbidden = (403, {"message": "Forbidden: project does not belong to this user"})
     assert get(world, f"/projects/{SOLO.id}", userId=MAIN.user_id) == forbidden
@@ -389,12 +389,12 @@ def test_somebody_elses_project_is_forbidden_and_an_unknown_one_not_found():
         ("status", "POST", "/projects/test-webhook"),
     ],
 )
-def test_a_route_that_the_generation_lacks_is_a_404_of_another_wording(generation, method, path):
+def test_missing_route_is_a_404_with_another_message(generation, method, path):
     query = (("userId", MAIN.user_id), ("apikey", MAIN.api_key))
     assert World(generation=generation).handle(Request(method, path, query, JSON, b"{}"), NOW) == (404, {"message": "Not found"})
 
 
-def test_every_change_of_a_build_is_one_event_with_the_documented_payload():
+def test_each_change_of_a_build_is_one_event_with_the_documented_payload():
     world = World(stage=2)
     assert world.due_events(NOW) == []
     upload_id = upload(world, NOW)[1]["uploadId"]
@@ -418,20 +418,20 @@ def test_every_change_of_a_build_is_one_event_with_the_documented_payload():
     assert world.due_events(NOW + 1000) == []
 
 
-def test_a_release_fires_distributing_and_approved_again():
+def test_release_fires_distributing_and_approved_again():
     world = World(stage=2)
     distribute(world, NOW)
     assert [event["event"] for event in world.due_events(NOW + 100)] == ["build.distributing", "build.approved"]
 
 
-def test_a_rejection_is_an_event_with_its_objection_and_the_last():
+def test_rejection_is_the_last_event_and_has_the_objection():
     world = World(stage=2, reject="*.zip")
     upload(world, NOW)
     last = world.due_events(NOW + 100)[-1]
     assert (last["event"], last["status"], last["objection"]) == ("build.rejected", "Reject", builds.OBJECTION)
 
 
-def test_events_of_several_builds_come_in_the_order_of_their_times():
+def test_events_of_several_builds_are_ordered_by_time():
     world = World(stage=2, window=0)
     upload(world, NOW)
     upload(world, NOW + 1)
@@ -458,17 +458,17 @@ def test_test_webhook_needs_a_saved_url_and_asks_for_one_delivery():
         (0, False, "Webhook endpoint could not be reached"),
     ],
 )
-def test_the_ping_report_tells_the_receivers_status(status, success, message):
+def test_ping_report_has_the_receivers_status(status, success, message):
     assert World().ping_report(status) == {"success": success, "message": message, "statusCode": status}
 
 
 @pytest.mark.parametrize("bad", [{"generation": "m2"}, {"window": -1}, {"stage": float("nan")}, {"window": float("inf")}])
-def test_a_world_that_cannot_be_is_refused(bad):
+def test_invalid_world_is_refused(bad):
     with pytest.raises(ValueError, match=r"generation|seconds"):
         World(**bad)
 
 
-def test_a_stage_of_zero_is_approved_at_once():
+def test_stage_of_zero_is_approved_at_once():
     world = World(stage=0)
     assert world.status_of(upload(world)[1]["uploadId"], NOW) == "Approved"
     assert len(world.due_events(NOW)) == 6
