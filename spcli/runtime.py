@@ -67,10 +67,10 @@ class Runtime:
     @cached_property
     def settings(self) -> "Settings":
         """Flag over environment over profile over default. Raises `SpcliError` (config, usage)."""
-        from spcli.settings import Flags, resolve
+        from spcli.settings import Flags, resolve_settings
 
         flags = Flags(profile=self.profile, project=self.project, on_limit=self.on_limit)
-        settings = resolve(flags, self.environ, stdin=self.output.read_secret_stdin, create_profile=self.creates_profile)
+        settings = resolve_settings(flags, self.environ, stdin=self.output.read_secret_stdin, create_profile=self.creates_profile)
         for note in settings.notes:
             self.output.note(note)
         return settings

@@ -108,7 +108,7 @@ def profiles(ctx: typer.Context) -> None:
     runtime: Runtime = ctx.obj
     runtime.creates_profile = True
     settings = runtime.settings
-    names = settings.config.profiles()
+    names = settings.config.profile_names()
     rows = [(name, "in use" if name == settings.profile else "") for name in names]
     runtime.output.listing(
         [{"name": name, "inUse": name == settings.profile} for name in names],

@@ -1,7 +1,7 @@
-"""Where every setting comes from: flag over environment over profile over default.
+"""Settings, each from its first source: flag, environment, profile, default.
 
-Nothing is judged, read or run before it is asked for, so that a command which needs no key never runs the key command, and a
-bad value can be mended with `spcli config`.
+Nothing is parsed, read or run before it is needed: a command that needs no key does not run the key command, and `spcli config`
+can fix a bad value.
 """
 
 import os
@@ -20,8 +20,8 @@ from spcli.settings.table import (
     SPEC_OF,
     WINDOW,
     SettingSpec,
-    is_loopback,
-    origin,
+    is_loopback_url,
+    origin_of,
     parse_base_url,
     parse_command,
     parse_on_limit,
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
     from spcli.models import Secret
 
-__all__ = ["SETTINGS", "Flags", "SettingSpec", "Settings", "Value", "resolve"]
+__all__ = ["SETTINGS", "Flags", "SettingSpec", "Settings", "Value", "resolve_settings"]
 
 _T = TypeVar("_T")
 _NOT_SET = "not set"
 
 
 class Value(NamedTuple):
-    """A setting in force. `source` says in words where it came from; `value` is `None` when unset, and for the key always."""
+    """A setting with its source in words. `value` is None if unset, and always for the key."""
 
     key: str
     value: object | None
@@ -52,41 +52,42 @@ class Value(NamedTuple):
 
 
 class Flags(NamedTuple):
-    """What the command line said of the settings; `None` where it said nothing."""
+    """Settings from the command line; None for those not given."""
 
     profile: str | None = None
     project: str | None = None
     on_limit: str | None = None
 
 
-def resolve(
+def resolve_settings(
     flags: Flags,
     environ: Mapping[str, str],
     *,
     stdin: Callable[[], bytes] | None = None,
     create_profile: bool = False,
 ) -> "Settings":
-    """The settings of one run.
+    """Return the settings of one run.
 
     Args:
         stdin: reads standard input to its end, for `STREAMPIXEL_API_KEY_FILE=-`.
         create_profile: the profile need not exist yet (`auth login`, `config set`).
 
     Raises:
-        SpcliError: `config` for an unusable config file or an unknown profile; `usage` for an unfit flag.
+        SpcliError: `config` for an unusable config file or an unknown profile; `usage` for an invalid flag.
     """
     settings = Settings(flags, environ, stdin=stdin)
-    name, known = settings.profile, settings.config.profiles()
-    if name != DEFAULT_PROFILE and name not in known and not create_profile:
+    name = settings.profile
+    if name != DEFAULT_PROFILE and name not in settings.config.profile_names() and not create_profile:
         source = settings.value("default_profile").source
         raise SpcliError("config", f"there is no profile {name} ({source})", hint=settings.config.profile_hint(name))
     return settings
 
 
 class Settings:
-    """The settings of one run, each worked out when first read.
+    """The settings of one run, each computed when first read.
 
-    Every property raises `SpcliError` (`config`, for a flag `usage`) naming the source of a value it cannot use, never the value.
+    Every property raises `SpcliError` (`config`, for a flag `usage`) with the source of a value that cannot be used, never the
+    value.
     """
 
     def __init__(self, flags: Flags, environ: Mapping[str, str], *, stdin: Callable[[], bytes] | None = None) -> None:
@@ -102,60 +103,60 @@ class Settings:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What people should know about the config file, though nothing failed."""
+        """Notes about the config file that are not failures."""
         return (self.config.note,) if self.config.note else ()
 
     @cached_property
     def profile(self) -> str:
-        """The name of the profile in force."""
-        return self._read("default_profile", parse_profile_name) or DEFAULT_PROFILE
+        """The name of the profile in use."""
+        return self._read_setting("default_profile", parse_profile_name) or DEFAULT_PROFILE
 
     @cached_property
     def state_dir(self) -> "Path":
-        """The folder of `state.db`; without a home folder a path that cannot exist, which sends the state to the temp dir."""
+        """The folder of `state.db`; without a home folder a path that cannot exist, so the state goes to the temp dir."""
         return state_dir(self._environ)
 
     @cached_property
     def base_url(self) -> str:
-        """The service, without a slash at the end."""
-        return self._read("base_url", parse_base_url) or ""
+        """The service's URL, without a slash at the end."""
+        return self._read_setting("base_url", parse_base_url) or ""
 
     @cached_property
     def user_id(self) -> str | None:
-        """The id of the account."""
-        return self._read("user_id", parse_user_id)
+        """The ID of the account."""
+        return self._read_setting("user_id", parse_user_id)
 
     @cached_property
     def project(self) -> str | None:
-        """The id or name of the project to act on."""
-        return self._read("project", parse_text)
+        """The ID or name of the project to act on."""
+        return self._read_setting("project", parse_text)
 
     @cached_property
     def on_limit(self) -> str:
-        """`wait` or `fail`: what to do while a window is closed."""
-        return self._read("on_limit", parse_on_limit) or ""
+        """`wait` or `fail`: what to do at a rate limit."""
+        return self._read_setting("on_limit", parse_on_limit) or ""
 
     @property
     def is_loopback(self) -> bool:
         """Whether the service is a sandbox or test server on this machine."""
-        return is_loopback(self.base_url)
+        return is_loopback_url(self.base_url)
 
     @cached_property
     def window(self) -> float:
-        """Seconds between limited calls; 122 for every service that is not on this machine, whatever is set."""
-        return (self.is_loopback and self._read("window", parse_window)) or WINDOW
+        """Seconds between limited calls; always 122 for a service that is not on this machine."""
+        return (self.is_loopback and self._read_setting("window", parse_window)) or WINDOW
 
     @property
     def scale(self) -> float:
-        """What every fixed time is multiplied with: 1 for the real service, less for a quick sandbox."""
+        """The factor of all fixed times: 1 for the real service, less for a quick sandbox."""
         return self.window / NOMINAL_WINDOW if self.is_loopback else 1.0
 
     def values(self) -> list[Value]:
-        """Every setting with its source, in the order of `SETTINGS`."""
+        """Return every setting with its source, in the order of `SETTINGS`."""
         return [self.value(spec.key) for spec in SETTINGS]
 
     def value(self, key: str) -> Value:
-        """One setting with its source; a credential shows only that it is set.
+        """Return one setting with its source, but never the key.
 
         Raises:
             SpcliError: `usage` for an unknown setting; `config` for a value that cannot be used.
@@ -164,26 +165,26 @@ class Settings:
         if key == "api_key":
             return Value(key, None, self._key_source())
         if key == "api_key_command":
-            # Its arguments may hold a secret, so only the program is shown.
-            command = self._read(key, parse_command)
-            return Value(key, command and os.path.basename(command[0]), self._found(spec).source)
+            # Its arguments may contain a secret, so only the program is shown.
+            command = self._read_setting(key, parse_command)
+            return Value(key, command and os.path.basename(command[0]), self._first_source(spec).source)
         if key in ("config_file", "state_dir"):
             path = self.config_path if key == "config_file" else self.state_dir
             variable = spec.environment[0]
             return Value(key, str(path), f"environment {variable}" if self._environ.get(variable) else "default")
-        shown: object = self.profile if key == "default_profile" else getattr(self, key)
-        source = self._found(spec).source
+        value: object = self.profile if key == "default_profile" else getattr(self, key)
+        source = self._first_source(spec).source
         if key == "window" and not self.is_loopback:
-            source = "default" if source == "default" else f"fixed, as base_url is not on this machine (not from {source})"
-        return Value(key, shown, source)
+            source = "default" if source == "default" else f"fixed, because base_url is not on this machine ({source} is ignored)"
+        return Value(key, value, source)
 
     @cached_property
     def api_key(self) -> "Secret | None":
-        """The API key, `None` when nothing sets one.
+        """The API key, None if none is set.
 
         Raises:
-            SpcliError: `usage` when both variables are set; `config` when what is set gives no usable key, when others can read
-                the config file, or when a stored key belongs to another service than `base_url`.
+            SpcliError: `usage` if both variables are set; `config` if the key cannot be used, if other users can read the config
+                file, or if a stored key belongs to another service than `base_url`.
         """
         variable = key_variable(self._environ)
         if variable == "STREAMPIXEL_API_KEY":
@@ -194,29 +195,28 @@ class Settings:
         if stored is not None:
             self._check_stored(readable=True)
             if not isinstance(stored, str):
-                raise self._unfit("api_key", self._profile_source, problem="must be text in quotes")
+                raise self._setting_error("api_key", self._profile_source, problem="must be a string")
             return clean_key(stored.encode("utf-8"), source=f"the api_key of {self._profile_source}")
-        command = self._read("api_key_command", parse_command)
+        command = self._read_setting("api_key_command", parse_command)
         if command is None:
             return None
         self._check_stored(readable=False)
         return run_key_command(command, self._environ)
 
     def require_credentials(self) -> "tuple[str, Secret]":
-        """User id and API key.
+        """Return user ID and API key.
 
         Raises:
-            SpcliError: `config`, with the lines to type, when one is missing; whatever `user_id` and `api_key` raise.
+            SpcliError: `config`, with the commands that set them, if one is missing; errors of `user_id` and `api_key`.
         """
         user_id = self.user_id
-        # The user id first: a key command may ask for a fingerprint, which would be for nothing.
+        # The user ID first: a key command may ask for a fingerprint, in vain if the user ID is missing.
         key = self.api_key if user_id or self._key_source() == _NOT_SET else None
         if user_id and key:
             return user_id, key
-        lacking = "user id" if self._key_source() != _NOT_SET else "API key" if user_id else "user id and no API key"
-        raise SpcliError(
-            "config", f"no {lacking} is set for profile {self.profile}", hint=login_hint(self.profile, self.config.profiles())
-        )
+        missing = "user ID" if self._key_source() != _NOT_SET else "API key" if user_id else "user ID and no API key"
+        hint = login_hint(self.profile, self.config.profile_names())
+        raise SpcliError("config", f"no {missing} is set for profile {self.profile}", hint=hint)
 
     def _key_of_file(self, path: str) -> "Secret":
         if path != "-":
@@ -238,25 +238,25 @@ class Settings:
         return f"profile {self.profile} in {self.config_path}"
 
     def _check_stored(self, *, readable: bool) -> None:
-        """Refuse a stored key that others can read, or that belongs to another service than the one in force."""
+        """Refuse a stored key that other users can read, or that belongs to another service than `base_url`."""
         self.config.check_private(readable=readable)
         own = self.config.get(self.profile, "base_url") or SPEC_OF["base_url"].default
         try:
-            home = origin(parse_base_url(own))
+            stored = origin_of(parse_base_url(own))
         except ValueError as problem:
-            raise self._unfit("base_url", self._profile_source, problem=str(problem)) from None
-        target = origin(self.base_url)
-        if home != target:
+            raise self._setting_error("base_url", self._profile_source, problem=str(problem)) from None
+        target = origin_of(self.base_url)
+        if stored != target:
             raise SpcliError(
                 "config",
-                f"the key of profile {self.profile} belongs to {home} and is not sent to {target}",
-                hint="give the key of that service in STREAMPIXEL_API_KEY, or store it: spcli auth login --profile NAME\n"
-                "or go back to the profile's own; in bash: unset STREAMPIXEL_BASE_URL\n"
+                f"the key of profile {self.profile} belongs to {stored} and is not sent to {target}",
+                hint="set STREAMPIXEL_API_KEY to that service's key, or store it with spcli auth login --profile NAME\n"
+                "or use the profile's own service; in bash: unset STREAMPIXEL_BASE_URL\n"
                 "in PowerShell: Remove-Item Env:STREAMPIXEL_BASE_URL",
             )
 
-    def _found(self, spec: SettingSpec) -> Value:
-        """The setting as its first source gave it."""
+    def _first_source(self, spec: SettingSpec) -> Value:
+        """Return the setting from its first source, not parsed yet."""
         flag = self._flags.get(spec.flag or "")
         if flag is not None:
             return Value(spec.key, flag, f"flag {spec.flag}")
@@ -272,25 +272,25 @@ class Settings:
             return Value(spec.key, stored, place)
         return Value(spec.key, spec.default, "default" if spec.default is not None else _NOT_SET)
 
-    def _read(self, key: str, parse: Callable[[object], _T]) -> _T | None:
-        """The setting in force, judged by `parse`; `None` when nothing sets it."""
-        found = self._found(SPEC_OF[key])
-        if found.value is None:
+    def _read_setting(self, key: str, parse: Callable[[object], _T]) -> _T | None:
+        """Return the setting, parsed by `parse`; None if nothing sets it."""
+        raw = self._first_source(SPEC_OF[key])
+        if raw.value is None:
             return None
         try:
-            value = parse(found.value)
+            value = parse(raw.value)
         except ValueError as problem:
-            raise self._unfit(key, found.source, problem=str(problem)) from None
+            raise self._setting_error(key, raw.source, problem=str(problem)) from None
         if value == "":
-            raise self._unfit(key, found.source, problem="is empty")
+            raise self._setting_error(key, raw.source, problem="is empty")
         return value
 
-    def _unfit(self, key: str, source: str, *, problem: str) -> SpcliError:
+    def _setting_error(self, key: str, source: str, *, problem: str) -> SpcliError:
         kind, _, variable = source.partition(" ")
         if kind == "flag":
             return SpcliError("usage", f"{variable} {problem}", hint=f"{key}: {SPEC_OF[key].description}")
         if kind == "environment":
             hint = f"in bash: unset {variable}\nin PowerShell: Remove-Item Env:{variable}"
         else:
-            hint = f"type: spcli config unset {key} --profile {self.profile}"
+            hint = f"run spcli config unset {key} --profile {self.profile}"
         return SpcliError("config", f"{key} ({source}) {problem}", hint=hint)

@@ -1,17 +1,19 @@
-"""Reading an API key: from bytes, from a file, from a program that prints it. No error here ever shows what was read."""
+"""API keys: from bytes, from a file, from a program that prints one. No error shows what was read."""
 
 import os
 import sys
 from contextlib import suppress
+from threading import Thread
 from typing import TYPE_CHECKING
 
+from spcli.clock import Clock
 from spcli.errors import SpcliError
 from spcli.models import Secret
+from spcli.settings.places import find_program
 from spcli.settings.table import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     import subprocess
-    import threading
     from collections.abc import Mapping, Sequence
 
 COMMAND_SECONDS = 10.0
@@ -21,22 +23,22 @@ _KEY_VARIABLES = "STREAMPIXEL_API_KEY"
 
 
 def key_variable(environ: "Mapping[str, str]") -> str | None:
-    """The environment variable that gives the key, if one does. Raises `SpcliError` (usage) when both are set."""
+    """Return the variable that sets the key, None without one. Raises `SpcliError` (usage) if both are set."""
     named = [name for name in ("STREAMPIXEL_API_KEY", "STREAMPIXEL_API_KEY_FILE") if environ.get(name)]
     if len(named) < 2:
         return named[0] if named else None
     raise SpcliError(
         "usage",
-        "STREAMPIXEL_API_KEY and STREAMPIXEL_API_KEY_FILE are both set",
-        hint="keep one; in bash: unset STREAMPIXEL_API_KEY_FILE\nin PowerShell: Remove-Item Env:STREAMPIXEL_API_KEY_FILE",
+        "both STREAMPIXEL_API_KEY and STREAMPIXEL_API_KEY_FILE are set",
+        hint="unset one; in bash: unset STREAMPIXEL_API_KEY_FILE\nin PowerShell: Remove-Item Env:STREAMPIXEL_API_KEY_FILE",
     )
 
 
 def login_hint(profile: str, profiles: "Sequence[str]") -> str:
-    """The lines to type when `profile` has no credentials; `profiles` are those in the config file."""
+    """Return a hint for a `profile` without credentials; `profiles` are those in the config file."""
     option = "" if profile == DEFAULT_PROFILE else f" --profile {profile}"
     lines = [
-        f"type: spcli auth login{option}",
+        f"run spcli auth login{option}",
         "or, in bash: export STREAMPIXEL_USER_ID=… STREAMPIXEL_API_KEY=…",
         'or, in PowerShell: $env:STREAMPIXEL_USER_ID="…"; $env:STREAMPIXEL_API_KEY="…"',
     ]
@@ -47,13 +49,13 @@ def login_hint(profile: str, profiles: "Sequence[str]") -> str:
 
 
 def clean_key(raw: bytes, *, source: str = "the API key") -> Secret:
-    """The key in `raw`: a byte order mark and one line end are dropped, every other odd character is refused.
+    """Return the key in `raw`, without a byte order mark and one line end; refuse white space and control characters.
 
     Args:
-        source: begins the error's sentence, such as `STREAMPIXEL_API_KEY` or `the key from standard input`.
+        source: the subject of an error, such as `STREAMPIXEL_API_KEY` or `the key from standard input`.
 
     Raises:
-        SpcliError: `config`, naming the position (from 1) of a white space or control character, never the character.
+        SpcliError: `config`, with the position (from 1) of a white space or control character, never the character.
     """
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         # Windows PowerShell 5 writes UTF-16 with its > operator.
@@ -72,7 +74,7 @@ def _key_problem(body: bytes) -> str | None:
     if not body:
         return "is empty"
     if len(body) > _LONGEST_KEY:
-        return f"is longer than {_LONGEST_KEY} bytes: that is no API key"
+        return f"is longer than {_LONGEST_KEY} bytes and cannot be an API key"
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as exc:
@@ -84,10 +86,10 @@ def _key_problem(body: bytes) -> str | None:
 
 
 def read_key_file(path: str) -> Secret:
-    """The key in the file that `STREAMPIXEL_API_KEY_FILE` names. Its mode is not judged: mounted secrets are 0444 by design.
+    """Return the key in the file of `STREAMPIXEL_API_KEY_FILE`. Its mode does not matter: mounted secrets are 0444 by design.
 
     Raises:
-        SpcliError: `config`, naming the path, for a file that cannot be read or holds no key.
+        SpcliError: `config`, with the path, for a file that cannot be read or has no key.
     """
     try:
         with open(path, "rb") as file:
@@ -98,74 +100,56 @@ def read_key_file(path: str) -> Secret:
         return clean_key(raw, source=f"the key in {path}")
     raise SpcliError(
         "config",
-        f"STREAMPIXEL_API_KEY_FILE: {path}: {reason}",
-        hint="name a file that holds the key alone, or - to read it from standard input",
+        f"cannot read STREAMPIXEL_API_KEY_FILE ({path}): {reason}",
+        hint="set it to a file that contains only the key, or to - to read the key from standard input",
     )
 
 
 def run_key_command(command: "Sequence[str]", environ: "Mapping[str, str]", *, seconds: float = COMMAND_SECONDS) -> Secret:
-    """The key that `command` (a program and its arguments, run without a shell) prints on stdout; its stderr is ours.
+    """Return the key that `command` (a program and its arguments, run without a shell) prints; it shares our stderr.
 
-    It gets no standard input and none of our key variables, and is killed with its children after `seconds`.
+    It gets no standard input and no variable with a key, and is killed with its children after `seconds`.
 
     Raises:
-        SpcliError: `config`, naming the program and its exit code, never its arguments or what it printed.
+        SpcliError: `config`, with the program and its exit code, never its arguments or its output.
     """
-    import threading
-
     name = os.path.basename(command[0]) or "?"
     child_environ = {key: value for key, value in environ.items() if not key.upper().startswith(_KEY_VARIABLES)}
-    child = _start([find_program(command[0], environ), *command[1:]], child_environ, name=name)
+    child = _start_command([_program_path(command[0], environ), *command[1:]], child_environ, name=name)
     printed = bytearray()
-    # A thread, as a pipe cannot be read with a time limit on Windows.
-    reader = threading.Thread(target=_read, args=(child, printed), daemon=True)
+    # A thread, because on Windows a pipe cannot be read with a time limit.
+    reader = Thread(target=_collect_output, args=(child, printed), daemon=True)
     reader.start()
     try:
         code = _exit_code(child, reader, printed=printed, seconds=seconds)
     finally:
-        _end(child, reader)
+        _end_command(child, reader)
     if len(printed) > _LONGEST_OUTPUT:
-        raise _command_error(name, "printed more than 64 KiB", hint="it must print the key and nothing else")
+        raise _command_error(name, "printed more than 64 KiB", hint="the program must print the key and nothing else")
     if code is None:
-        raise _command_error(name, f"did not end within {seconds:g} s", hint="it must print the key without asking anything")
+        raise _command_error(name, f"did not end within {seconds:g}s", hint="the program must not ask anything")
     if code:
-        what = f"ended with exit code {code}" if code > 0 else f"was ended by signal {-code}"
-        raise _command_error(name, what, hint="what it said stands above; run it by hand to see why")
-    return clean_key(bytes(printed), source=f"what the key command {name} printed")
+        what = f"failed with exit code {code}" if code > 0 else f"was killed by signal {-code}"
+        raise _command_error(name, what, hint="see its messages above, or run it by hand")
+    return clean_key(bytes(printed), source=f"the output of the key command {name}")
 
 
 def _command_error(name: str, problem: str, *, hint: str) -> SpcliError:
     return SpcliError("config", f"the key command {name} {problem}", hint=f"api_key_command: {hint}")
 
 
-def find_program(program: str, environ: "Mapping[str, str]", *, platform: str = sys.platform) -> str:
-    """The absolute path of `program`: itself if absolute, else the first on PATH.
-
-    Relative entries of PATH are passed over (an empty one and `.` too): a file in the current folder must never see the key.
-
-    Raises:
-        SpcliError: `config`, when there is none.
-    """
-    if os.path.isabs(program):
-        return program
+def _program_path(program: str, environ: "Mapping[str, str]") -> str:
     name = os.path.basename(program)
-    if name != program:
-        raise _command_error(name, "has a relative path", hint="name a program on PATH, or its absolute path")
-    endings = [""]
-    if platform == "win32":
-        endings += environ.get("PATHEXT", ".COM;.EXE;.BAT;.CMD").split(";")
-    for folder in environ.get("PATH", os.defpath).split(os.pathsep):
-        if os.path.isabs(folder.strip('"')):
-            for ending in endings:
-                path = os.path.join(folder.strip('"'), name + ending)
-                if os.path.isfile(path) and os.access(path, os.X_OK):
-                    return path
-    raise _command_error(
-        name, "is not on PATH", hint="name its absolute path (folders of PATH that are not absolute are passed over)"
-    )
+    if name != program and not os.path.isabs(program):
+        raise _command_error(name, "has a relative path", hint="use a program on PATH, or its absolute path")
+    path = find_program(program, environ)
+    if path is None:
+        hint = "use its absolute path (spcli ignores folders of PATH that are not absolute)"
+        raise _command_error(name, "is not on PATH", hint=hint)
+    return path
 
 
-def _start(argv: list[str], environ: dict[str, str], *, name: str) -> "subprocess.Popen[bytes]":
+def _start_command(argv: list[str], environ: dict[str, str], *, name: str) -> "subprocess.Popen[bytes]":
     import subprocess
 
     try:
@@ -173,17 +157,17 @@ def _start(argv: list[str], environ: dict[str, str], *, name: str) -> "subproces
             group = subprocess.CREATE_NEW_PROCESS_GROUP
             child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environ, creationflags=group)
         else:
-            # A group of its own, to kill it whole; not a session, as password managers know a sign-in by its terminal.
+            # A new group, so that all of it can be killed; no new session: password managers know a login by its terminal.
             child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environ, process_group=0)
     except (OSError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or "unfit name or argument"
+        reason = getattr(exc, "strerror", None) or "invalid name or argument"
     else:
         return child
-    raise _command_error(name, f"could not be started: {reason}", hint="it is run without a shell")
+    raise _command_error(name, f"cannot be started: {reason}", hint="spcli runs it without a shell")
 
 
-def _read(child: "subprocess.Popen[bytes]", printed: bytearray) -> None:
-    """Collect what the child prints, to a little past the limit."""
+def _collect_output(child: "subprocess.Popen[bytes]", printed: bytearray) -> None:
+    """Collect the child's output, up to a little over the limit."""
     while child.stdout and len(printed) <= _LONGEST_OUTPUT:
         piece = os.read(child.stdout.fileno(), 8192)
         if not piece:
@@ -191,11 +175,9 @@ def _read(child: "subprocess.Popen[bytes]", printed: bytearray) -> None:
         printed.extend(piece)
 
 
-def _exit_code(child: "subprocess.Popen[bytes]", reader: "threading.Thread", *, printed: bytearray, seconds: float) -> int | None:
-    """The child's exit code, once its output has ended; `None` when the time or the room for its output ran out."""
+def _exit_code(child: "subprocess.Popen[bytes]", reader: Thread, *, printed: bytearray, seconds: float) -> int | None:
+    """Return the child's exit code after its output ended; None if it took too long or printed too much."""
     import subprocess
-
-    from spcli.clock import Clock
 
     clock = Clock()
     deadline = clock.mono() + seconds
@@ -208,8 +190,8 @@ def _exit_code(child: "subprocess.Popen[bytes]", reader: "threading.Thread", *, 
         return None
 
 
-def _end(child: "subprocess.Popen[bytes]", reader: "threading.Thread") -> None:
-    """Leave no process, thread or pipe behind; what a child that ended well started in the background is left alone."""
+def _end_command(child: "subprocess.Popen[bytes]", reader: Thread) -> None:
+    """Leave no process, thread or pipe behind, except background processes of a child that ended well."""
     if child.poll() is None or reader.is_alive():
         _kill_tree(child)
     child.wait()

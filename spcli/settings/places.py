@@ -1,39 +1,76 @@
-"""Where this program's files lie: the two variables, else the platform's own places. Never the current folder."""
+"""Places: the config file, the state folder, and programs on PATH. Never the current folder."""
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from spcli.errors import SpcliError
+
 
 def config_path(environ: Mapping[str, str]) -> Path:
-    """The config file: `SPCLI_CONFIG`, else the platform's place for a user's configuration.
+    """Return the config file: `SPCLI_CONFIG`, else the platform's place for a user's configuration.
 
-    Without a home folder it is the null device, which reads as an empty file.
+    Without a home folder it is the null device, which reads as an empty file. Raises `SpcliError` (config) as `_absolute_path`.
     """
     if environ.get("SPCLI_CONFIG"):
-        return Path(os.path.abspath(environ["SPCLI_CONFIG"]))
+        return _absolute_path("SPCLI_CONFIG", environ)
     from platformdirs import user_config_dir
 
-    folder = _known(lambda: user_config_dir("spcli", appauthor=False))
+    folder = _absolute_folder(lambda: user_config_dir("spcli", appauthor=False))
     return folder / "config.toml" if folder else Path(os.devnull)
 
 
 def state_dir(environ: Mapping[str, str]) -> Path:
-    """The folder of `state.db`: `SPCLI_STATE_DIR`, else the platform's place for a user's state.
+    """Return the folder of `state.db`: `SPCLI_STATE_DIR`, else the platform's place for a user's state.
 
-    Without a home folder it is a path that cannot exist, which sends the state to the temp dir.
+    Without a home folder it is a path that cannot exist, so the state goes to the temp dir. Raises `SpcliError` (config) as
+    `_absolute_path`.
     """
     if environ.get("SPCLI_STATE_DIR"):
-        return Path(os.path.abspath(environ["SPCLI_STATE_DIR"]))
+        return _absolute_path("SPCLI_STATE_DIR", environ)
     from platformdirs import user_state_dir
 
-    return _known(lambda: user_state_dir("spcli", appauthor=False)) or Path(os.devnull, "spcli")
+    return _absolute_folder(lambda: user_state_dir("spcli", appauthor=False)) or Path(os.devnull, "spcli")
 
 
-def _known(find: Callable[[], str]) -> Path | None:
-    """The folder, `None` for a container's user without a home: platformdirs raises then, or leaves a relative `~`."""
+def _absolute_path(variable: str, environ: Mapping[str, str]) -> Path:
+    """Return the path in `variable`. Raises `SpcliError` (config) if it is relative and the current folder was deleted."""
+    try:
+        return Path(os.path.abspath(environ[variable]))
+    except OSError:
+        raise SpcliError(
+            "config",
+            f"cannot use {variable} ({environ[variable]}): the path is relative, and the current folder was deleted",
+            hint=f"set {variable} to an absolute path, or change to a folder that exists",
+        ) from None
+
+
+def _absolute_folder(find: Callable[[], str]) -> Path | None:
+    """Return the folder; None for a user without a home, where platformdirs raises or leaves a relative `~`."""
     try:
         folder = find()
     except RuntimeError:
         return None
     return Path(folder) if os.path.isabs(folder) else None
+
+
+def find_program(program: str, environ: Mapping[str, str], *, platform: str = sys.platform) -> str | None:
+    """Return the absolute path of `program`: itself if absolute, else the first on PATH; None if there is none.
+
+    Relative entries of PATH (also an empty one and `.`) are ignored: a file in the current folder must never see the key.
+    """
+    if os.path.isabs(program):
+        return program
+    if os.path.basename(program) != program:
+        return None
+    endings = [""]
+    if platform == "win32":
+        endings += environ.get("PATHEXT", ".COM;.EXE;.BAT;.CMD").split(";")
+    for folder in environ.get("PATH", os.defpath).split(os.pathsep):
+        if os.path.isabs(folder.strip('"')):
+            for ending in endings:
+                path = os.path.join(folder.strip('"'), program + ending)
+                if os.path.isfile(path) and os.access(path, os.X_OK):
+                    return path
+    return None

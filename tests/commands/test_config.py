@@ -109,7 +109,7 @@ def test_an_api_key_in_argv_is_refused_and_not_repeated(spcli: Front) -> None:
         ("window", "nan", "seconds"),
         ("on_limit", "maybe", "wait or fail"),
         ("base_url", "http://api.example.com/x", "https"),
-        ("base_url", "https://user:pw@host/x", "no user or password"),
+        ("base_url", "https://user:pw@host/x", "without user, password"),
         ("base_url", "host/x", "https://host/path"),
         ("project", "", "empty"),
         ("default_profile", "nosuch", "no profile nosuch"),
@@ -157,7 +157,7 @@ def test_config_that_others_can_read_is_refused_for_its_key_with_the_chmod(spcli
     write(spcli, f"[profiles.default]\nuser_id = 'u'\napi_key = 'k-12345'\nbase_url = '{server.base_url}'\n", mode)
     found = spcli("projects", "list", "--json", env={"STREAMPIXEL_API_KEY": ""})
     assert (found.code, found.error["kind"]) == (3, "config")
-    assert found.error["hint"] == f"type: chmod 600 {spcli.home / 'config.toml'}"
+    assert found.error["hint"] == f"run chmod 600 {spcli.home / 'config.toml'}"
     assert server.requests == []
     assert spcli("config", "list").code == 0
 

@@ -73,7 +73,7 @@ def test_verdict_is_printed_on_stdout_and_the_error_on_stderr(spcli: Front) -> N
     nowhere(spcli)
     found = spcli("doctor")
     assert "fail  credentials" in found.out
-    assert found.err.startswith("credentials: no user id and no API key")
+    assert found.err.startswith("credentials: no user ID and no API key")
 
 
 def test_wrong_key_is_the_services_401_with_the_command_that_mends_it(spcli: Front, service: Any) -> None:

@@ -17,7 +17,7 @@ import pytest
 from spcli.completion.names import live_offers
 from spcli.files import replace_file, replace_patiently
 from spcli.output.stream import is_closed_pipe
-from spcli.settings.credentials import find_program
+from spcli.settings.places import find_program
 from spcli.settings.table import parse_command_line
 from spcli.state.account import Account
 from spcli.state.processes import is_gone, is_running, owner

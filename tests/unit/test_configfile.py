@@ -41,15 +41,16 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "config.toml"
 
 
-def test_a_missing_file_is_an_empty_one(path: Path) -> None:
+def test_a_missing_file_reads_as_empty(path: Path) -> None:
     config = at(path)
-    assert (config.profiles(), config.default_profile, config.get("default", "project"), config.note) == ([], None, None, None)
+    assert config.profile_names() == []
+    assert (config.default_profile, config.get("default", "project"), config.note) == (None, None, None)
     assert not path.exists()
 
 
 def test_a_file_is_read_with_its_byte_order_mark(path: Path) -> None:
     config = at(path, b"\xef\xbb\xbf" + FULL.encode())
-    assert config.profiles() == ["default", "work"]
+    assert config.profile_names() == ["default", "work"]
     assert config.default_profile == "work"
     assert config.get("default", "project") == "Showroom Demo"
 
@@ -87,7 +88,7 @@ def test_an_empty_text_counts_as_unset(path: Path) -> None:
         ("#" * ((1 << 20) + 1), "larger than 1 MiB"),
     ],
 )
-def test_a_broken_file_is_told_by_its_place_and_never_by_its_content(path: Path, content: str | bytes, told: str) -> None:
+def test_the_error_of_a_broken_file_has_the_position_and_not_the_content(path: Path, content: str | bytes, told: str) -> None:
     with pytest.raises(SpcliError) as caught:
         at(path, content)
     error = caught.value
@@ -97,7 +98,7 @@ def test_a_broken_file_is_told_by_its_place_and_never_by_its_content(path: Path,
     assert "CANARY" not in f"{error.message}{error.hint}{error.__context__}{error.__cause__}"
 
 
-def test_a_default_profile_that_is_no_name_can_be_mended(path: Path) -> None:
+def test_an_invalid_default_profile_can_be_fixed_with_config_set(path: Path) -> None:
     config = at(path, "default_profile = 5")
     with pytest.raises(SpcliError, match="default_profile must be") as caught:
         _ = config.default_profile
@@ -107,7 +108,7 @@ def test_a_default_profile_that_is_no_name_can_be_mended(path: Path) -> None:
     assert at(path).default_profile == "default"
 
 
-def test_a_folder_in_the_files_place_is_a_config_error(tmp_path: Path) -> None:
+def test_a_folder_instead_of_the_file_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(SpcliError, match="is a folder") as caught:
         at(tmp_path)
     assert caught.value.exit_code == 3
@@ -120,32 +121,30 @@ def test_a_path_through_a_file_is_a_config_error(path: Path) -> None:
         at(path / "config.toml")
 
 
-def test_a_default_place_that_cannot_be_reached_is_an_empty_file_with_a_note(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_default_folder_reads_as_empty_with_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
     home.write_text("a file where the folder of settings should be")
     variable = {"win32": "WIN_PD_OVERRIDE_LOCAL_APPDATA", "darwin": "HOME"}.get(sys.platform, "XDG_CONFIG_HOME")
     monkeypatch.setenv(variable, str(home))
     config = ConfigFile.load({})
-    assert config.profiles() == []
-    assert "was not looked at" in str(config.note) or sys.platform == "win32"
-    with pytest.raises(SpcliError, match="could not be written"):
+    assert config.profile_names() == []
+    assert str(config.note).startswith("ignoring ") or sys.platform == "win32"
+    with pytest.raises(SpcliError, match="cannot be written"):
         config.save()
 
 
-def test_the_null_device_is_an_empty_file_that_is_never_replaced() -> None:
+def test_the_null_device_reads_as_empty_and_is_not_replaced() -> None:
     config = at(Path(os.devnull))
-    assert config.profiles() == []
+    assert config.profile_names() == []
     config.set("default", "project", "x")
     with pytest.raises(SpcliError, match="not a regular file"):
         config.save()
 
 
 @posix_only
-def test_a_named_pipe_does_not_hold_us(path: Path) -> None:
+def test_a_named_pipe_does_not_hang(path: Path) -> None:
     os.mkfifo(path)
-    assert at(path).profiles() == []
+    assert at(path).profile_names() == []
 
 
 def test_a_login_is_stored_and_forgotten(path: Path) -> None:
@@ -160,10 +159,10 @@ def test_a_login_is_stored_and_forgotten(path: Path) -> None:
     assert again.forget_login("missing") == []
     again.save()
     assert b"sp_new" not in path.read_bytes()
-    assert at(path).profiles() == ["default", "work"]
+    assert at(path).profile_names() == ["default", "work"]
 
 
-def test_a_login_elsewhere_binds_the_key_to_that_service(path: Path) -> None:
+def test_a_login_to_another_service_binds_the_key_to_it(path: Path) -> None:
     config = at(path)
     config.store_login("box", user_id="u", key=Secret("k"), base_url="http://127.0.0.1:9")
     assert config.get("box", "base_url") == "http://127.0.0.1:9"
@@ -173,7 +172,7 @@ def test_a_login_elsewhere_binds_the_key_to_that_service(path: Path) -> None:
 
 def test_a_profile_needs_a_plain_name(path: Path) -> None:
     for name in ("", "a b", "x" * 65, "../x"):
-        with pytest.raises(SpcliError, match="a profile's name must be") as caught:
+        with pytest.raises(SpcliError, match="the profile name must be") as caught:
             at(path).set(name, "project", "x")
         assert caught.value.kind == "usage"
 
@@ -233,13 +232,13 @@ def test_a_linked_config_file_is_written_through_its_link(tmp_path: Path, path: 
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="only root can give a file away")
-def test_a_file_of_another_user_is_refused_for_its_key(path: Path) -> None:
+def test_the_key_in_a_file_of_another_user_is_refused(path: Path) -> None:
     path.write_text(FULL)
     path.chmod(0o600)
     os.chown(path, 54321, -1)
     with pytest.raises(SpcliError, match="belongs to another user") as caught:
         ConfigFile.load({"SPCLI_CONFIG": str(path)}).check_private(readable=True)
-    assert caught.value.hint == f"type: sudo chown $(id -u) {path}"
+    assert caught.value.hint == f"run sudo chown $(id -u) {path}"
 
 
 @posix_only
@@ -266,6 +265,6 @@ def test_a_hard_link_to_the_file_keeps_the_old_content(tmp_path: Path, path: Pat
         (0o100600, 1001, False, "sudo chown $(id -u)"),
     ],
 )
-def test_a_file_with_a_key_is_ours_alone(mode: int, owner: int, readable: bool, command: str | None) -> None:
+def test_a_file_with_a_key_is_private_to_its_user(mode: int, owner: int, readable: bool, command: str | None) -> None:
     found = privacy_problem(mode, owner, user=1000, readable=readable)
     assert (found and found[1]) == command

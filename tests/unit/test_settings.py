@@ -7,7 +7,7 @@ import pytest
 
 from spcli.errors import SpcliError
 from spcli.models import Secret
-from spcli.settings import SETTINGS, Flags, Settings, resolve
+from spcli.settings import SETTINGS, Flags, Settings, resolve_settings
 from spcli.settings.table import DEFAULT_BASE_URL
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes and scripts as POSIX has them")
@@ -28,7 +28,7 @@ class Place:
         self.path.chmod(mode)
 
     def resolve(self, flags: Flags | None = None, *, stdin: Callable[[], bytes] | None = None, **environ: str) -> Settings:
-        return resolve(flags or Flags(), {**self.environ, **environ}, stdin=stdin)
+        return resolve_settings(flags or Flags(), {**self.environ, **environ}, stdin=stdin)
 
     def refused(self, read: Callable[[Settings], object], flags: Flags | None = None, **environ: str) -> SpcliError:
         with pytest.raises(SpcliError) as caught:
@@ -47,7 +47,7 @@ def credentials(settings: Settings) -> tuple[str, Secret]:
     return settings.require_credentials()
 
 
-def test_the_recipes_three_variables_are_enough(place: Place) -> None:
+def test_the_three_variables_of_the_vendors_recipe_are_enough(place: Place) -> None:
     settings = place.resolve(STREAMPIXEL_API_KEY=KEY.reveal(), STREAMPIXEL_USER_ID="me", STREAMPIXEL_PROJECT_ID="p1")
     assert settings.require_credentials() == ("me", KEY)
     assert (settings.project, settings.base_url, settings.profile) == ("p1", DEFAULT_BASE_URL, "default")
@@ -82,7 +82,7 @@ def test_a_flag_wins_over_the_environment_over_the_profile_over_the_default(plac
     assert place.resolve().value("project")[1:] == (None, "not set")
 
 
-def test_every_setting_is_listed_once_in_the_tables_order_and_no_key_is_shown(place: Place) -> None:
+def test_every_setting_is_listed_in_the_order_of_the_table_without_the_key(place: Place) -> None:
     place.write(f'[profiles.default]\napi_key = "{KEY.reveal()}"\napi_key_command = ["/bin/op", "{KEY.reveal()}"]')
     values = place.resolve(SPCLI_WINDOW="3").values()
     assert [value.key for value in values] == [spec.key for spec in SETTINGS]
@@ -93,13 +93,13 @@ def test_every_setting_is_listed_once_in_the_tables_order_and_no_key_is_shown(pl
     assert by_key["api_key_command"] == ("op", of_profile)
     assert by_key["user_id"] == (None, "not set")
     assert by_key["base_url"] == (DEFAULT_BASE_URL, "default")
-    assert by_key["window"] == (122.0, "fixed, as base_url is not on this machine (not from environment SPCLI_WINDOW)")
+    assert by_key["window"] == (122.0, "fixed, because base_url is not on this machine (environment SPCLI_WINDOW is ignored)")
     assert by_key["default_profile"] == ("default", "default")
     assert by_key["config_file"] == (str(place.path), "environment SPCLI_CONFIG")
     assert by_key["state_dir"] == (place.environ["SPCLI_STATE_DIR"], "environment SPCLI_STATE_DIR")
 
 
-def test_the_keys_source_is_told_without_reading_it(place: Place) -> None:
+def test_the_source_of_the_key_is_shown_without_reading_it(place: Place) -> None:
     def source(**environ: str) -> str:
         return place.resolve(**environ).value("api_key").source
 
@@ -123,14 +123,14 @@ def test_the_profile_comes_from_flag_environment_or_file(place: Place) -> None:
     assert place.resolve(Flags(profile="default")).project is None
 
 
-def test_an_unknown_profile_lists_the_known_ones_unless_it_is_being_made(place: Place) -> None:
+def test_an_unknown_profile_lists_the_others_unless_it_is_being_created(place: Place) -> None:
     place.write("[profiles.a]\n[profiles.b]")
     error = place.refused(credentials, Flags(profile="wrok"))
     assert error.exit_code == 3
     assert "no profile wrok (flag --profile)" in error.message
     assert "a, b" in str(error.hint)
     assert "auth login --profile wrok" in str(error.hint)
-    assert resolve(Flags(profile="wrok"), place.environ, create_profile=True).profile == "wrok"
+    assert resolve_settings(Flags(profile="wrok"), place.environ, create_profile=True).profile == "wrok"
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_an_unknown_profile_lists_the_known_ones_unless_it_is_being_made(place: 
         (Flags(), {"STREAMPIXEL_BASE_URL": LOOPBACK, "SPCLI_WINDOW": "CANARY"}, 3),
     ],
 )
-def test_an_unfit_value_is_told_by_its_source(place: Place, flags: Flags, environ: dict[str, str], code: int) -> None:
+def test_the_error_of_an_invalid_value_names_its_source(place: Place, flags: Flags, environ: dict[str, str], code: int) -> None:
     error = place.refused(Settings.values, flags, **environ)
     assert error.exit_code == code
     for name in set(environ) - {"STREAMPIXEL_BASE_URL"} or environ:
@@ -161,16 +161,16 @@ def test_an_unfit_value_is_told_by_its_source(place: Place, flags: Flags, enviro
     "line",
     ["user_id = 5", "project = [1]", "base_url = 'ftp://CANARY'", "on_limit = true", "api_key = 7", "api_key_command = 'x'"],
 )
-def test_a_wrong_type_in_the_file_is_told_by_its_key(place: Place, line: str) -> None:
+def test_the_error_of_a_wrong_type_in_the_file_names_its_key(place: Place, line: str) -> None:
     place.write(f"[profiles.default]\n{line}")
     key = line.partition(" ")[0]
     error = place.refused(lambda settings: getattr(settings, key if key != "api_key_command" else "api_key"))
     assert error.exit_code == 3
     assert error.message.startswith(f"{key} (profile default in {place.path}) must")
-    assert error.hint == f"type: spcli config unset {key} --profile default"
+    assert error.hint == f"run spcli config unset {key} --profile default"
 
 
-def test_a_window_is_honoured_on_loopback_only_and_scales_every_time(place: Place) -> None:
+def test_a_window_counts_only_on_loopback_and_scales_all_times(place: Place) -> None:
     local = place.resolve(STREAMPIXEL_BASE_URL=LOOPBACK + "/", SPCLI_WINDOW="6")
     assert (local.base_url, local.is_loopback, local.window, local.scale) == (LOOPBACK, True, 6.0, 0.05)
     assert local.value("window")[1:] == (6.0, "environment SPCLI_WINDOW")
@@ -182,7 +182,7 @@ def test_a_window_is_honoured_on_loopback_only_and_scales_every_time(place: Plac
     assert place.resolve(STREAMPIXEL_BASE_URL=LOOPBACK).window == 0.5
 
 
-def test_a_key_from_the_environment_goes_with_any_service(place: Place) -> None:
+def test_a_key_from_the_environment_is_used_for_any_service(place: Place) -> None:
     place.write('[profiles.default]\nuser_id = "me"\napi_key = "another"')
     settings = place.resolve(STREAMPIXEL_API_KEY=KEY.reveal() + "\n", STREAMPIXEL_BASE_URL=LOOPBACK)
     assert settings.require_credentials() == ("me", KEY)
@@ -211,23 +211,23 @@ def test_both_key_variables_are_a_usage_error(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "lacking"),
+    ("environ", "missing"),
     [
-        ({}, "no user id and no API key is set"),
+        ({}, "no user ID and no API key is set"),
         ({"STREAMPIXEL_USER_ID": "me"}, "no API key is set"),
-        ({"STREAMPIXEL_API_KEY": "CANARY"}, "no user id is set"),
-        ({"STREAMPIXEL_API_KEY_FILE": "/never/read"}, "no user id is set"),
+        ({"STREAMPIXEL_API_KEY": "CANARY"}, "no user ID is set"),
+        ({"STREAMPIXEL_API_KEY_FILE": "/never/read"}, "no user ID is set"),
     ],
 )
-def test_missing_credentials_bring_the_lines_to_type(place: Place, environ: dict[str, str], lacking: str) -> None:
+def test_missing_credentials_come_with_the_commands_to_run(place: Place, environ: dict[str, str], missing: str) -> None:
     error = place.refused(credentials, **environ)
     assert error.exit_code == 3
-    assert error.message == f"{lacking} for profile default"
+    assert error.message == f"{missing} for profile default"
     for line in ("spcli auth login", "export STREAMPIXEL_USER_ID=", "$env:STREAMPIXEL_USER_ID="):
         assert line in str(error.hint)
 
 
-def test_a_stored_key_goes_to_its_own_service_only(place: Place) -> None:
+def test_a_stored_key_is_sent_only_to_its_own_service(place: Place) -> None:
     place.write(f'[profiles.default]\napi_key = "{KEY.reveal()}"\n[profiles.box]\nbase_url = "{LOOPBACK}/a"\napi_key = "k"')
     assert place.resolve().api_key == KEY
     assert place.resolve(STREAMPIXEL_BASE_URL="https://API.streampixel.io:443/other").api_key == KEY
@@ -241,20 +241,20 @@ def test_a_stored_key_goes_to_its_own_service_only(place: Place) -> None:
     assert f"belongs to {LOOPBACK}" in error.message
 
 
-def test_a_profile_whose_service_cannot_be_read_keeps_its_key(place: Place) -> None:
+def test_a_key_with_an_invalid_base_url_is_not_sent(place: Place) -> None:
     place.write(f'[profiles.default]\napi_key = "{KEY.reveal()}"\nbase_url = "CANARY"')
     error = place.refused(lambda settings: settings.api_key, STREAMPIXEL_BASE_URL=DEFAULT_BASE_URL)
     assert error.message.startswith("base_url (profile default")
 
 
 @posix_only
-def test_a_file_others_can_read_is_refused_for_its_key_alone(place: Place) -> None:
+def test_a_file_that_others_can_read_is_refused_only_for_its_key(place: Place) -> None:
     place.write(f'[profiles.default]\napi_key = "{KEY.reveal()}"\nuser_id = "me"\nproject = "p"', mode=0o644)
     settings = place.resolve()
     assert (settings.project, settings.user_id) == ("p", "me")
     error = place.refused(credentials)
     assert error.exit_code == 3
-    assert error.hint == f"type: chmod 600 {place.path}"
+    assert error.hint == f"run chmod 600 {place.path}"
     assert place.resolve(STREAMPIXEL_API_KEY="other").require_credentials() == ("me", Secret("other"))
     place.path.chmod(0o600)
     assert place.resolve().require_credentials() == ("me", KEY)
@@ -273,7 +273,7 @@ def test_a_key_command_runs_once_and_only_when_a_key_is_needed(place: Place, tmp
     assert settings.require_credentials() == ("me", KEY)
     assert runs.read_text() == "run\n"
     place.path.chmod(0o666)
-    assert place.refused(credentials).hint == f"type: chmod go-w {place.path}"
+    assert place.refused(credentials).hint == f"run chmod go-w {place.path}"
     place.path.chmod(0o600)
     place.refused(credentials, STREAMPIXEL_BASE_URL=LOOPBACK)
     assert runs.read_text() == "run\n"

@@ -6,8 +6,8 @@ from spcli.errors import SpcliError
 from spcli.settings.table import (
     SETTINGS,
     TYPED,
-    is_loopback,
-    origin,
+    is_loopback_url,
+    origin_of,
     parse_base_url,
     parse_command,
     parse_command_line,
@@ -71,24 +71,24 @@ def test_one_service_has_one_spelling(typed: str, kept: str) -> None:
         None,
     ],
 )
-def test_an_unfit_base_url_is_refused_and_never_repeated(typed: object) -> None:
+def test_an_invalid_base_url_is_refused_and_not_repeated(typed: object) -> None:
     with pytest.raises(ValueError, match=r"^(must|has)") as caught:
         parse_base_url(typed)
     assert "CANARY" not in str(caught.value)
 
 
-def test_loopback_is_known_by_the_host_alone() -> None:
-    assert is_loopback("http://127.0.0.1:80/x")
-    assert is_loopback("https://localhost")
-    assert is_loopback("https://[::1]:7")
-    assert not is_loopback("https://127.0.0.1.evil.com")
-    assert not is_loopback("https://api.streampixel.io/127.0.0.1")
-    assert not is_loopback("not a URL")
+def test_loopback_is_recognised_by_the_host_alone() -> None:
+    assert is_loopback_url("http://127.0.0.1:80/x")
+    assert is_loopback_url("https://localhost")
+    assert is_loopback_url("https://[::1]:7")
+    assert not is_loopback_url("https://127.0.0.1.evil.com")
+    assert not is_loopback_url("https://api.streampixel.io/127.0.0.1")
+    assert not is_loopback_url("not a URL")
 
 
 def test_an_origin_is_scheme_host_and_port() -> None:
-    assert origin("https://host:8443/a/b") == "https://host:8443"
-    assert origin("https://host") == "https://host"
+    assert origin_of("https://host:8443/a/b") == "https://host:8443"
+    assert origin_of("https://host") == "https://host"
 
 
 @pytest.mark.parametrize(("raw", "seconds"), [("2", 2.0), ("0.5", 0.5), (3, 3.0), (0.25, 0.25), ("18000", 18000.0)])
@@ -97,7 +97,7 @@ def test_a_window_is_a_number_of_seconds(raw: object, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("raw", ["0", "-1", "inf", "nan", "86401", "2m", "", "x", True, [1], None, 10**400])
-def test_an_odd_window_is_refused(raw: object) -> None:
+def test_an_invalid_window_is_refused(raw: object) -> None:
     with pytest.raises(ValueError, match="must be a number of seconds"):
         parse_window(raw)
 
@@ -133,13 +133,13 @@ def test_a_key_command_is_typed_as_words_or_as_a_json_list(text: str, words: tup
 @pytest.mark.parametrize(
     "text", ["", "  ", "op 'open", "[1]", "[]", "[", '[""]', "a\nb", "'' b", '["a\\u0000b"]', "[" * 100_000, 5]
 )
-def test_an_unfit_key_command_is_refused(text: object) -> None:
+def test_an_invalid_key_command_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="must"):
         parse_command_line(text)
 
 
 @pytest.mark.parametrize("raw", ["op read", [], ["op", 1], {"op": 1}, [""]])
-def test_a_key_command_in_the_file_is_a_list_of_texts(raw: object) -> None:
+def test_a_key_command_in_the_file_is_a_list_of_strings(raw: object) -> None:
     with pytest.raises(ValueError, match="must"):
         parse_command(raw)
 
@@ -148,7 +148,7 @@ def test_a_key_command_in_the_file_is_a_list_of_texts(raw: object) -> None:
     ("typed", "near"),
     [("apikey", "api_key"), ("base-url", "base_url"), ("PROJECTS", "project"), ("userid", "user_id")],
 )
-def test_a_mistyped_setting_brings_the_nearest_name(typed: str, near: str) -> None:
+def test_a_mistyped_setting_suggests_the_nearest_name(typed: str, near: str) -> None:
     with pytest.raises(SpcliError, match=f"did you mean {near}") as caught:
         spec_of(typed)
     assert caught.value.kind == "usage"
@@ -171,7 +171,7 @@ def test_an_unknown_setting_is_not_repeated_as_it_may_be_a_key() -> None:
         ("project", "A b", "A b"),
     ],
 )
-def test_what_is_typed_is_stored_in_its_own_type(key: str, text: str, value: object) -> None:
+def test_a_typed_value_is_stored_with_its_own_type(key: str, text: str, value: object) -> None:
     stored = typed_value(key, text)
     assert stored == value
     assert type(stored) is type(value)
@@ -189,7 +189,7 @@ def test_what_is_typed_is_stored_in_its_own_type(key: str, text: str, value: obj
         ("default_profile", "CANARY!", "letters"),
     ],
 )
-def test_what_cannot_be_stored_is_a_usage_error_without_the_value(key: str, text: str, told: str) -> None:
+def test_a_value_that_cannot_be_stored_is_a_usage_error_without_it(key: str, text: str, told: str) -> None:
     with pytest.raises(SpcliError) as caught:
         typed_value(key, text)
     assert caught.value.exit_code == 2
@@ -208,5 +208,5 @@ def test_any_typed_text_is_stored_or_refused(key: str, text: str) -> None:
     assert kind == "usage" or value not in (None, "")
 
 
-def test_every_setting_the_file_holds_can_be_typed_but_the_key() -> None:
+def test_every_setting_of_the_file_except_the_key_can_be_typed() -> None:
     assert {spec.key for spec in SETTINGS if spec.config_key} == {*TYPED, "api_key"}
