@@ -1,4 +1,4 @@
-"""Pure: build states, which build is mine, is this verdict fresh.
+"""Pure: build states, when to poll, which build an upload made, and what an `Approved` after a release means.
 
 Sources: https://docs.streampixel.io, build lifecycle and webhook events (spellings, typical times, why a build fails where).
 """
@@ -11,7 +11,7 @@ from spcli.models import Build
 
 
 class Stage(NamedTuple):
-    """One state of a build: our name, the service's word, its usual seconds (at least, at most), what holds a build up there."""
+    """One state of a build: our name, the service's word, its usual seconds (at least, at most), and what can delay it."""
 
     state: str
     word: str
@@ -25,15 +25,15 @@ STAGES = (
         "downloading",
         "Downloading Files",
         (60, 600),
-        "a slow host, a link that is not public or leads to a login page, or a cut transfer",
+        "a slow host, a link that is not public or leads to a login page, or an interrupted transfer",
     ),
-    Stage("extracting", "Extracting & Scanning", (60, 300), "a very large archive, a damaged one, or one without an executable"),
-    Stage("saving", "Saving to Repository", (30, 180), "a storage fault at the service (rare)"),
+    Stage("extracting", "Extracting & Scanning", (60, 300), "a very large or damaged archive, or one without an executable"),
+    Stage("saving", "Saving to Repository", (30, 180), "a storage problem at the service (rare)"),
     Stage(
         "distributing",
         "Distribute",
         (60, 300),
-        "streaming servers that cannot be reached, a busy region, or an archived build being fetched",
+        "unreachable streaming servers, a busy region, or an archived build that is being restored",
     ),
 )
 FINAL = {"approved": "Approved", "rejected": "Reject"}
@@ -45,22 +45,22 @@ _RANK = {state: rank for rank, state in enumerate((*(stage.state for stage in ST
 
 
 def state_of(status: str | None) -> str:
-    """Our name for the service's word; a word nobody documented is `unknown`, which means still in progress."""
+    """Return our name for the service's word; an undocumented word is `unknown`, which counts as in progress."""
     return _STATE_OF.get((status or "").strip().casefold(), "unknown")
 
 
 def is_final(state: str) -> bool:
-    """Whether a build in this state will not move by itself any more."""
+    """Return whether a build in this state has finished processing."""
     return state in FINAL
 
 
 def stage_of(state: str) -> Stage | None:
-    """The stage in progress that `state` names."""
+    """Return the stage that `state` names, or None if it is not one in progress."""
     return next((stage for stage in STAGES if stage.state == state), None)
 
 
 def newest_first(builds: Iterable[Build]) -> list[Build]:
-    """By the time of their creation, then by id: the service promises no order. What tells no time comes last."""
+    """Sort builds by creation time, then by id: the service promises no order. Builds without a time come last."""
     return sorted(builds, key=lambda build: (created_at(build) or 0.0, build.upload_id), reverse=True)
 
 
@@ -68,34 +68,47 @@ Freshness = Literal["progress", "approved", "rejected", "unobserved"]
 
 
 class Watch(NamedTuple):
-    """What has been seen of one build while waiting.
+    """Whether an `Approved` of a build may be left over from before its release.
 
-    `stale` is true while an `Approved` may be left over from before a release: the service shows the old word until the new
-    distribution starts. `grace` is how long it is given to do so.
+    The service shows the old word until the new distribution starts (`is_stale`), for which it is given `grace` seconds.
     """
 
-    stale: bool
+    is_stale: bool
     grace: float
 
-    def seen(self, state: str) -> "Watch":
-        """The watch after a look: a state other than `approved` proves that the release has begun."""
-        return self._replace(stale=False) if state != "approved" else self
+    def after_poll(self, state: str) -> "Watch":
+        """Return the watch after a poll: a state other than `approved` proves that the release has started."""
+        return self._replace(is_stale=False) if state != "approved" else self
 
-    def verdict(self, state: str, elapsed: float) -> Freshness:
-        """What `state` means `elapsed` seconds after the release: `unobserved` is an old `Approved` that never moved."""
+    def judge_state(self, state: str, elapsed: float) -> Freshness:
+        """Return what `state` means `elapsed` seconds after the release: `unobserved` is an old `Approved` that never changed."""
         if state == "rejected":
             return "rejected"
         if state != "approved":
             return "progress"
-        if not self.stale:
+        if not self.is_stale:
             return "approved"
         return "unobserved" if elapsed >= self.grace else "progress"
 
 
-class Match(NamedTuple):
-    """Which build of the list an unclear upload made.
+def poll_pause(elapsed: float, chance: float, *, longest: float | None, failures: int, scale: float) -> float:
+    """Return the seconds until the next poll of a build.
 
-    `found` is the one; `absent` that the list has none; `doubtful` lists candidates that nobody can tell apart.
+    5 s in the first minute, 15 s until five minutes, then 30 s, at most `longest`; doubled for each failed poll from the third
+    on; up to a tenth of jitter; never under 5 s (the service's own advice). With a quick sandbox, `scale` under 1, it is 0.2 to
+    1 s, jitter included.
+    """
+    step, least = scale * (5.0 if elapsed < 60 * scale else 15.0 if elapsed < 300 * scale else 30.0), 5.0
+    if scale < 1:
+        step, least = min(max(step, 0.2), 0.9), 0.2
+    pause = (step if longest is None else min(step, longest)) * 2.0 ** min(max(failures - 2, 0), 4)
+    return max(pause * (0.9 + 0.2 * chance), least)
+
+
+class Match(NamedTuple):
+    """Which build of the list an upload of unknown outcome made.
+
+    `found` is the one; `absent` means that the list has none; `doubtful` lists candidates that can't be told apart.
     """
 
     kind: Literal["found", "absent", "doubtful"]
@@ -103,11 +116,10 @@ class Match(NamedTuple):
 
 
 def match_digest(digest: str, bare: str, builds: Sequence[Build], *, known: Collection[str]) -> Match:
-    """The build that an upload made, among those whose id is not in `known` (the baseline, and ids of other attempts).
+    """Find the build that an upload made, among those whose id is not in `known` (the baseline, and ids of other attempts).
 
-    Only a build with exactly our URL, by its fingerprint, is ours. One that matches but for the query, or for how the service
-    spells the same place, may be another job's upload of the same file (presigned URLs change on every run); one that shows no
-    URL may be anybody's.
+    Only a build with exactly our URL, by its fingerprint, is ours. A build that matches except for the query or the spelling of
+    the URL may be another job's upload of the same file (presigned URLs change on every run). So may one without a URL.
     """
     new = [build for build in builds if build.upload_id not in known]
     exact = tuple(build for build in new if build.digest == digest)
@@ -119,7 +131,7 @@ def match_digest(digest: str, bare: str, builds: Sequence[Build], *, known: Coll
 
 
 def _place(bare: str) -> tuple[str, ...]:
-    """What a URL without its query names, however it is spelt (RFC 3986, 6.2): case of the host, default port, percents, dots."""
+    """Normalize a URL without its query (RFC 3986, 6.2): case of the host, default port, percent-encoding, dots."""
     from urllib.parse import unquote, urlsplit
 
     try:
@@ -132,7 +144,7 @@ def _place(bare: str) -> tuple[str, ...]:
 
 
 def created_at(build: Build) -> float | None:
-    """Unix seconds of the build's creation: its `date` (UTC unless it says otherwise), else the first 8 digits of a 24-hex id."""
+    """Return when the build was created, in Unix seconds: its `date` (UTC by default), else the first 8 digits of a 24-hex id."""
     from datetime import UTC, datetime
 
     try:
@@ -145,6 +157,6 @@ def created_at(build: Build) -> float | None:
     return float(int(upload_id[:8], 16)) if is_object_id else None
 
 
-def rank(state: str) -> int:
-    """Place in the lifecycle, for events that arrive out of order; an unknown state is before all."""
+def stage_rank(state: str) -> int:
+    """Return a state's place in the lifecycle, for events that arrive out of order; an unknown state comes first."""
     return _RANK.get(state, -1)

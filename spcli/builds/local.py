@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from spcli.builds.lifecycle import newest_first, state_of
-from spcli.builds.live import Sources, unseen_releases
-from spcli.errors import SpcliError
+from spcli.builds.lifecycle import newest_first, stage_rank, state_of
+from spcli.builds.live import ReleaseRecord, unseen_releases
 from spcli.models import Build, file_name, iso_utc
 
 if TYPE_CHECKING:
@@ -18,7 +17,9 @@ if TYPE_CHECKING:
 
 NO_LIST = "The service doesn't provide a build list. Showing builds uploaded from this machine and webhook events received here."
 ROWS_READ = 1000
-"""Uploads, and releases, that are looked at: the newest ones of the project."""
+"""Uploads, and releases, that are read: the newest ones of the project."""
+RECENT_ROWS = 20
+"""Releases that are read to find those of the last minutes."""
 
 
 class LocalHistory(NamedTuple):
@@ -30,30 +31,47 @@ class LocalHistory(NamedTuple):
 
     def list_builds(self) -> list[Build]:
         """Return the builds uploaded from here and those of received events, newest first."""
-        uploads = self.state.ledger.find_uploads(self.account, self.project_id, limit=ROWS_READ)
-        builds = {attempt.upload_id: build_of_attempt(attempt) for attempt in reversed(uploads) if attempt.upload_id}
+        events: dict[str, list[Event]] = {}
         for event in self.state.events.find_events(project_id=self.project_id):
             if event.upload_id:
-                builds[event.upload_id] = build_of_event(event)
-        return newest_first(builds.values())
+                events.setdefault(event.upload_id, []).append(event)
+        uploads = {attempt.upload_id: attempt for attempt in reversed(self._list_uploads()) if attempt.upload_id}
+        ids = dict.fromkeys([*uploads, *events])
+        return newest_first(self._merge(one, uploads.get(one), events.get(one, [])) for one in ids)
 
-    def list_releases(self) -> "list[Attempt]":
-        """Return what was released from here, newest first."""
-        return self.state.ledger.find_releases(self.account, self.project_id, limit=ROWS_READ)
+    def find_build(self, upload_id: str) -> Build:
+        """Return one build as its newest event or its upload from here describes it; of an unknown one, only the id."""
+        upload = next((attempt for attempt in self._list_uploads() if attempt.upload_id == upload_id), None)
+        return self._merge(upload_id, upload, self.state.events.find_events(upload_id=upload_id))
 
-    def read_sources(self, builds: Sequence[Build], *, is_listed: bool) -> Sources:
-        """Return `builds` with every upload and release from here, and every received event: what the live build follows from."""
+    def _merge(self, upload_id: str, upload: "Attempt | None", events: "Sequence[Event]") -> Build:
+        """Return what an upload from here and received events together tell of a build."""
+        state, file_url, date = ("unknown", None, None)
+        if upload is not None:
+            state, file_url, date = upload.state or state, upload.url, iso_utc(upload.started)
+        if not events:
+            return Build(upload_id, self.project_id, None, state, file_url, date, None, "local")
+        newest = max(events, key=lambda event: (event.timestamp or "", stage_rank(state_of(event.status))))
+        build = build_of_event(newest)
+        return build._replace(file_url=build.file_url or file_url, project_id=build.project_id or self.project_id)
+
+    def _list_uploads(self) -> "list[Attempt]":
+        return self.state.ledger.find_uploads(self.account, self.project_id, limit=ROWS_READ)
+
+    def release_record(self, builds: Sequence[Build], *, is_listed: bool) -> ReleaseRecord:
+        """Return `builds` with the uploads and releases from here, and the received events, which together show what is live."""
         rows = [
-            *self.state.ledger.find_uploads(self.account, self.project_id, limit=ROWS_READ),
-            *self.list_releases(),
+            *self._list_uploads(),
+            *self.state.ledger.find_releases(self.account, self.project_id, limit=ROWS_READ),
             *self.state.ledger.find_open_releases(self.account, self.project_id),
         ]
         attempts = list({attempt.id: attempt for attempt in rows}.values())
-        return Sources(builds, is_listed, attempts, self.state.events.find_events(project_id=self.project_id))
+        return ReleaseRecord(builds, is_listed, attempts, self.state.events.find_events(project_id=self.project_id))
 
     def recent_releases(self, now: float, grace: float) -> dict[str, float]:
         """Return builds released from here less than `grace` seconds ago, with the seconds since: they may show an old state."""
-        return unseen_releases(self.list_releases(), now, grace)
+        releases = self.state.ledger.find_releases(self.account, self.project_id, limit=RECENT_ROWS)
+        return unseen_releases(releases, now, grace)
 
 
 class KnownBuilds(NamedTuple):
@@ -78,22 +96,9 @@ def known_builds(api: "Api", history: LocalHistory, output: "Output") -> KnownBu
     return KnownBuilds(page.builds, True, page.whole and bool(page.builds))
 
 
-def find_build(builds: Sequence[Build], project_id: str, upload_id: str) -> Build:
-    """Return the build of that id. Raises `SpcliError` (no-target) if the project has none."""
-    build = next((build for build in builds if build.upload_id == upload_id), None)
-    if build is None:
-        raise SpcliError(
-            "no-target",
-            f"project {project_id} has no build {upload_id}",
-            hint="list its builds with `spcli builds`; choose another project with -p",
-        )
-    return build
-
-
-def build_of_attempt(attempt: "Attempt") -> Build:
-    """Return the build that an upload from here made."""
-    state, date = attempt.state or "unknown", iso_utc(attempt.started)
-    return Build(attempt.upload_id or "", attempt.project_id, None, state, attempt.url, date, None, "local")
+def find_listed(builds: Sequence[Build], upload_id: str) -> Build | None:
+    """Return the build of that id, or None if it is not among `builds`."""
+    return next((build for build in builds if build.upload_id == upload_id), None)
 
 
 def build_of_event(event: "Event") -> Build:

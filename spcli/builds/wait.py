@@ -1,229 +1,234 @@
-"""Waiting for builds: poll the build list, or live on received events, until every build has come to an end.
+"""Wait for builds: poll the build list, or rely on received events, until every build has ended.
 
-A failed poll is never a verdict. Sources: https://docs.streampixel.io, build lifecycle (states, typical times) and the service's
+A failed poll is never a result. Sources: https://docs.streampixel.io, build lifecycle (states, usual times) and the service's
 advice on polling.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from spcli.builds.lifecycle import Watch, is_final, rank, state_of
-from spcli.builds.local import build_of_event
+from spcli.builds.lifecycle import Watch, is_final, poll_pause
+from spcli.builds.local import LocalHistory, find_listed
+from spcli.builds.progress import HEARTBEAT, MAY_BE_OLD, Progress
 from spcli.errors import Outcome, Refused, SpcliError
-from spcli.models import Build, dashboard_url
-from spcli.ratelimit import window as policy
-from spcli.writes import evidence
+from spcli.models import Build, dashboard_url, share_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from spcli.api.client import Api
+    from spcli.clock import Clock
+    from spcli.output import Output
 
-    from spcli.runtime import Runtime
-
+DEADLINE = 2 * 3600.0
+POLL_TIMEOUT = 20.0
 UNLISTED = 60.0
-HEARTBEAT = 60.0
+"""Seconds that a build is given to appear in the list."""
 STALE_GRACE = 180.0
-NONE: "Mapping[str, float]" = MappingProxyType({})
-Verdict = Literal["approved", "unobserved", "rejected", "deadline", "unreadable", "no-target"]
-_WORST_FIRST: tuple[Verdict, ...] = ("rejected", "unreadable", "deadline", "no-target")
+Result = Literal["approved", "unobserved", "rejected", "deadline", "unreadable", "no-target"]
+_WORST_FIRST: tuple[Result, ...] = ("rejected", "unreadable", "deadline", "no-target")
 
 
-class Plan(NamedTuple):
-    """What to wait for. `deadline` and `interval` are seconds; `released` are the builds of which a release was just triggered,
-    with the seconds since then."""
+class WaitTarget(NamedTuple):
+    """The builds to wait for; `released` are those just released, with the seconds since: they may show an old state."""
 
-    project_id: str
     upload_ids: tuple[str, ...]
-    deadline: float
+    released: Mapping[str, float] = MappingProxyType({})
+
+
+class WaitLimits(NamedTuple):
+    """How long to wait (None: two hours), and the longest pause between polls (None: the usual one), in seconds."""
+
+    deadline: float | None = None
     interval: float | None = None
-    released: "Mapping[str, float]" = NONE
 
 
 class Ended(NamedTuple):
-    """One build and how waiting for it ended; `trouble` is why its list could not be read, where it never could."""
+    """One build and how waiting for it ended; `trouble` is why its list could never be read."""
 
     build: Build
-    verdict: Verdict
+    result: Result
     trouble: str | None = None
 
     @property
-    def is_unbegun(self) -> bool:
-        """Whether the build still shows the `Approved` from before its release, which is not done then."""
-        return self.build.state == "approved" and self.verdict not in ("approved", "unobserved")
+    def is_unreleased(self) -> bool:
+        """Whether the build still shows the `Approved` from before its release, which is not over then."""
+        return self.build.state == "approved" and self.result not in ("approved", "unobserved")
 
     @property
     def state(self) -> str:
-        """What later steps of a job are told of the build."""
-        return "distributing" if self.is_unbegun else self.build.state
+        """The build's state for later steps of a CI job."""
+        return "distributing" if self.is_unreleased else self.build.state
 
 
-class Audience(Protocol):
-    """Who is told while waiting."""
-
-    def looked(self, build: Build, in_state: float, *, is_stale: bool) -> None:
-        """The build was seen, `in_state` seconds after it came to its present state; a stale one is from before its release."""
-
-    def ticked(self) -> None:
-        """Time passes; called before each pause, and each second on a terminal."""
-
-    def ended(self, one: Ended) -> None:
-        """Waiting for this build is over; called once for each."""
-
-
-def grace(scale: float) -> float:
-    """Seconds that a release is given to be seen in the build's state."""
+def release_grace(scale: float) -> float:
+    """Return the seconds that a release is given to show in the build's state."""
     return max(STALE_GRACE * scale, min(STALE_GRACE, 2.0))
 
 
-def wait(runtime: "Runtime", plan: Plan, audience: Audience) -> list[Ended]:
-    """Wait for all builds of the plan.
+class BuildWait:
+    """One wait for builds, shown as it goes on.
 
-    Raises:
-        Refused: 401, 403 or 404 from the service end a wait with their own code.
+    `ended` are the builds that have ended so far. `scale` is 1, or less with a quick sandbox.
     """
-    return _Wait(runtime, plan, audience).run()
 
-
-class _Wait:
-    def __init__(self, runtime: "Runtime", plan: Plan, audience: Audience) -> None:
-        self._runtime = runtime
-        self._clock = runtime.clock
-        self._plan = plan
-        self._audience = audience
-        self._scale = runtime.settings.scale
-        self._started = runtime.clock.mono()
+    def __init__(
+        self,
+        api: "Api",
+        history: LocalHistory,
+        clock: "Clock",
+        output: "Output",
+        target: WaitTarget,
+        limits: WaitLimits,
+        scale: float,
+    ) -> None:
+        self._api = api
+        self._history = history
+        self._clock = clock
+        self._output = output
+        self._deadline = DEADLINE if limits.deadline is None else limits.deadline
+        self._interval = limits.interval
+        self._scale = scale
+        self._progress = Progress(output, clock, scale, is_several=len(target.upload_ids) > 1)
+        self._started = clock.mono()
         self._failures = 0
         self._trouble: str | None = None
         self._has_list: bool | None = None
         self._had_event = False
-        left = grace(self._scale)
+        grace = release_grace(scale)
         self._pending = {
-            upload_id: _Seen(Watch(upload_id in plan.released, left - plan.released.get(upload_id, 0.0)))
-            for upload_id in plan.upload_ids
+            upload_id: _Pending(Watch(upload_id in target.released, grace - target.released.get(upload_id, 0.0)))
+            for upload_id in target.upload_ids
         }
-        self._ended: list[Ended] = []
+        self.ended: list[Ended] = []
 
-    def run(self) -> list[Ended]:
-        while self._pending:
-            # An event may come in during the look, and be newer than what it sees.
-            heard = self._newest_events()
-            self._look()
-            elapsed = self._clock.mono() - self._started
-            if not self._pending:
-                break
-            if elapsed >= self._plan.deadline:
-                self._close("unreadable" if self._has_list is False and not self._had_event else "deadline")
-                break
-            pause = policy.poll_pause(
-                elapsed, self._clock.chance(), longest=self._plan.interval, failures=self._failures, scale=self._scale
-            )
-            self._pause(min(pause, self._plan.deadline - elapsed), heard)
-        return self._ended
+    def run(self) -> Iterator[Ended]:
+        """Wait until every build has ended, and yield each one as it ends.
 
-    def _pause(self, seconds: float, heard: "Mapping[str, int]") -> None:
-        """Sleep; in slices where somebody watches the clock, or where an event that was not `heard` may end the wait sooner."""
-        until, is_heard = self._clock.mono() + seconds, self._runtime.state.events.is_listener_alive()
-        is_sliced = is_heard or self._runtime.output.live
+        Raises:
+            Refused: the service answered a poll with 401, 403 or 404.
+        """
+        count = 0
+        try:
+            while self._pending:
+                # Read before the poll: an event that arrives during it may be newer than the answer.
+                newest = self._newest_events()
+                self._poll()
+                elapsed = self._clock.mono() - self._started
+                if self._pending and elapsed >= self._deadline:
+                    self._end_all("unreadable" if self._has_list is False and not self._had_event else "deadline")
+                yield from self.ended[count:]
+                count = len(self.ended)
+                if self._pending:
+                    self._pause(elapsed, newest)
+        finally:
+            self._output.clear()
+
+    def results(self) -> list[Ended]:
+        """Return the builds that have ended, and those still pending that were seen as if the deadline had passed now."""
+        return [*self.ended, *(Ended(one.build, "deadline") for one in self._pending.values() if one.build is not None)]
+
+    def pending_ids(self) -> list[str]:
+        """Return the ids of the builds that have not ended."""
+        return list(self._pending)
+
+    def _pause(self, elapsed: float, newest: Mapping[str, int]) -> None:
+        """Sleep until the next poll; an event that is not among the `newest` ones ends the pause early."""
+        pause = poll_pause(elapsed, self._clock.chance(), longest=self._interval, failures=self._failures, scale=self._scale)
+        until = self._clock.mono() + min(pause, self._deadline - elapsed)
+        is_listening = self._history.state.events.is_listener_alive()
+        step = 1.0 if is_listening or self._output.live else HEARTBEAT
         while (left := until - self._clock.mono()) > 0:
-            self._audience.ticked()
-            self._clock.sleep(min(left, 1.0 if is_sliced else HEARTBEAT))
-            # An event is a hint: it brings the next look forward, and the service's own list has the word.
-            if is_heard and any(heard[upload_id] != newest for upload_id, newest in self._newest_events().items()):
+            self._progress.show_time()
+            self._clock.sleep(min(left, step))
+            # An event is only a hint: it triggers the next poll, and the service's own list decides.
+            if is_listening and self._newest_events() != newest:
                 return
 
     def _newest_events(self) -> dict[str, int]:
-        return {upload_id: self._runtime.state.events.newest_event_id(upload_id) for upload_id in self._pending}
+        return {upload_id: self._history.state.events.newest_event_id(upload_id) for upload_id in self._pending}
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         try:
-            builds = self._builds()
+            builds = self._read_list()
         except SpcliError as failure:
             if not failure.may_pass:
                 raise
             self._failures += 1
             self._trouble = failure.message
-            self._runtime.output.detail(f"could not read the build list: {failure.message}")
+            self._output.detail(f"could not read the build list: {failure.message}")
             return
         self._failures = 0
         self._has_list = builds is not None
         if builds is None:
-            self._look_at_events()
+            self._check_events()
         else:
-            self._look_at_list(builds)
+            self._check_list(builds)
 
-    def _builds(self) -> list[Build] | None:
-        """The build list, in one attempt that the deadline bounds; the next poll is the retry. `None` where there is none.
+    def _read_list(self) -> list[Build] | None:
+        """Read the build list in one attempt within the deadline (the next poll is the retry); None if the service has none.
 
-        A 404 is only believed to mean that if the project list, which is asked once, knows the id.
+        A 404 means that there is no list only if the project list, which is read once, contains the project.
         """
-        now = self._clock.mono()
-        left = min(evidence.LOOK * 2, max(self._started + self._plan.deadline - now, 1.0))
+        project_id, now = self._history.project_id, self._clock.mono()
+        left = min(POLL_TIMEOUT, max(self._started + self._deadline - now, 1.0))
         try:
-            builds = self._runtime.api.glance(self._plan.project_id, left).builds
+            builds = self._api.glance(project_id, left).builds
         except Refused as refused:
             if refused.status not in (404, 405) or self._has_list is True:
                 raise
-            if refused.status == 404 and self._has_list is None and not self._is_listed(now + left):
+            is_unsure = refused.status == 404 and self._has_list is None
+            if is_unsure and all(project.id != project_id for project in self._api.projects(now + left)):
                 raise
             return None
         if builds is None and self._has_list is True:
             raise SpcliError("protocol", "the project's page came without its build list")
         return builds
 
-    def _is_listed(self, until: float) -> bool:
-        """Whether the project list knows the project."""
-        return any(project.id == self._plan.project_id for project in self._runtime.api.projects(until))
-
-    def _look_at_list(self, builds: list[Build]) -> None:
-        listed = {build.upload_id: build for build in builds}
+    def _check_list(self, builds: list[Build]) -> None:
         for upload_id in list(self._pending):
-            build = listed.get(upload_id)
+            build = find_listed(builds, upload_id)
             if build is not None:
-                self._saw(upload_id, build)
+                self._update(upload_id, build)
             elif self._clock.mono() - self._started >= max(UNLISTED * self._scale, min(UNLISTED, 2.0)):
-                self._end(upload_id, self._build(upload_id), "no-target")
+                self._end(upload_id, "no-target")
 
-    def _look_at_events(self) -> None:
-        """Without a list the received events are all there is; with nobody receiving, nothing will ever come."""
+    def _check_events(self) -> None:
+        """Check the received events, where there is no list; without a listener none will come."""
         for upload_id in list(self._pending):
-            events = self._runtime.state.events.find_events(upload_id=upload_id)
-            if events:
+            if self._history.state.events.newest_event_id(upload_id):
                 self._had_event = True
-                newest = max(events, key=lambda event: (event.timestamp or "", rank(state_of(event.status))))
-                self._saw(upload_id, build_of_event(newest))
-        if self._pending and not self._runtime.state.events.is_listener_alive():
-            self._close("unreadable")
+                self._update(upload_id, self._history.find_build(upload_id))
+        if self._pending and not self._history.state.events.is_listener_alive():
+            self._end_all("unreadable")
 
-    def _saw(self, upload_id: str, build: Build) -> None:
-        seen, now = self._pending[upload_id], self._clock.mono()
-        if seen.build is None or build.status != seen.build.status:
-            seen.since = now
-        seen.build, seen.watch = build, seen.watch.seen(build.state)
-        self._audience.looked(build, now - seen.since, is_stale=seen.watch.stale)
-        verdict = seen.watch.verdict(build.state, now - self._started)
-        if verdict != "progress":
-            self._end(upload_id, build, verdict)
+    def _update(self, upload_id: str, build: Build) -> None:
+        pending, now = self._pending[upload_id], self._clock.mono()
+        if pending.build is None or build.status != pending.build.status:
+            pending.since = now
+        pending.build, pending.watch = build, pending.watch.after_poll(build.state)
+        self._progress.show_build(build, now - pending.since, is_stale=pending.watch.is_stale)
+        result = pending.watch.judge_state(build.state, now - self._started)
+        if result != "progress":
+            self._end(upload_id, result)
 
-    def _build(self, upload_id: str) -> Build:
-        """The build as last seen, or as little as its id."""
-        return self._pending[upload_id].build or Build(
-            upload_id, self._plan.project_id, None, "unknown", None, None, None, "local"
-        )
-
-    def _close(self, verdict: Verdict) -> None:
+    def _end_all(self, result: Result) -> None:
         for upload_id in list(self._pending):
-            self._end(upload_id, self._build(upload_id), verdict)
+            self._end(upload_id, result)
 
-    def _end(self, upload_id: str, build: Build, verdict: Verdict) -> None:
-        del self._pending[upload_id]
-        ended = Ended(build, verdict, self._trouble if self._has_list is None else None)
-        self._ended.append(ended)
-        if is_final(build.state) and not ended.is_unbegun:
-            self._runtime.state.ledger.record_state(build.upload_id, build.state)
-        self._audience.ended(ended)
+    def _end(self, upload_id: str, result: Result) -> None:
+        seen = self._pending.pop(upload_id).build
+        build = seen or self._history.find_build(upload_id)._replace(status=None, state="unknown")
+        ended = Ended(build, result, self._trouble if self._has_list is None else None)
+        self.ended.append(ended)
+        if is_final(build.state) and not ended.is_unreleased:
+            self._history.state.ledger.record_state(build.upload_id, build.state)
+        self._progress.remove_build(build.upload_id)
+        if result == "unobserved":
+            self._output.note("the build stayed at Approved: the release was accepted, but its completion was not observed")
 
 
-class _Seen:
-    """One build while it is waited for; `since` is when its present state was first seen (`Clock.mono`)."""
+class _Pending:
+    """One build that is waited for; `since` is when its present state was first seen (`Clock.mono`)."""
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
@@ -231,39 +236,53 @@ class _Seen:
         self.since = 0.0
 
 
-def failure_of(ended: list[Ended], project_id: str, outcome: Outcome | None) -> SpcliError | None:
-    """The error that a wait ends with: a rejection counts most, then an unreadable status, a deadline, an unlisted id."""
-    for verdict in _WORST_FIRST:
-        worst = next((one for one in ended if one.verdict == verdict), None)
+def deciding_build(results: Sequence[Ended]) -> Ended | None:
+    """Return the build that decides how a wait ends, the worst one; None if no build is known."""
+    for result in _WORST_FIRST:
+        worst = next((one for one in results if one.result == result), None)
         if worst is not None:
-            message, hint = _words(worst, project_id)
-            return SpcliError(verdict, message, hint=hint, outcome=outcome, upload_id=worst.build.upload_id)
-    return None
+            return worst
+    return results[-1] if results else None
 
 
-def _words(ended: Ended, project_id: str) -> tuple[str, str]:
-    build, again = ended.build, f"spcli builds wait {ended.build.upload_id}"
-    page = dashboard_url(project_id)
-    if ended.verdict == "rejected":
-        return (
-            build.objection or "the build was rejected; no reason given",
-            f"mend it and upload it again; `spcli builds show {build.upload_id}` shows this one, as does {page}",
-        )
+def wait_failure(results: Sequence[Ended], project_id: str, outcome: Outcome | None) -> SpcliError | None:
+    """Return the error that a wait ends with: a rejection counts most, then an unreadable status, a deadline, an unknown id."""
+    worst = deciding_build(results)
+    if worst is None or worst.result in ("approved", "unobserved"):
+        return None
+    message, hint = _failure_words(worst, project_id)
+    return SpcliError(worst.result, message, hint=hint, outcome=outcome, upload_id=worst.build.upload_id)
+
+
+def _failure_words(ended: Ended, project_id: str) -> tuple[str, str]:
+    """Return the message and the hint for a build that did not end well."""
+    build, page = ended.build, dashboard_url(project_id)
+    resume = f"Resume: spcli builds wait {build.upload_id}"
+    if ended.result == "rejected":
+        message = build.objection or "the build was rejected; the service gave no reason"
+        return message, f"Fix the build and upload it again. Details: spcli builds show {build.upload_id}, or {page}"
     if ended.trouble is not None:
-        return (
-            f"the deadline passed before the build's status could be read: {ended.trouble}",
-            f"the build goes on; {again} waits on",
-        )
-    if ended.is_unbegun:
-        return "the deadline passed before the release was seen to begin; it goes on", f"{again} waits on"
-    if ended.verdict == "deadline":
-        return f"the deadline passed while the build was {build.status or 'not yet listed'}; it goes on", f"{again} waits on"
-    if ended.verdict == "unreadable":
-        return (
-            "this service does not tell a build's status",
-            f"see {page}, or let `spcli webhooks listen` receive the build's events while you wait",
-        )
+        return f"deadline reached; the build's status could not be read: {ended.trouble}", resume
+    if ended.is_unreleased:
+        return "deadline reached; the release was not seen to start", resume
+    if ended.result == "deadline":
+        position = f"still at {build.status}" if build.status else "not listed yet"
+        return f"deadline reached; the build is {position}", resume
+    if ended.result == "unreadable":
+        return "the service doesn't report build status", f"See {page}, or run `spcli webhooks listen` while you wait."
     return (
-        f"the project's build list does not show {build.upload_id}",
-        f"is it a build of project {project_id}? `spcli builds` lists them",
+        f"the build list of project {project_id} doesn't show {build.upload_id}",
+        "List the project's builds with `spcli builds`; choose another project with -p.",
     )
+
+
+def result_lines(ended: Ended) -> list[str | tuple[str, str]]:
+    """Return what people read at the end of a wait: the result, and after a success where viewers go."""
+    build = ended.build
+    status = f"{build.status} ({MAY_BE_OLD})" if ended.is_unreleased else build.status
+    lines: list[str | tuple[str, str]] = [("status", status or "unknown")]
+    if ended.result in ("approved", "unobserved"):
+        lines.append(("share", share_url(build.project_id)))
+    if build.objection:
+        lines.append(("objection", build.objection))
+    return lines

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcli import ci
-from spcli.builds import progress as stages
-from spcli.builds import wait as waiting
 from spcli.builds.lifecycle import STATES, state_of
-from spcli.builds.local import KnownBuilds, LocalHistory, find_build, known_builds
+from spcli.builds.local import KnownBuilds, LocalHistory, find_listed, known_builds
+from spcli.builds.wait import BuildWait, WaitLimits, WaitTarget, deciding_build, release_grace, result_lines, wait_failure
 from spcli.commands import options
-from spcli.commands import writing as handover
-from spcli.errors import SpcliError
+from spcli.commands.writing import empty_output_file, hand_over, hand_over_quietly, run_wait, start_wait
+from spcli.errors import Interrupted, SpcliError
 from spcli.models import Build, file_name
 from spcli.output.words import local_time
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 LIMIT = 20
 
 
-def _state(text: str) -> str:
+def _parse_state(text: str) -> str:
     wanted = text.strip().casefold()
     state = wanted if wanted in STATES else state_of(text)
     if state == "unknown" and wanted != "unknown":
@@ -34,13 +33,13 @@ def list_builds(
     project: options.Project = None,
     limit: options.Limit = None,
     status: Annotated[
-        str | None, typer.Option(parser=_state, metavar="S", help="Only builds in state S.", show_default=False)
+        str | None, typer.Option(parser=_parse_state, metavar="S", help="Show only builds in state S.", show_default=False)
     ] = None,
     timeout: options.Timeout = None,
 ) -> None:
     """List the project's builds, newest first.
 
-    Where the service tells no builds, those sent from this machine are listed.
+    If the service doesn't provide a build list, the builds uploaded from this machine are listed.
 
     \b
       spcli builds --limit 5
@@ -48,8 +47,8 @@ def list_builds(
     """
     runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, project
-    found = _known_builds(runtime, options.find_project_id(runtime))
-    wanted = [build for build in found.builds if status is None or build.state == status]
+    known = _read_builds(runtime, options.find_project_id(runtime))
+    wanted = [build for build in known.builds if status is None or build.state == status]
     builds = wanted[: (LIMIT if limit is None else limit) or None]
     local = local_time
     runtime.output.listing(
@@ -57,16 +56,12 @@ def list_builds(
         columns=("UPLOAD ID", "STATUS", "DATE", "FILE"),
         rows=lambda: [(b.upload_id, b.status or b.state, local(b.date), file_name(b.file_url)) for b in builds],
         bare=[build.upload_id for build in builds],
-        empty="the project has no build" if status is None else f"the project has no build in state {status}",
+        empty="the project has no builds" if status is None else f"the project has no builds in state {status}",
     )
 
 
-def _history(runtime: "Runtime", project_id: str) -> LocalHistory:
-    return LocalHistory(runtime.state, runtime.account, project_id)
-
-
-def _known_builds(runtime: "Runtime", project_id: str) -> KnownBuilds:
-    return known_builds(runtime.api, _history(runtime, project_id), runtime.output)
+def _read_builds(runtime: "Runtime", project_id: str) -> KnownBuilds:
+    return known_builds(runtime.api, LocalHistory(runtime.state, runtime.account, project_id), runtime.output)
 
 
 def show(
@@ -79,7 +74,13 @@ def show(
     runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, project
     project_id = options.find_project_id(runtime)
-    build = find_build(_known_builds(runtime, project_id).builds, project_id, upload_id)
+    build = find_listed(_read_builds(runtime, project_id).builds, upload_id)
+    if build is None:
+        raise SpcliError(
+            "no-target",
+            f"project {project_id} has no build {upload_id}",
+            hint="list its builds with `spcli builds`; choose another project with -p",
+        )
     runtime.output.result(build, lines=_build_lines(runtime, build), bare=build.upload_id)
 
 
@@ -100,16 +101,16 @@ def _build_lines(runtime: "Runtime", build: Build) -> list[tuple[str, str]]:
 def wait(
     ctx: typer.Context,
     upload_ids: options.UploadIds = None,
-    latest: Annotated[bool, typer.Option("--latest", help="The newest build of the project.")] = False,
+    latest: Annotated[bool, typer.Option("--latest", help="Wait for the newest build of the project.")] = False,
     project: options.Project = None,
     deadline: options.Deadline = None,
     interval: options.Interval = None,
     timeout: options.Timeout = None,
     output_file: options.OutputFile = None,
 ) -> None:
-    """Wait until builds are processed; the exit code is the verdict.
+    """Wait until builds are processed; the exit code is the result.
 
-    0 approved, 10 rejected, 11 deadline passed, 13 no such build, 17 status unreadable.
+    0 approved, 10 rejected, 11 deadline reached, 13 no such build, 17 status unreadable.
 
     \b
       spcli builds wait 665a2b3c4d5e6f7a8b9c0e1f
@@ -117,45 +118,53 @@ def wait(
     """
     runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, project
+    empty_output_file(output_file, runtime.environ)
     ids = tuple(dict.fromkeys(upload_ids or ()))
     if bool(ids) == latest:
-        raise SpcliError("usage", "name the builds to wait for, or --latest, and not both", hint="spcli builds wait UPLOAD_ID")
+        raise SpcliError("usage", "give either upload IDs or --latest", hint="spcli builds wait UPLOAD_ID")
     project_id = options.find_project_id(runtime)
     if latest:
-        ids = (_latest(runtime, project_id),)
-    handover.prepare(output_file)
-    on_end, released = _print_line if len(ids) > 1 else None, _just_released(runtime, project_id)
-    ended = stages.wait_shown(runtime, project_id, ids, stages.Limits(deadline, interval), released=released, on_end=on_end)
-    if len(ids) == 1 and ended[0].verdict != "no-target":
-        build = ended[0].build
-        lines = [("upload id", build.upload_id), *stages.verdict_lines(ended[0])]
-        runtime.output.result(build, lines=lines, bare=build.upload_id)
-    failure = waiting.failure_of(ended, project_id, None)
-    deciding = next((one for one in ended if failure is not None and one.verdict == failure.kind), ended[-1])
-    # An id that nobody knows is nothing a later step should act on.
-    if deciding.verdict != "no-target":
-        handover.hand_over(runtime, ci.facts_of(deciding.build.upload_id, project_id, deciding.state), output_file)
+        ids = (_find_newest(runtime, project_id),)
+    history = LocalHistory(runtime.state, runtime.account, project_id)
+    released = history.recent_releases(runtime.clock.wall(), release_grace(runtime.settings.scale))
+    build_wait = start_wait(runtime, project_id, WaitTarget(ids, released), WaitLimits(deadline, interval))
+    try:
+        _print_ends(runtime, build_wait, is_single=len(ids) == 1)
+    except (SpcliError, Interrupted):
+        if (facts := _facts_of(build_wait, project_id)) is not None:
+            hand_over_quietly(runtime, facts, output_file)
+        raise
+    if (facts := _facts_of(build_wait, project_id)) is not None:
+        hand_over(runtime, facts, output_file)
+    failure = wait_failure(build_wait.results(), project_id, None)
     if failure is not None:
         raise failure
 
 
-def _just_released(runtime: "Runtime", project_id: str) -> dict[str, float]:
-    """Builds released from here a moment ago: what they show may be from before."""
-    history = _history(runtime, project_id)
-    return history.recent_releases(runtime.clock.wall(), waiting.grace(runtime.settings.scale))
-
-
-def _latest(runtime: "Runtime", project_id: str) -> str:
-    builds = _known_builds(runtime, project_id).builds
+def _find_newest(runtime: "Runtime", project_id: str) -> str:
+    builds = _read_builds(runtime, project_id).builds
     if not builds:
-        raise SpcliError("no-target", f"project {project_id} has no build")
+        raise SpcliError("no-target", f"project {project_id} has no builds")
     return builds[0].upload_id
 
 
-def _print_line(runtime: "Runtime", ended: waiting.Ended) -> None:
-    build = ended.build
-    if ended.verdict == "no-target":
-        return
-    runtime.output.line_object(
-        build, build.upload_id if runtime.output.quiet else f"{build.upload_id}  {build.status or build.state}"
-    )
+def _facts_of(build_wait: BuildWait, project_id: str) -> ci.Facts | None:
+    """Return what later steps get: the build that decides, as last seen. An id that the list doesn't show is not handed over."""
+    decides = deciding_build(build_wait.results())
+    if decides is None or decides.result == "no-target":
+        return None
+    return ci.facts_of(decides.build.upload_id, project_id, decides.state)
+
+
+def _print_ends(runtime: "Runtime", build_wait: BuildWait, *, is_single: bool) -> None:
+    """Run the wait and print the only build's result, or a line for each of several as it ends."""
+    output = runtime.output
+    for ended in run_wait(build_wait):
+        build = ended.build
+        if ended.result == "no-target":
+            continue
+        if is_single:
+            output.result(build, lines=[("upload id", build.upload_id), *result_lines(ended)], bare=build.upload_id)
+        else:
+            status = f"{build.upload_id}  {build.status or build.state}"
+            output.line_object(build, build.upload_id if output.quiet else status)

@@ -1,14 +1,13 @@
-"""`spcli status`: account, project, windows, builds and users on one screen."""
+"""`spcli status`: account, project, rate limits, builds and users at a glance."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from spcli.builds import live as release
 from spcli.builds.lifecycle import created_at, is_final
+from spcli.builds.live import ReleaseRecord, find_live, list_standings, unseen_releases
 from spcli.builds.local import NO_LIST, LocalHistory
-from spcli.builds.wait import grace
+from spcli.builds.wait import release_grace
 from spcli.commands import options
 from spcli.errors import SpcliError
 from spcli.models import Build, Limit, ProjectDetail, UserStats, as_json, file_name, iso_utc
@@ -21,22 +20,21 @@ if TYPE_CHECKING:
 PAUSE = 10.0
 LEAST_PAUSE = 5.0
 RECENT = 5
-UNREAD = "the build list could not be read; shown are the builds sent from this machine and received events"
-_STANDING = {"live": "live", "assumed": "assumed live", "releasing": "being released"}
-_T = TypeVar("_T")
+UNREAD = "Could not read the build list. Showing builds uploaded from this machine and webhook events received here."
+_STANDING_WORDS = {"live": "live", "assumed": "assumed live", "releasing": "being released"}
 
 
-class Running(NamedTuple):
-    """A build in progress and for how many seconds, by the service's clock; `None` where nothing tells."""
+class RunningBuild(NamedTuple):
+    """A build in progress and for how many seconds, by the service's clock; None if unknown."""
 
     build: Build
     elapsed: float | None
 
 
-class Live(NamedTuple):
-    """The build that was put live last, as far as is known: `live`, `assumed` to be, or `releasing` while that is on its way.
+class LiveBuild(NamedTuple):
+    """The build that was released last, as far as is known: `live`, `assumed` to be, or `releasing` until that is done.
 
-    `since` is ISO 8601 UTC; `None` where it is not known.
+    `since` is ISO 8601 UTC; None if unknown.
     """
 
     upload_id: str
@@ -44,37 +42,34 @@ class Live(NamedTuple):
     since: str | None
 
 
-class Problem(NamedTuple):
-    """What could not be read (`project`, `builds`, `stats`, `limits`), and why."""
+class ScreenProblem(NamedTuple):
+    """A section that could not be read (`project`, `builds`, `stats`, `limits`), and why."""
 
-    what: str
+    section: str
     failure: SpcliError
 
 
-class Screen:
-    """What is known at one moment; what could not be read is `None` or empty, and a problem says why.
+class BuildSection(NamedTuple):
+    """The builds in progress, the last ones, and the live one."""
 
-    `unnamed` is why there is no project to show.
+    running: list[RunningBuild]
+    recent: list[Build]
+    live: LiveBuild | None
+
+
+class Screen(NamedTuple):
+    """What is known at one moment; a section that could not be read is None or empty, and a problem gives the reason.
+
+    `no_project` is why there is no project to show.
     """
 
-    def __init__(self) -> None:
-        self.project_id: str | None = None
-        self.unnamed: SpcliError | None = None
-        self.project: ProjectDetail | None = None
-        self.stats: UserStats | None = None
-        self.limits: list[Limit] = []
-        self.running: list[Running] = []
-        self.recent: list[Build] = []
-        self.live: Live | None = None
-        self.problems: list[Problem] = []
-
-    def read(self, what: str, reading: Callable[[], _T]) -> _T | None:
-        """What `reading` gives; a failure becomes a problem."""
-        try:
-            return reading()
-        except SpcliError as failure:
-            self.problems.append(Problem(what, failure))
-            return None
+    project_id: str | None
+    no_project: SpcliError | None
+    project: ProjectDetail | None
+    stats: UserStats | None
+    limits: list[Limit]
+    builds: BuildSection
+    problems: list[ScreenProblem]
 
 
 def status(
@@ -84,9 +79,9 @@ def status(
     interval: options.WatchInterval = None,
     timeout: options.Timeout = None,
 ) -> None:
-    """Show account, project, windows and builds on one screen.
+    """Show account, project, rate limits and builds at a glance.
 
-    What could not be read says why; it fails only when nothing of the service could be read.
+    If part of the screen can't be loaded, the reason is shown instead. The command fails only if nothing could be loaded.
 
     \b
       spcli status -p showroom --watch
@@ -95,130 +90,139 @@ def status(
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.project = timeout, project
     if interval is not None and not watch:
-        raise SpcliError("usage", "--interval needs --watch", hint="add --watch, or leave it out")
+        raise SpcliError("usage", "--interval needs --watch", hint="add --watch, or omit --interval")
     runtime.settings.require_credentials()
-    screen = _first(runtime, project)
+    screen = _read_first_screen(runtime, project)
     if not watch:
-        runtime.output.result(_document(runtime, screen), lines=_lines(runtime, screen))
+        runtime.output.result(_screen_document(runtime, screen), lines=_screen_lines(runtime, screen))
         return
     scale = runtime.settings.scale
     pause = PAUSE * scale if interval is None else max(interval, LEAST_PAUSE * min(scale, 1.0))
     is_first = True
     while True:
-        _redraw(runtime, screen, is_first=is_first)
+        _draw_screen(runtime, screen, is_first=is_first)
         is_first = False
         runtime.clock.sleep(pause)
-        screen = _look(runtime, screen.project_id, screen.unnamed)
-        _raise_final(screen)
+        screen = _read_screen(runtime, screen.project_id, screen.no_project)
+        _raise_refusal(screen)
 
 
-def _first(runtime: "Runtime", named: str | None) -> Screen:
-    """The first look. Raises `SpcliError` when nothing of the service could be read, or the project named does not exist."""
-    project_id, unnamed = None, None
+def _read_first_screen(runtime: "Runtime", named: str | None) -> Screen:
+    """Read the screen. Raises `SpcliError` if nothing of the service could be read, or the project given does not exist."""
+    project_id, no_project = None, None
     try:
         project_id = options.find_project_id(runtime)
     except SpcliError as failure:
-        # An account with several projects and no default still has windows to show.
+        # An account with several projects and no default still has rate limits to show.
         if named is not None or failure.kind != "no-target":
             raise
-        unnamed = failure
-    screen = _look(runtime, project_id, unnamed)
-    if unnamed is None and screen.project is None and screen.stats is None:
+        no_project = failure
+    screen = _read_screen(runtime, project_id, no_project)
+    if no_project is None and screen.project is None and screen.stats is None:
         first = screen.problems[0].failure
-        more = "`spcli limits` shows the windows, `spcli doctor` looks for the cause"
+        more = "show the rate limits with `spcli limits`; look for the cause with `spcli doctor`"
         first.hint = f"{first.hint}\n{more}" if first.hint else more
         raise first
     return screen
 
 
-def _raise_final(screen: Screen) -> None:
-    """End a watch when the service refuses us for good; a bad moment of the network or the service must not end it."""
+def _raise_refusal(screen: Screen) -> None:
+    """End a watch if the service refuses us for good; a temporary failure of the network or the service must not end it."""
     for problem in screen.problems:
-        if problem.what in ("project", "stats") and not problem.failure.may_pass and problem.failure.kind != "no-target":
-            raise problem.failure
+        failure = problem.failure
+        if problem.section in ("project", "stats") and not failure.may_pass and failure.kind != "no-target":
+            raise failure
 
 
-def _look(runtime: "Runtime", project_id: str | None, unnamed: SpcliError | None) -> Screen:
-    screen = Screen()
-    screen.project_id, screen.unnamed = project_id, unnamed
-    if unnamed is not None:
-        screen.problems.append(Problem("project", unnamed))
+def _read_screen(runtime: "Runtime", project_id: str | None, no_project: SpcliError | None) -> Screen:
+    problems: list[ScreenProblem] = []
+    project, stats, builds = None, None, BuildSection([], [], None)
+    if no_project is not None:
+        problems.append(ScreenProblem("project", no_project))
     if project_id is not None:
-        _read_project(runtime, screen, project_id)
-    screen.limits = runtime.state.windows.list_limits(runtime.account)
+        page = _read_page(runtime, project_id, problems)
+        is_reachable = page is not None or problems[-1].failure.kind != "network"
+        if is_reachable:
+            stats = _read_stats(runtime, project_id, problems)
+        if page is not None:
+            project = page.detail
+        elif is_reachable and problems[0].failure.may_pass:
+            project = _find_in_list(runtime, project_id)
+        builds = _read_builds(runtime, project_id, page, problems)
+    limits = runtime.state.windows.list_limits(runtime.account)
     if runtime.state.problem is not None:
-        screen.limits = []
-        screen.problems.append(Problem("limits", runtime.state.problem))
-    return screen
+        limits = []
+        problems.append(ScreenProblem("limits", runtime.state.problem))
+    return Screen(project_id, no_project, project, stats, limits, builds, problems)
 
 
-def _read_project(runtime: "Runtime", screen: Screen, project_id: str) -> None:
-    page = screen.read("project", lambda: runtime.api.project(project_id))
-    is_reachable = page is not None or screen.problems[-1].failure.kind != "network"
-    if is_reachable:
-        screen.stats = screen.read("stats", lambda: runtime.api.stats(project_id))
-    if page is not None:
-        screen.project = page.detail
-    elif is_reachable and screen.problems[0].failure.may_pass:
-        screen.project = _listed(runtime, project_id)
-    _read_builds(runtime, screen, project_id, page)
+def _read_page(runtime: "Runtime", project_id: str, problems: list[ScreenProblem]) -> "ProjectPage | None":
+    try:
+        return runtime.api.project(project_id)
+    except SpcliError as failure:
+        problems.append(ScreenProblem("project", failure))
+        return None
 
 
-def _listed(runtime: "Runtime", project_id: str) -> ProjectDetail | None:
-    """The project as the list tells it, where its own page fails."""
+def _read_stats(runtime: "Runtime", project_id: str, problems: list[ScreenProblem]) -> UserStats | None:
+    try:
+        return runtime.api.stats(project_id)
+    except SpcliError as failure:
+        problems.append(ScreenProblem("stats", failure))
+        return None
+
+
+def _find_in_list(runtime: "Runtime", project_id: str) -> ProjectDetail | None:
+    """Return the project as the project list shows it, for when its own page fails."""
     from spcli.api.parse import listed_detail
 
     try:
-        known = next((one for one in runtime.api.projects() if one.id == project_id), None)
+        project = next((one for one in runtime.api.projects() if one.id == project_id), None)
     except SpcliError:
         return None
-    return None if known is None else listed_detail(known)
+    return None if project is None else listed_detail(project)
 
 
-def _read_builds(runtime: "Runtime", screen: Screen, project_id: str, page: "ProjectPage | None") -> None:
-    is_listed = page is not None and page.builds is not None
+def _read_builds(runtime: "Runtime", project_id: str, page: "ProjectPage | None", problems: list[ScreenProblem]) -> BuildSection:
     history = LocalHistory(runtime.state, runtime.account, project_id)
-    builds = page.builds if page is not None and page.builds is not None else history.list_builds()
-    if page is not None and not is_listed:
-        screen.problems.append(Problem("builds", SpcliError("unreadable", NO_LIST)))
-    elif page is None:
-        # An unreadable list is no empty one: what is shown in its place is this machine's own record.
-        screen.problems.append(Problem("builds", SpcliError("unreadable", UNREAD)))
+    listed = None if page is None else page.builds
+    builds = history.list_builds() if listed is None else listed
+    if listed is None:
+        # An unreadable list is not an empty one: the local history is shown instead.
+        problems.append(ScreenProblem("builds", SpcliError("unreadable", UNREAD if page is None else NO_LIST)))
     server = page.server_wall if page is not None else None
     now = runtime.clock.wall() if server is None else server
-    known = history.read_sources(builds, is_listed=is_listed)
-    screen.live = _live(runtime, known)
-    began = {one.upload_id: one.at for one in release.pile(known) if one.is_known}
-    # A build of the ledger whose state nobody told may be in progress or not.
+    record = history.release_record(builds, is_listed=listed is not None)
+    released = {one.upload_id: one.at for one in list_standings(record) if one.is_known}
+    # A build of the local history without a known state may be in progress or not.
     moving = [
         build for build in builds if not is_final(build.state) and not (build.source == "local" and build.state == "unknown")
     ]
-    screen.running = [Running(build, _elapsed(build, began.get(build.upload_id), now)) for build in moving]
-    screen.recent = builds[:RECENT]
+    running = [RunningBuild(build, _elapsed_seconds(build, released.get(build.upload_id), now)) for build in moving]
+    return BuildSection(running, builds[:RECENT], _live_build(runtime, record))
 
 
-def _live(runtime: "Runtime", known: release.Sources) -> Live | None:
-    """What the last release put live. Until it is seen at its end, or had the time for it, nobody should take it for done."""
-    found = release.live(known)
-    if found is None:
+def _live_build(runtime: "Runtime", record: ReleaseRecord) -> LiveBuild | None:
+    """Return the build that was released last; until its release is seen to finish, or had the time to, it is `releasing`."""
+    live = find_live(record)
+    if live is None:
         return None
-    fresh = release.unseen_releases(known.attempts, runtime.clock.wall(), grace(runtime.settings.scale))
-    is_moving = any(one.upload_id == found.upload_id and one.state == "distributing" for one in known.builds)
-    since = iso_utc(found.at) if found.is_known and found.at > 0 else None
-    if is_moving or found.upload_id in fresh:
-        return Live(found.upload_id, "releasing", since)
-    return Live(found.upload_id, "live" if found.is_known else "assumed", since)
+    recent = unseen_releases(record.attempts, runtime.clock.wall(), release_grace(runtime.settings.scale))
+    is_moving = any(one.upload_id == live.upload_id and one.state == "distributing" for one in record.builds)
+    since = iso_utc(live.at) if live.is_known and live.at > 0 else None
+    if is_moving or live.upload_id in recent:
+        return LiveBuild(live.upload_id, "releasing", since)
+    return LiveBuild(live.upload_id, "live" if live.is_known else "assumed", since)
 
 
-def _elapsed(build: Build, released: float | None, now: float) -> float | None:
-    """Seconds since the build was uploaded, or put live again."""
-    created = created_at(build)
-    begun = max((moment for moment in (created, released) if moment is not None), default=None)
+def _elapsed_seconds(build: Build, released: float | None, now: float) -> float | None:
+    """Return the seconds since the build was uploaded, or released again."""
+    begun = max((moment for moment in (created_at(build), released) if moment is not None), default=None)
     return None if begun is None else round(max(0.0, now - begun), 1)
 
 
-def _document(runtime: "Runtime", screen: Screen) -> dict[str, object]:
-    """The content for `--json`; its keys are documented in the README."""
+def _screen_document(runtime: "Runtime", screen: Screen) -> dict[str, object]:
+    """Return the content for `--json`."""
     settings = runtime.settings
     return {
         "profile": settings.profile,
@@ -226,29 +230,29 @@ def _document(runtime: "Runtime", screen: Screen) -> dict[str, object]:
         "baseUrl": settings.base_url,
         "project": as_json(screen.project),
         "limits": as_json(screen.limits),
-        "running": [{**as_json(one.build), "secondsElapsed": one.elapsed} for one in screen.running],
-        "recent": as_json(screen.recent),
+        "running": [{**as_json(one.build), "secondsElapsed": one.elapsed} for one in screen.builds.running],
+        "recent": as_json(screen.builds.recent),
         "stats": as_json(screen.stats),
         "problems": [
-            {"what": one.what, "kind": one.failure.kind, "message": one.failure.message, "hint": one.failure.hint}
+            {"what": one.section, "kind": one.failure.kind, "message": one.failure.message, "hint": one.failure.hint}
             for one in screen.problems
         ],
-        "live": as_json(screen.live),
+        "live": as_json(screen.builds.live),
     }
 
 
-def _redraw(runtime: "Runtime", screen: Screen, *, is_first: bool) -> None:
+def _draw_screen(runtime: "Runtime", screen: Screen, *, is_first: bool) -> None:
     output = runtime.output
     if output.json_mode:
-        output.line_object(_document(runtime, screen), "")
+        output.line_object(_screen_document(runtime, screen), "")
         return
     if not output.clear_screen() and not is_first:
         output.text("")
     now = clock_time(runtime.clock.wall())
-    output.result(None, lines=[("time", now), *_lines(runtime, screen)])
+    output.result(None, lines=[("time", now), *_screen_lines(runtime, screen)])
 
 
-def _lines(runtime: "Runtime", screen: Screen) -> list[str | tuple[str, str]]:
+def _screen_lines(runtime: "Runtime", screen: Screen) -> list[str | tuple[str, str]]:
     settings, project = runtime.settings, screen.project
     lines: list[str | tuple[str, str]] = [("account", f"{settings.user_id}  (profile {settings.profile}, {settings.base_url})")]
     if project is not None:
@@ -256,10 +260,11 @@ def _lines(runtime: "Runtime", screen: Screen) -> list[str | tuple[str, str]]:
         lines.append(("project", "  ".join(fact for fact in facts if fact)))
     elif screen.project_id is not None:
         lines.append(("project", screen.project_id))
-    # The page of a project tells its users, too.
+    # A project's own page shows its users, too.
     users = screen.stats or project
     if users is not None and (users.live_users, users.queued_users) != (None, None):
-        lines.append(("users", f"live {_figure(users.live_users)}, queued {_figure(users.queued_users)}"))
+        live, queued = ("unknown" if count is None else count for count in (users.live_users, users.queued_users))
+        lines.append(("users", f"live {live}, queued {queued}"))
     for limit in screen.limits:
         queue = f", {limit.queued} waiting" if limit.queued else ""
         at = clock_time(runtime.clock.wall() + limit.seconds_left)
@@ -268,33 +273,31 @@ def _lines(runtime: "Runtime", screen: Screen) -> list[str | tuple[str, str]]:
         lines += _build_lines(runtime, screen)
     for problem in screen.problems:
         hint = f"; {problem.failure.hint}" if problem.failure.hint else ""
-        lines.append((f"no {problem.what}", problem.failure.message + hint))
+        lines.append((f"no {problem.section}", problem.failure.message + hint))
     return lines
 
 
 def _build_lines(runtime: "Runtime", screen: Screen) -> list[str | tuple[str, str]]:
-    none = "not known" if any(one.what == "builds" for one in screen.problems) else "none"
-    lines: list[str | tuple[str, str]] = ["", "in progress:" if screen.running else f"in progress: {none}"]
-    for one in screen.running:
+    running, recent, live = screen.builds
+    none = "unknown" if any(one.section == "builds" for one in screen.problems) else "none"
+    lines: list[str | tuple[str, str]] = ["", "in progress:" if running else f"in progress: {none}"]
+    for one in running:
         elapsed = "" if one.elapsed is None else f"  {duration(one.elapsed)} elapsed"
-        lines.append(f"  {one.build.upload_id}  {_word(one.build)}{elapsed}  {file_name(one.build.file_url)}")
-    lines.append("last builds:" if screen.recent else f"last builds: {none}")
-    words = [_marked(build, screen.live) for build in screen.recent]
-    for build, word in zip(screen.recent, words, strict=True):
+        lines.append(f"  {one.build.upload_id}  {_status_word(one.build)}{elapsed}  {file_name(one.build.file_url)}")
+    lines.append("last builds:" if recent else f"last builds: {none}")
+    words = [_marked_status(build, live) for build in recent]
+    for build, word in zip(recent, words, strict=True):
         date = local_time(build.date)
         lines.append(f"  {build.upload_id}  {word:<{max(map(len, words))}}  {date}  {file_name(build.file_url)}".rstrip())
-    if screen.live is not None and all(build.upload_id != screen.live.upload_id for build in screen.recent):
-        lines.append(f"  {screen.live.upload_id}  earlier, {_STANDING[screen.live.standing]}")
+    if live is not None and all(build.upload_id != live.upload_id for build in recent):
+        lines.append(f"  {live.upload_id}  earlier, {_STANDING_WORDS[live.standing]}")
     return [*lines, ""] if screen.problems else lines
 
 
-def _marked(build: Build, live: Live | None) -> str:
-    return _word(build) if live is None or live.upload_id != build.upload_id else f"{_word(build)}, {_STANDING[live.standing]}"
+def _marked_status(build: Build, live: LiveBuild | None) -> str:
+    is_live = live is not None and live.upload_id == build.upload_id
+    return f"{_status_word(build)}, {_STANDING_WORDS[live.standing]}" if live is not None and is_live else _status_word(build)
 
 
-def _word(build: Build) -> str:
+def _status_word(build: Build) -> str:
     return build.status or build.state
-
-
-def _figure(count: int | None) -> str:
-    return "unknown" if count is None else str(count)

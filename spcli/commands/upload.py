@@ -42,22 +42,25 @@ def upload(
     """
     # Not for `upload --help`, which takes a third less time without.
     from spcli import check
-    from spcli.builds import progress as stages
     from spcli.check.url import judge_url
-    from spcli.commands import writing as handover
-    from spcli.commands.writing import print_request
+    from spcli.commands.writing import (
+        empty_output_file,
+        finish_write,
+        handing_over_on_failure,
+        print_request,
+        read_wait_limits,
+    )
     from spcli.writes import turn as limited
     from spcli.writes import upload as pipeline
 
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.project, runtime.on_limit = timeout, project, on_limit
-    limits = stages.asked(wait, deadline, interval)
+    empty_output_file(output_file, runtime.environ, is_dry_run=dry_run)
+    limits = read_wait_limits(wait, deadline, interval)
     runtime.output.redactor.register_url(url)
     findings = judge_url(url, now=runtime.clock.wall(), local_api=runtime.settings.is_loopback)
     check.note_url_findings(findings, runtime.output)
     runtime.output.assert_stdout()
-    if not dry_run:
-        handover.prepare(output_file, anew=True)
     project_id = options.find_project_id(runtime)
     if dry_run:
         print_request(runtime, "/projects/upload-file", runtime.api.upload_body(project_id, url, auto_release))
@@ -68,9 +71,9 @@ def upload(
         check.check_before_upload, url, findings, clock=runtime.clock, environ=runtime.environ, output=runtime.output,
         local_api=runtime.settings.is_loopback,
     )  # fmt: skip
-    with handover.of_what_happened(runtime, project_id, "queued", output_file):
+    with handing_over_on_failure(runtime, project_id, "queued", output_file):
         result = pipeline.upload(runtime, request, look if is_checked else None)
-    handover.conclude(runtime, result, limits, lines=_lines(result), path=output_file)
+    finish_write(runtime, result, limits, lines=_lines(result), path=output_file)
     if limits is None:
         runtime.output.note(f"`spcli builds wait {result.upload_id}` waits until it is processed")
 

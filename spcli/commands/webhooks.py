@@ -159,18 +159,18 @@ def _make_service(runtime: "Runtime", until: str | None) -> "Service":
 
 def _report(runtime: "Runtime", result: "Ended | Unconfirmed | None", left: float) -> None:
     """Raise the error of a build that was not approved. If the service denies the event, wait for the build first."""
-    from spcli.builds import progress
-    from spcli.builds.wait import failure_of
+    from spcli.builds.wait import WaitLimits, WaitTarget, wait_failure
+    from spcli.commands.writing import run_wait, start_wait
     from spcli.webhooks.until import Unconfirmed
 
     if result is None:
         return
     if isinstance(result, Unconfirmed):
         project_id = result.project_id
-        (ended,) = progress.wait_shown(runtime, project_id, (result.upload_id,), progress.Limits(max(0.0, left)))
+        (ended,) = run_wait(start_wait(runtime, project_id, WaitTarget((result.upload_id,)), WaitLimits(max(0.0, left))))
     else:
         ended, project_id = result, result.build.project_id
-    failure = failure_of([ended], project_id, None)
+    failure = wait_failure([ended], project_id, None)
     if failure is not None:
         raise failure
 

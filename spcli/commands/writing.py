@@ -1,6 +1,6 @@
-"""How a command that wrote ends: its result, the wait if one is wanted, and what later steps of a CI job get.
+"""What upload, distribute and rollback share: the dry run, the wait, `--output-file`, and values for later steps of a CI job.
 
-Later steps get the file of `--output-file` and what the CI system that runs us takes; never a key or a URL's query.
+Later steps get the file of `--output-file` and what the CI system provides for it; never a key or a URL's query.
 """
 
 import contextlib
@@ -9,112 +9,195 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from spcli import ci
-from spcli.builds import progress as stages
-from spcli.builds import wait as waiting
+from spcli.builds.local import LocalHistory
+from spcli.builds.wait import BuildWait, Ended, WaitLimits, WaitTarget, deciding_build, result_lines, wait_failure
 from spcli.errors import Interrupted, SpcliError
 from spcli.models import DistributeResult, RollbackResult, UploadResult, bare_url
 
 if TYPE_CHECKING:
     from spcli.runtime import Runtime
 
-    Written = UploadResult | DistributeResult | RollbackResult
+    WriteResult = UploadResult | DistributeResult | RollbackResult
+
+_GITHUB_FILES = ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_PATH", "GITHUB_STATE")
+"""Variables that name files which other steps write to."""
 
 
-def conclude(
+def read_wait_limits(wait: bool, deadline: float | None, interval: float | None) -> WaitLimits | None:
+    """Return the limits of the wait that the options ask for, or None without `--wait`.
+
+    Raises:
+        SpcliError: `usage`, for options of a wait without `--wait`.
+    """
+    if wait:
+        return WaitLimits(deadline, interval)
+    if deadline is not None or interval is not None:
+        raise SpcliError("usage", "--deadline and --interval need --wait", hint="add --wait, or omit them")
+    return None
+
+
+def empty_output_file(path: str | None, environ: Mapping[str, str], *, is_dry_run: bool = False) -> None:
+    """Empty the file of `--output-file`, so that no later step reads an earlier build's id from it. A dry run creates no file.
+
+    Raises:
+        SpcliError: `usage`, if the file can't be written, or if it is one that other steps write to.
+    """
+    if path is None:
+        return
+    for name in _GITHUB_FILES:
+        if environ.get(name) and _is_same_file(path, environ[name]):
+            raise SpcliError(
+                "usage",
+                f"--output-file must not be ${name}: emptying it would erase the values of other steps",
+                hint="use another file; spcli writes to $GITHUB_OUTPUT without --output-file",
+            )
+    if is_dry_run and not os.path.exists(path):
+        return
+    try:
+        with open(path, "w", encoding="utf-8"):
+            pass
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise SpcliError("usage", f"cannot write --output-file: {reason}", hint="use a file in a folder that exists") from None
+
+
+def _is_same_file(path: str, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return os.path.normcase(os.path.realpath(path)) == os.path.normcase(os.path.realpath(other))
+
+
+def print_request(runtime: "Runtime", path: str, body: Mapping[str, object]) -> None:
+    """Print the request that would be sent, for `--dry-run`: the key masked, the file's URL without its query."""
+    fields = {
+        name: "****" if name == "apiKey" else bare_url(str(value)) if name == "fileUrl" else value for name, value in body.items()
+    }
+    request = {"method": "POST", "url": f"{runtime.settings.base_url}{path}", "body": fields}
+    words = [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in fields.items()]
+    runtime.output.result(request, lines=[f"POST {request['url']}", *words], bare="")
+    runtime.output.note("nothing was sent (--dry-run)")
+
+
+def finish_write(
     runtime: "Runtime",
-    written: "Written",
-    limits: stages.Limits | None,
+    written: "WriteResult",
+    limits: WaitLimits | None,
     *,
     lines: Sequence[str | tuple[str, str]],
     path: str | None,
 ) -> None:
-    """Show what was written, at once or (with `limits`) after the wait; its id is shown before any waiting.
+    """Print the result of a write, at once or (with `limits`) after the wait; its id is printed before any waiting.
 
     Raises:
-        SpcliError: the verdict of the wait, with outcome `done`; `output-lost`.
+        SpcliError: how the wait ended, with outcome `done`; `output-lost`.
     """
     upload_id = written.upload_id or ""
-    begun = {} if isinstance(written, UploadResult) else {upload_id: 0.0}
-    facts = ci.facts_of(upload_id, written.project_id, "distributing" if begun else "queued")
+    released = {} if isinstance(written, UploadResult) else {upload_id: 0.0}
+    facts = ci.facts_of(upload_id, written.project_id, "distributing" if released else "queued")
     if path is not None:
-        # Stdout may be lost, a wait interrupted; a write that fails now is tried again, and told, at the end.
+        # Standard output may be lost, or the wait killed. A failure here is reported at the end, where it is tried again.
         with contextlib.suppress(OSError):
-            _write(path, ci.dotenv(facts), "w")
-    failure = None
+            _write_file(path, ci.dotenv(facts), "w")
+    wait = None if limits is None else start_wait(runtime, written.project_id, WaitTarget((upload_id,), released), limits)
     try:
-        if limits is None:
+        if wait is None:
             runtime.output.result(written, lines=lines, bare=upload_id)
         else:
-            stages.announce(runtime, upload_id)
-            (ended,) = stages.wait_shown(runtime, written.project_id, (upload_id,), limits, released=begun)
-            facts = ci.facts_of(upload_id, written.project_id, ended.state)
-            failure = waiting.failure_of([ended], written.project_id, "done")
-            if runtime.output.json_mode or not runtime.output.quiet:
-                runtime.output.result(written._replace(build=ended.build), lines=stages.verdict_lines(ended), bare=upload_id)
+            _print_wait(runtime, wait, written)
     except (SpcliError, Interrupted):
-        # A wait that is broken off or a lost stdout: later steps learn of the build all the same.
-        _hand_over_all_the_same(runtime, facts, path)
+        # Later steps learn of the build although the wait was interrupted or standard output was lost.
+        hand_over_quietly(runtime, _latest_facts(facts, wait), path)
         raise
-    hand_over(runtime, facts, path)
+    hand_over(runtime, _latest_facts(facts, wait), path)
+    failure = None if wait is None else wait_failure(wait.results(), written.project_id, "done")
     if failure is not None:
         raise failure
 
 
+def start_wait(runtime: "Runtime", project_id: str, target: WaitTarget, limits: WaitLimits) -> BuildWait:
+    """Return a wait for builds of the project; nothing is polled before it runs."""
+    history = LocalHistory(runtime.state, runtime.account, project_id)
+    return BuildWait(runtime.api, history, runtime.clock, runtime.output, target, limits, runtime.settings.scale)
+
+
+def run_wait(wait: BuildWait) -> Iterator[Ended]:
+    """Yield builds as they end.
+
+    Raises:
+        SpcliError: `interrupted`, with the command that resumes the wait; whatever the wait raises.
+    """
+    try:
+        yield from wait.run()
+    except Interrupted as signal:
+        ids = wait.pending_ids() or [one.build.upload_id for one in wait.ended]
+        builds = "build is" if len(ids) == 1 else "builds are"
+        error = SpcliError(
+            "interrupted", f"stopped waiting; the {builds} still processing", hint=f"Resume: spcli builds wait {' '.join(ids)}"
+        )
+        error.code = signal.exit_code
+        raise error from None
+
+
+def _print_wait(runtime: "Runtime", wait: BuildWait, written: "WriteResult") -> None:
+    """Print the id of an accepted write at once, so that no interruption loses it, and the result of the wait at its end."""
+    output, upload_id = runtime.output, written.upload_id or ""
+    if output.quiet and not output.json_mode:
+        output.result(None, bare=upload_id)
+    else:
+        output.announce(f"upload id: {upload_id}")
+    (ended,) = run_wait(wait)
+    if output.json_mode or not output.quiet:
+        build = ended.build
+        if isinstance(written, UploadResult):
+            build = build._replace(file_url=build.file_url or written.file_url)
+        output.result(written._replace(build=build), lines=result_lines(ended), bare=upload_id)
+
+
+def _latest_facts(facts: ci.Facts, wait: BuildWait | None) -> ci.Facts:
+    """Return the facts with the build's state as last seen by the wait, if it was seen."""
+    latest = None if wait is None else deciding_build(wait.results())
+    return facts if latest is None else facts._replace(state=latest.state)
+
+
 @contextlib.contextmanager
-def of_what_happened(runtime: "Runtime", project_id: str, state: str, path: str | None) -> Iterator[None]:
-    """Around a write: one that ends badly though the service has it is handed over all the same."""
+def handing_over_on_failure(runtime: "Runtime", project_id: str, state: str, path: str | None) -> Iterator[None]:
+    """Wrap a write: if it fails although the service has accepted it, later steps learn of the build."""
     try:
         yield
     except SpcliError as failure:
         if failure.outcome == "done" and failure.upload_id:
-            _hand_over_all_the_same(runtime, ci.facts_of(failure.upload_id, project_id, state), path)
+            hand_over_quietly(runtime, ci.facts_of(failure.upload_id, project_id, state), path)
         raise
 
 
-def _hand_over_all_the_same(runtime: "Runtime", facts: ci.Facts, path: str | None) -> None:
-    """For a run that ends for another reason, which is the one to tell."""
+def hand_over_quietly(runtime: "Runtime", facts: ci.Facts, path: str | None) -> None:
+    """Write the facts for later steps; a failure is not reported, because the run already ends with another one."""
     with contextlib.suppress(SpcliError):
         hand_over(runtime, facts, path)
 
 
-def prepare(path: str | None, *, anew: bool = False) -> None:
-    """Make sure that the file can be written, before anything is sent; `anew` empties it, so that no earlier build's id stays.
-
-    Raises:
-        SpcliError: `usage`, when it cannot.
-    """
-    if path is None:
-        return
-    try:
-        with open(path, "w" if anew else "a", encoding="utf-8"):
-            pass
-    except OSError as error:
-        raise SpcliError(
-            "usage", f"--output-file cannot be written: {error.strerror}", hint="name a file in a folder that exists"
-        ) from None
-
-
 def hand_over(runtime: "Runtime", facts: ci.Facts, path: str | None) -> None:
-    """Write the facts wherever they are wanted.
+    """Write the facts for later steps: to `path`, and to what the CI system provides.
 
     Raises:
-        SpcliError: `output-lost`, when the file that was asked for can't be written any more.
+        SpcliError: `output-lost`, if the file can't be written any more.
     """
     system = ci.system_of(runtime.environ)
     if system == "github":
-        _tell_github(runtime, facts)
+        _write_github_files(runtime, facts)
     elif system is not None:
         for line in ci.variable_lines(system, facts):
             runtime.output.command_line(line)
     if path is not None:
         try:
-            _write(path, ci.dotenv(facts), "w")
+            _write_file(path, ci.dotenv(facts), "w")
         except OSError as error:
             message = f"the build is {facts.upload_id}, but --output-file could not be written: {error.strerror}"
             raise SpcliError("output-lost", message, outcome="done", upload_id=facts.upload_id) from None
 
 
-def _tell_github(runtime: "Runtime", facts: ci.Facts) -> None:
+def _write_github_files(runtime: "Runtime", facts: ci.Facts) -> None:
     import secrets
 
     texts = {
@@ -125,30 +208,15 @@ def _tell_github(runtime: "Runtime", facts: ci.Facts) -> None:
         path = runtime.environ.get(variable)
         if path:
             try:
-                _write(path, text, "a")
+                _write_file(path, text, "a")
             except OSError as error:
-                runtime.output.note(f"{variable} could not be written: {error.strerror}")
+                runtime.output.note(f"${variable} could not be written: {error.strerror}")
 
 
-def _write(path: str, text: str, mode: str) -> None:
+def _write_file(path: str, text: str, mode: str) -> None:
     with open(path, mode, encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()
         # A pipe, such as bash's >(…), has no disk behind it.
         with contextlib.suppress(OSError):
             os.fsync(file.fileno())
-
-
-def print_request(runtime: "Runtime", path: str, body: Mapping[str, object]) -> None:
-    """What would be sent, for `--dry-run`: the key as stars, the file's URL without its query."""
-    shown = {
-        name: "****" if name == "apiKey" else bare_url(str(value)) if name == "fileUrl" else value for name, value in body.items()
-    }
-    request = {"method": "POST", "url": f"{runtime.settings.base_url}{path}", "body": shown}
-    lines: list[str | tuple[str, str]] = [f"POST {request['url']}", *((name, _word(value)) for name, value in shown.items())]
-    runtime.output.result(request, lines=lines, bare="")
-    runtime.output.note("nothing was sent (--dry-run)")
-
-
-def _word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -252,20 +252,6 @@ def resend_spread(limits: int, window: float, chance: float) -> float:
     return chance * min(window / 4, 600.0) if 1 < limits < MAX_SENDS else 0.0
 
 
-def poll_pause(elapsed: float, chance: float, *, longest: float | None, failures: int, scale: float) -> float:
-    """Pause before the next look at a build.
-
-    5 s in the first minute, 15 s to five minutes, then 30 s, at most `longest`; doubled for each failed look from the third on;
-    up to a tenth of jitter; never under 5 s (the service's own advice for polling). With a quick sandbox, `scale` under 1, it is
-    0.2 to 1 s, jitter included.
-    """
-    step, least = scale * (5.0 if elapsed < 60 * scale else 15.0 if elapsed < 300 * scale else 30.0), 5.0
-    if scale < 1:
-        step, least = min(max(step, 0.2), 0.9), 0.2
-    pause = (step if longest is None else min(step, longest)) * 2.0 ** min(max(failures - 2, 0), 4)
-    return max(pause * (0.9 + 0.2 * chance), least)
-
-
 def scaled(moments: Sequence[float], scale: float, least: float) -> list[float]:
     """`moments` times `scale`, the last at least `least` (or as it is, if that is less): a sandbox is quick, but not instant."""
     factor = max(scale, min(1.0, least / moments[-1]))

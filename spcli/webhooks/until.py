@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 from spcli import lookup
 from spcli.api.client import Api
-from spcli.builds.lifecycle import is_final, state_of
+from spcli.builds.lifecycle import is_final, poll_pause, state_of
 from spcli.builds.local import build_of_event
 from spcli.builds.wait import Ended
 from spcli.clock import Clock
 from spcli.errors import SpcliError
 from spcli.models import Build, is_id, normalize_id
-from spcli.ratelimit.window import poll_pause
 from spcli.state.events import Event
 
 ENDING = {"build.approved": "approved", "build.rejected": "rejected"}

@@ -1,5 +1,6 @@
 """What a CI job gets, through the front door."""
 
+import io
 import os
 import subprocess
 import sys
@@ -8,13 +9,20 @@ from typing import Any
 
 import pytest
 
+from spcli.cli import main
 from spcli.errors import Interrupted
-from spcli.sandbox.seeds import MAIN, SHOWROOM
+from spcli.runtime import Runtime
+from spcli.sandbox.seeds import MAIN, SHOWROOM, SHOWROOM_NEW, SHOWROOM_OLD, SHOWROOM_REJECTED, SOLO_NEW
 from tests.faultd import FaultServer, answer
 from tests.front import FakeClock, Front, uploads
 from tests.unit.test_ci import azure_command, github_command, github_file, teamcity_message
 
 URL = "https://builds.example.com/Game-1.4.zip?X-Amz-Signature=5ec4e7"
+
+
+def words_of(words: Any) -> str | None:
+    """Return the command line as a test's id."""
+    return " ".join(words).replace(URL, "URL") if isinstance(words, tuple) else None
 
 
 def pairs(path: Path) -> dict[str, str]:
@@ -56,14 +64,84 @@ def test_output_file_holds_the_id_when_the_wait_is_interrupted(spcli: Front, ser
     assert (pairs(path)["STREAMPIXEL_UPLOAD_ID"], pairs(path)["STREAMPIXEL_STATE"]) == (ended.error["uploadId"], "queued")
 
 
-def test_output_file_keeps_no_id_of_an_earlier_run_when_the_upload_fails(spcli: Front, service: Any, tmp_path: Path) -> None:
-    service(faults=("project:401x*",))
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("upload", URL, "-p", "nosuch"), 13),
+        (("upload", URL, "--deadline", "5m"), 2),
+        (("upload", URL, "--dry-run"), 0),
+        (("distribute", "nosuch"), 13),
+        (("distribute", SOLO_NEW), 44),
+        (("distribute", SHOWROOM_NEW, "--latest"), 2),
+        (("distribute", SHOWROOM_REJECTED), 14),
+        (("distribute", "--latest", "--dry-run"), 0),
+        (("rollback", "--to", SHOWROOM_REJECTED, "--yes"), 14),
+        (("rollback",), 15),
+        (("builds", "wait", "nosuch"), 13),
+        (("builds", "wait"), 2),
+    ],
+    ids=words_of,
+)
+def test_output_file_keeps_no_id_of_an_earlier_command(
+    spcli: Front, service: Any, tmp_path: Path, words: tuple[str, ...], code: int
+) -> None:
+    service()
     path = tmp_path / "build.env"
-    path.write_text("STREAMPIXEL_UPLOAD_ID=earlier\n")
-    assert spcli("upload", URL, "--dry-run", "--output-file", str(path)).code == 0
-    assert pairs(path) == {"STREAMPIXEL_UPLOAD_ID": "earlier"}
-    assert spcli("upload", URL, "--output-file", str(path)).code == 41
+    assert spcli("builds", "wait", SHOWROOM_NEW, "--output-file", str(path)).code == 0
+    assert pairs(path)["STREAMPIXEL_UPLOAD_ID"] == SHOWROOM_NEW
+    assert spcli(*words, "--output-file", str(path)).code == code
     assert path.read_text() == ""
+
+
+def test_output_file_keeps_its_links_and_permissions(spcli: Front, service: Any, tmp_path: Path) -> None:
+    service()
+    path, link = tmp_path / "build.env", tmp_path / "link.env"
+    path.write_text("STREAMPIXEL_UPLOAD_ID=earlier\n")
+    os.link(path, link)
+    assert spcli("builds", "wait", "nosuch", "--output-file", str(path)).code == 13
+    assert link.read_text() == ""
+
+
+GITHUB_FILES = ["GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_PATH", "GITHUB_STATE"]
+ROLLBACK = ("rollback", "--yes", "--to", SHOWROOM_OLD)
+WRITERS = [("upload", URL), ("distribute", "--latest"), ROLLBACK, ("builds", "wait", "--latest")]
+
+
+@pytest.mark.parametrize("words", WRITERS, ids=words_of)
+@pytest.mark.parametrize("name", GITHUB_FILES)
+def test_output_file_must_not_be_one_that_other_steps_write_to(
+    spcli: Front, service: Any, tmp_path: Path, name: str, words: tuple[str, ...]
+) -> None:
+    server = service()
+    path = tmp_path / "shared"
+    path.write_text("of=another step\n")
+    refused = spcli(*words, "--output-file", str(path), "--json", env={name: str(path)})
+    assert (refused.code, refused.error["kind"], f"${name}" in refused.error["message"]) == (2, "usage", True)
+    assert path.read_text() == "of=another step\n"
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("spelling", ["folder/../shared", "link", "hardlink", "./shared"])
+def test_output_file_is_refused_in_any_spelling(
+    spcli: Front, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelling: str
+) -> None:
+    service()
+    path = tmp_path / "shared"
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    path.write_text("of=another step\n")
+    os.link(path, "hardlink")
+    if hasattr(os, "symlink"):
+        os.symlink(path, "link")
+    assert spcli("builds", "wait", SHOWROOM_NEW, "--output-file", spelling, env={"GITHUB_OUTPUT": str(path)}).code == 2
+    assert path.read_text() == "of=another step\n"
+
+
+def test_output_file_is_refused_though_the_other_file_does_not_exist_yet(spcli: Front, service: Any, tmp_path: Path) -> None:
+    service()
+    env = {"GITHUB_ENV": str(tmp_path / "env")}
+    assert spcli("builds", "wait", SHOWROOM_NEW, "--output-file", f"{tmp_path}/x/../env", env=env).code == 2
+    assert not (tmp_path / "env").exists()
 
 
 def test_output_file_of_distribute_and_of_a_wait(spcli: Front, service: Any, tmp_path: Path) -> None:
@@ -79,7 +157,8 @@ def test_output_file_that_cannot_be_written_stops_before_anything_is_sent(spcli:
     server = service()
     sent = spcli("upload", URL, "--output-file", str(tmp_path / "no" / "such" / "folder"), "--json")
     assert (sent.code, sent.error["outcome"]) == (2, "not_sent")
-    assert uploads(server) == []
+    assert sent.error["message"] == "cannot write --output-file: no such file or directory"
+    assert server.requests == []
 
 
 def test_github_gets_outputs_a_summary_and_an_annotation(spcli: Front, service: Any, tmp_path: Path) -> None:
@@ -114,8 +193,8 @@ def test_teamcity_gets_parameters_and_a_problem(spcli: Front, service: Any) -> N
 
 
 @pytest.mark.parametrize("fault", ["", "upload:reset-after-store"])
-def test_an_id_is_handed_on_though_the_run_is_stopped(spcli: Front, service: Any, tmp_path: Path, fault: str) -> None:
-    """In the midst of the wait, or of looking up what became of the upload."""
+def test_the_id_is_handed_over_if_the_run_is_interrupted(spcli: Front, service: Any, tmp_path: Path, fault: str) -> None:
+    """During the wait, or while the outcome of the upload is looked up."""
     service(faults=(fault,) if fault else ())
     output, path = tmp_path / "output", tmp_path / "build.env"
     env = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output)}
@@ -141,7 +220,7 @@ def test_output_file_may_be_a_pipe(spcli: Front, service: Any, tmp_path: Path) -
     assert "STREAMPIXEL_STATE=distributing\n" in out
 
 
-def test_elsewhere_nobody_is_given_commands(spcli: Front, service: Any) -> None:
+def test_other_ci_systems_get_no_commands(spcli: Front, service: Any) -> None:
     service(reject="Game*")
     sent = spcli("upload", URL, "--wait", env={"CI": "true", "GITLAB_CI": "true"})
     assert sent.code == 10
@@ -149,7 +228,7 @@ def test_elsewhere_nobody_is_given_commands(spcli: Front, service: Any) -> None:
     assert "::" not in sent.out + sent.err
 
 
-def test_server_text_commands_no_runner(spcli: Front, service: Any) -> None:
+def test_server_text_never_becomes_a_ci_command(spcli: Front, service: Any) -> None:
     message = "::error::x\n::add-mask::y ##vso[task.complete result=Failed]z ##teamcity[buildStop]"
     for env in ({"GITHUB_ACTIONS": "true"}, {"TF_BUILD": "True"}, {"TEAMCITY_VERSION": "1"}):
         with FaultServer([answer(400, {"message": message})]) as server:
@@ -161,7 +240,7 @@ def test_server_text_commands_no_runner(spcli: Front, service: Any) -> None:
         assert MAIN.api_key not in sent.err
 
 
-def test_an_id_that_nobody_knows_is_not_handed_on(spcli: Front, service: Any, tmp_path: Path) -> None:
+def test_an_unknown_id_is_not_handed_over(spcli: Front, service: Any, tmp_path: Path) -> None:
     service()
     output = tmp_path / "output"
     env = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output)}
@@ -177,7 +256,7 @@ def test_a_dry_run_makes_no_output_file(spcli: Front, service: Any, tmp_path: Pa
     assert not path.exists()
 
 
-def test_github_gets_the_id_though_the_output_file_cannot_be_written_any_more(spcli: Front, tmp_path: Path) -> None:
+def test_github_gets_the_id_even_if_the_output_file_cannot_be_written_any_more(spcli: Front, tmp_path: Path) -> None:
     output, path = tmp_path / "output", tmp_path / "build.env"
 
     def handler(request: Any) -> Any:
@@ -193,3 +272,66 @@ def test_github_gets_the_id_though_the_output_file_cannot_be_written_any_more(sp
         sent = spcli("upload", URL, "--output-file", str(path), env=env)
     assert sent.code == 19, sent
     assert github_file(output.read_text())["upload-id"] == "u1"
+
+
+class CtrlCAfter(FakeClock):
+    """Ctrl-C after so many seconds of sleep."""
+
+    def __init__(self, after: float) -> None:
+        super().__init__()
+        self.after = after
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.seconds > self.after:
+            raise Interrupted(130)
+
+
+@pytest.mark.parametrize("words", [("upload", URL, "--no-check", "--wait"), ("builds", "wait", "--latest")], ids=words_of)
+def test_an_interrupted_wait_hands_over_the_state_last_seen(
+    spcli: Front, tmp_path: Path, clock: FakeClock, words: tuple[str, ...]
+) -> None:
+    stages, posts = ["pending", "Downloading Files", "Extracting & Scanning"], []
+
+    def handler(request: Any) -> Any:
+        if request.method == "POST":
+            posts.append(request)
+            return answer(201, {"message": "queued", "uploadId": "u1"})
+        if words[0] == "upload" and not posts:
+            return answer(200, {"files": []})
+        status = stages.pop(0) if len(stages) > 1 else stages[0]
+        return answer(200, {"files": [{"_id": "u1", "url": URL, "status": status}]})
+
+    path = tmp_path / "build.env"
+    with FaultServer(handler=handler) as server:
+        spcli.use(server.url)
+        spcli.clock = CtrlCAfter(30)
+        ended = spcli(*words, "--output-file", str(path))
+    assert ended.code == 130, ended
+    assert pairs(path)["STREAMPIXEL_STATE"] == "extracting"
+    assert "stopped waiting; the build is still processing" in ended.err
+    assert "Resume: spcli builds wait u1" in ended.err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("builds", "wait", "--latest"), 141),
+        (("upload", URL, "--no-check"), 19),
+        (("upload", URL, "--no-check", "--wait"), 19),
+        (("distribute", "--latest"), 19),
+        (ROLLBACK, 19),
+    ],
+    ids=words_of,
+)
+def test_the_build_is_handed_over_if_standard_output_is_lost(
+    spcli: Front, service: Any, tmp_path: Path, words: tuple[str, ...], code: int
+) -> None:
+    service()
+    path, output = tmp_path / "build.env", tmp_path / "output"
+    env = {**spcli.environ, "GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output)}
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        runtime = Runtime(env, stdin=None, stdout=full, stderr=io.StringIO(), clock=spcli.clock)
+        assert main([*words, "--output-file", str(path)], runtime) == code
+    assert pairs(path)["STREAMPIXEL_UPLOAD_ID"] == github_file(output.read_text())["upload-id"] != ""

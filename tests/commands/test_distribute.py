@@ -67,7 +67,7 @@ def test_latest_of_a_project_without_builds_is_no_target(spcli: Front, service: 
 def test_latest_without_a_build_list_is_no_target_and_says_to_name_it(spcli: Front, service: Any) -> None:
     server = service(generation="status")
     found = spcli("distribute", "--latest", "--json")
-    assert (found.code, found.error["hint"]) == (13, "name the build: spcli distribute UPLOAD_ID")
+    assert (found.code, found.error["hint"]) == (13, "give the upload ID: spcli distribute UPLOAD_ID")
     assert releases(server) == []
 
 
@@ -105,7 +105,8 @@ def test_rejected_build_is_refused_by_a_guard_with_its_objection(spcli: Front, s
     found = spcli("distribute", SHOWROOM_REJECTED, "--json")
     assert (found.code, found.error["kind"], found.error["outcome"], found.out) == (14, "guard", "not_sent", "")
     objection = spcli("builds", "show", SHOWROOM_REJECTED, "--json").json["objection"]
-    assert found.error["hint"] == f"mend it and upload it again: {objection}"
+    assert found.error["message"] == f"this build was rejected and can't be released. Reason: {objection}"
+    assert found.error["hint"] == "fix the build and upload it again"
     assert releases(server) == []
 
 
@@ -127,7 +128,7 @@ def test_unfinished_build_is_refused_with_the_command_that_waits(spcli: Front, s
     server = service()
     upload_id = spcli("upload", URL, "-q").out.strip()
     found = spcli("distribute", upload_id, "--json")
-    assert (found.code, found.error["hint"]) == (14, f"spcli builds wait {upload_id}")
+    assert (found.code, found.error["hint"]) == (14, f"wait for it: spcli builds wait {upload_id}")
     assert releases(server) == []
 
 
@@ -203,7 +204,7 @@ def test_a_build_rejected_without_a_reason_is_not_to_be_waited_for(spcli: Front,
     with FaultServer([answer(200, page)]) as server:
         spcli.use(server.url)
         refused = spcli(*words, SHOWROOM_OLD, "--json")
-    assert (refused.code, refused.error["hint"]) == (14, "mend it and upload it again")
+    assert (refused.code, refused.error["hint"]) == (14, "fix the build and upload it again")
 
 
 @pytest.mark.parametrize(

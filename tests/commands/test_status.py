@@ -104,10 +104,10 @@ def test_failing_project_page_leaves_the_list_and_the_users(spcli: Front, servic
     assert shown.json["stats"]["liveUsers"] == 7
     problem, builds = shown.json["problems"]
     assert (problem["what"], problem["kind"], problem["message"]) == ("project", "http-5xx", "Internal server error")
-    assert (builds["what"], "could not be read" in builds["message"]) == ("builds", True)
+    assert (builds["what"], "Could not read the build list" in builds["message"]) == ("builds", True)
     shown_to_people = spcli("status").out
     assert "no project:" in shown_to_people
-    assert "in progress: not known\nlast builds: not known\n" in shown_to_people
+    assert "in progress: unknown\nlast builds: unknown\n" in shown_to_people
 
 
 def test_failing_user_stats_leave_the_rest(spcli: Front, service: Any) -> None:

@@ -1,4 +1,4 @@
-"""Build states, which build is mine, and whether a verdict is fresh."""
+"""Build states, when to poll, which build an upload made, and what an `Approved` after a release means."""
 
 from collections.abc import Collection
 
@@ -10,7 +10,7 @@ from spcli.builds import lifecycle
 from spcli.builds.lifecycle import Match, Watch
 from spcli.models import Build, bare_url, url_digest
 
-# A busy machine is no failure.
+# A busy machine must not fail a test.
 UNHURRIED = settings(deadline=None)
 
 URL = "https://files.example/game.zip?signature=one"
@@ -38,16 +38,16 @@ def build(upload_id: str = "b1", url: str = URL, date: str | None = None) -> Bui
         (None, "unknown"),
     ],
 )
-def test_the_services_word_has_a_state_of_ours(status: str | None, state: str) -> None:
+def test_every_word_of_the_service_has_a_state(status: str | None, state: str) -> None:
     assert lifecycle.state_of(status) == state
     assert state in lifecycle.STATES
 
 
-def test_only_a_verdict_is_final() -> None:
+def test_only_approved_and_rejected_are_final() -> None:
     assert [state for state in lifecycle.STATES if lifecycle.is_final(state)] == ["approved", "rejected"]
 
 
-def test_every_state_in_progress_has_a_stage_that_says_what_holds_it_up() -> None:
+def test_every_state_in_progress_has_a_stage_that_names_what_can_delay_it() -> None:
     for state in lifecycle.STATES:
         stage = lifecycle.stage_of(state)
         assert (stage is None) == (lifecycle.is_final(state) or state == "unknown")
@@ -59,8 +59,8 @@ def test_every_state_in_progress_has_a_stage_that_says_what_holds_it_up() -> Non
 
 def test_states_rank_in_the_order_a_build_goes_through() -> None:
     order = ["unknown", "queued", "downloading", "extracting", "saving", "distributing", "approved", "rejected"]
-    assert [lifecycle.rank(state) for state in order] == list(range(-1, 7))
-    assert lifecycle.rank("nonsense") == -1
+    assert [lifecycle.stage_rank(state) for state in order] == list(range(-1, 7))
+    assert lifecycle.stage_rank("nonsense") == -1
 
 
 def test_builds_are_sorted_by_date_and_by_id_within_it() -> None:
@@ -81,7 +81,7 @@ def test_a_build_without_a_date_is_as_old_as_its_id() -> None:
 @given(
     st.permutations([build("a"), build("b", date="2025-01-01T00:00:00Z"), build("c", date="2025-01-02T00:00:00Z"), build("d")])
 )
-def test_the_order_does_not_depend_on_the_services(builds: list[Build]) -> None:
+def test_the_order_does_not_depend_on_the_order_received(builds: list[Build]) -> None:
     assert [one.upload_id for one in lifecycle.newest_first(builds)] == ["c", "b", "d", "a"]
 
 
@@ -98,16 +98,54 @@ def test_the_order_does_not_depend_on_the_services(builds: list[Build]) -> None:
         (True, "distributing", 60, "progress"),
     ],
 )
-def test_an_old_approved_is_no_verdict_on_a_release(stale: bool, state: str, elapsed: float, verdict: str) -> None:
-    assert Watch(stale, grace=60).verdict(state, elapsed) == verdict
+def test_an_approved_from_before_a_release_is_not_its_result(stale: bool, state: str, elapsed: float, verdict: str) -> None:
+    assert Watch(stale, grace=60).judge_state(state, elapsed) == verdict
 
 
-def test_any_other_state_proves_that_the_release_has_begun() -> None:
-    watch = Watch(stale=True, grace=60)
-    assert watch.seen("approved") == watch
+def test_any_other_state_proves_that_the_release_has_started() -> None:
+    watch = Watch(is_stale=True, grace=60)
+    assert watch.after_poll("approved") == watch
     for state in lifecycle.STATES:
         if state != "approved":
-            assert watch.seen(state).seen("approved").verdict("approved", 1) == "approved"
+            assert watch.after_poll(state).after_poll("approved").judge_state("approved", 1) == "approved"
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "longest", "failures", "scale", "pause"),
+    [
+        (0, None, 0, 1, 5),
+        (59, None, 0, 1, 5),
+        (60, None, 0, 1, 15),
+        (299, None, 0, 1, 15),
+        (300, None, 0, 1, 30),
+        (9999, 10.0, 0, 1, 10),
+        (9999, 60.0, 0, 1, 30),
+        (0, 1.0, 0, 1, 5),
+        (0, None, 2, 1, 5),
+        (0, None, 3, 1, 10),
+        (0, None, 4, 1, 20),
+        (300, None, 99, 1, 480),
+        (0, None, 0, 0.1, 0.5),
+        (6, None, 0, 0.1, 0.9),
+        (30, None, 0, 0.1, 0.9),
+        (0, None, 0, 0.001, 0.2),
+        (30, 0.3, 0, 0.1, 0.3),
+        (30, 0.1, 0, 0.1, 0.2),
+        (0, None, 3, 0.1, 1),
+        (0, None, 0, 2, 10),
+    ],
+)
+def test_polls_of_a_build_grow_rarer(elapsed: float, longest: float | None, failures: int, scale: float, pause: float) -> None:
+    assert lifecycle.poll_pause(elapsed, 0.5, longest=longest, failures=failures, scale=scale) == pytest.approx(pause)
+
+
+@UNHURRIED
+@given(st.floats(0, 1e5), st.floats(0, 1, exclude_max=True), st.none() | st.floats(0, 100), st.integers(0, 50))
+def test_the_service_is_never_polled_more_often_than_every_five_seconds(
+    elapsed: float, chance: float, longest: float | None, failures: int
+) -> None:
+    pause = lifecycle.poll_pause(elapsed, chance, longest=longest, failures=failures, scale=1.0)
+    assert 5 <= pause <= 30 * 16 * 1.1
 
 
 def match(builds: list[Build], *, known: Collection[str]) -> Match:
@@ -115,12 +153,12 @@ def match(builds: list[Build], *, known: Collection[str]) -> Match:
     return lifecycle.match_digest(url_digest(URL), bare_url(URL), builds, known=known)
 
 
-def test_the_one_new_build_with_exactly_our_url_is_ours() -> None:
+def test_the_only_new_build_with_exactly_our_url_is_the_upload() -> None:
     others = [build("old"), build("b2", URL.replace("one", "two")), build("b3", "https://files.example/other.zip")]
     assert match([*others, build("b1")], known={"old"}) == Match("found", (build("b1"),))
 
 
-def test_builds_known_before_are_never_ours() -> None:
+def test_builds_from_before_the_upload_never_match() -> None:
     assert match([build("old")], known=["old"]) == Match("absent")
 
 
@@ -130,12 +168,12 @@ def test_two_new_builds_with_our_url_are_doubtful() -> None:
     assert match([*pair, near], known=()) == Match("doubtful", pair)
 
 
-def test_a_build_that_matches_but_for_the_query_is_doubtful() -> None:
+def test_a_build_that_differs_only_in_the_query_is_doubtful() -> None:
     near = build("b1", URL.replace("one", "two"))
     assert match([near, build("b2", "https://files.example/other.zip")], known=()) == Match("doubtful", (near,))
 
 
-def test_a_new_build_without_a_url_may_be_anybodys() -> None:
+def test_a_new_build_without_a_url_is_doubtful() -> None:
     nameless = BUILD._replace(file_url=None, digest=None)
     assert match([nameless], known=()) == Match("doubtful", (nameless,))
     assert match([nameless], known=[nameless.upload_id]) == Match("absent")
@@ -153,7 +191,7 @@ def test_a_new_build_without_a_url_may_be_anybodys() -> None:
         ("https://bücher.example/a.zip", "https://xn--bcher-kva.example/a.zip"),
     ],
 )
-def test_a_build_whose_url_is_spelt_another_way_is_doubtful(sent: str, shown: str) -> None:
+def test_a_build_whose_url_is_spelled_differently_is_doubtful(sent: str, shown: str) -> None:
     one = build("b1", shown)
     assert lifecycle.match_digest(url_digest(sent), sent, [one], known=()) == Match("doubtful", (one,))
 
@@ -161,7 +199,7 @@ def test_a_build_whose_url_is_spelt_another_way_is_doubtful(sent: str, shown: st
 @pytest.mark.parametrize(
     "shown", ["http://files.example/a.zip", "https://files.example:8443/a.zip", "https://files.example/A.zip", "https://[/a.zip"]
 )
-def test_a_build_from_another_place_is_not_ours(shown: str) -> None:
+def test_a_build_with_another_url_does_not_match(shown: str) -> None:
     sent = "https://files.example/a.zip"
     assert lifecycle.match_digest(url_digest(sent), sent, [build("b1", shown)], known=()) == Match("absent")
 
@@ -188,13 +226,13 @@ def test_a_remembered_attempt_is_matched_by_its_fingerprint() -> None:
         (None, "", None),
     ],
 )
-def test_a_build_tells_when_it_was_created(date: str | None, upload_id: str, born: float | None) -> None:
+def test_creation_time_comes_from_the_date_or_the_id(date: str | None, upload_id: str, born: float | None) -> None:
     one = build(upload_id, date=date)
     assert lifecycle.created_at(one) == born
 
 
 @UNHURRIED
 @given(st.text(), st.text() | st.text("0123456789abcdef", min_size=24, max_size=24))
-def test_no_date_and_no_id_of_the_service_is_a_surprise(date: str, upload_id: str) -> None:
+def test_creation_time_survives_any_date_and_id(date: str, upload_id: str) -> None:
     born = lifecycle.created_at(build(upload_id, date=date))
     assert born is None or born == float(born)

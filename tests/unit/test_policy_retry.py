@@ -84,46 +84,6 @@ def test_competing_clients_do_not_meet_in_step_again_after_the_second_429(chance
 
 
 @pytest.mark.parametrize(
-    ("elapsed", "longest", "failures", "scale", "pause"),
-    [
-        (0, None, 0, 1, 5),
-        (59, None, 0, 1, 5),
-        (60, None, 0, 1, 15),
-        (299, None, 0, 1, 15),
-        (300, None, 0, 1, 30),
-        (9999, 10.0, 0, 1, 10),
-        (9999, 60.0, 0, 1, 30),
-        (0, 1.0, 0, 1, 5),
-        (0, None, 2, 1, 5),
-        (0, None, 3, 1, 10),
-        (0, None, 4, 1, 20),
-        (300, None, 99, 1, 480),
-        (0, None, 0, 0.1, 0.5),
-        (6, None, 0, 0.1, 0.9),
-        (30, None, 0, 0.1, 0.9),
-        (0, None, 0, 0.001, 0.2),
-        (30, 0.3, 0, 0.1, 0.3),
-        (30, 0.1, 0, 0.1, 0.2),
-        (0, None, 3, 0.1, 1),
-        (0, None, 0, 2, 10),
-    ],
-)
-def test_a_build_is_looked_at_less_and_less_often(
-    elapsed: float, longest: float | None, failures: int, scale: float, pause: float
-) -> None:
-    assert policy.poll_pause(elapsed, 0.5, longest=longest, failures=failures, scale=scale) == pytest.approx(pause)
-
-
-@UNHURRIED
-@given(st.floats(0, 1e5), CHANCES, st.none() | st.floats(0, 100), st.integers(0, 50))
-def test_the_service_is_never_polled_more_often_than_every_five_seconds(
-    elapsed: float, chance: float, longest: float | None, failures: int
-) -> None:
-    pause = policy.poll_pause(elapsed, chance, longest=longest, failures=failures, scale=1.0)
-    assert 5 <= pause <= 30 * 16 * 1.1
-
-
-@pytest.mark.parametrize(
     ("scale", "least", "moments"),
     [(1.0, 6.0, [2, 20, 60]), (0.5, 6.0, [1, 10, 30]), (0.01, 6.0, [0.2, 2, 6]), (0.01, 90.0, [2, 20, 60])],
 )
