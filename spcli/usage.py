@@ -115,7 +115,7 @@ def report(error: SpcliError, runtime: "Runtime", *, writes: bool) -> int:
             error.hint = error.hint or "nothing was sent"
     error.hint = error.hint or _HINTS.get(error.kind)
     if happened and happened not in (error.hint or ""):
-        goes_on = f"it goes on: spcli builds wait {happened}"
-        error.hint = f"{error.hint}; {goes_on}" if error.hint else goes_on
+        wait_hint = f"wait for the build: spcli builds wait {happened}"
+        error.hint = f"{error.hint}; {wait_hint}" if error.hint else wait_hint
     runtime.output.error(error)
     return error.exit_code

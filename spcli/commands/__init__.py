@@ -40,13 +40,13 @@ TABLE: dict[str, Entry | Group] = {
         {
             "list": Entry("List the project's builds, newest first.", "builds:list_builds"),
             "show": Entry("Show one build.", "builds:show"),
-            "wait": Entry("Wait until builds are processed; the exit code is the verdict.", "builds:wait"),
+            "wait": Entry("Wait until builds are processed; the exit code is the result.", "builds:wait"),
         },
         default="list",
     ),
     "distribute": Entry("Release a processed build, or release it again.", "distribute:distribute", writes=True),
     "rollback": Entry("Release the previous good build again.", "rollback:rollback", writes=True),
-    "status": Entry("Show account, project, windows and builds on one screen.", "status:status"),
+    "status": Entry("Show account, project, rate limits and builds at a glance.", "status:status"),
     "limits": Entry("Show when the next upload and distribute are allowed.", "limits:limits"),
     "webhooks": Group(
         "Receive, simulate, test and list build events.",

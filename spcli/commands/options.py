@@ -93,23 +93,28 @@ Timeout = Annotated[
     typer.Option(
         parser=call_timeout,
         metavar="DUR",
-        help="Total time of one call to the service (60s for writes, 20s for reads).",
+        help="Maximum time for one API call (default 60s for writes, 20s for reads).",
         show_default=False,
     ),
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="Then wait until the build is processed; the exit code is the verdict.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until processing finishes; the exit code is the result.")]
 Deadline = Annotated[
     float | None,
-    typer.Option(parser=duration, metavar="DUR", help="Stop waiting after DUR (2h); the build goes on.", show_default=False),
+    typer.Option(
+        parser=duration,
+        metavar="DUR",
+        help="Stop waiting after DUR (default 2h). The build itself continues.",
+        show_default=False,
+    ),
 ]
 Interval = Annotated[
     float | None,
-    typer.Option(parser=_interval, metavar="DUR", help="Longest pause between two looks (5s to 30s).", show_default=False),
+    typer.Option(parser=_interval, metavar="DUR", help="Maximum time between polls (default 5s to 30s).", show_default=False),
 ]
 WatchInterval = Annotated[
     float | None,
     typer.Option(
-        parser=_interval, metavar="DUR", help="With --watch: pause between two looks (10s, at least 5s).", show_default=False
+        parser=_interval, metavar="DUR", help="With --watch: time between updates (default 10s, at least 5s).", show_default=False
     ),
 ]
 OnLimit = Annotated[
@@ -117,21 +122,23 @@ OnLimit = Annotated[
     typer.Option(
         parser=_on_limit,
         metavar="wait|fail",
-        help="When the window is closed: wait for it, or exit 49 at once.",
+        help="When rate-limited: wait (default), or fail at once with 49.",
         show_default=False,
     ),
 ]
 MaxWait = Annotated[
     float | None,
-    typer.Option(parser=duration, metavar="DUR", help="Longest time to wait for windows (10m).", show_default=False),
+    typer.Option(parser=duration, metavar="DUR", help="Maximum total wait for rate limits (default 10m).", show_default=False),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the request, key redacted, and send nothing.")]
-Limit = Annotated[int | None, typer.Option(parser=_count, metavar="N", help="At most N (20), 0 for all.", show_default=False)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the request, key masked, and send nothing.")]
+Limit = Annotated[
+    int | None, typer.Option(parser=_count, metavar="N", help="Show at most N (default 20, 0 for all).", show_default=False)
+]
 OutputFile = Annotated[
     str | None,
-    typer.Option("--output-file", metavar="PATH", help="Also write KEY=value lines for later CI steps.", show_default=False),
+    typer.Option("--output-file", metavar="PATH", help="Write KEY=value lines for later CI steps to PATH.", show_default=False),
 ]
 UploadIds = Annotated[
     list[str] | None,
-    typer.Argument(parser=upload_id, metavar="[UPLOAD_ID]...", help="Builds' upload ids.", show_default=False),
+    typer.Argument(parser=upload_id, metavar="[UPLOAD_ID]...", help="Upload IDs of the builds.", show_default=False),
 ]

@@ -181,12 +181,12 @@ def _print_plan(runtime: "Runtime", plan: RollbackPlan) -> None:
     else:
         since = "" if plan.live.at <= 0 else f" since {local_time(iso_utc(plan.live.at))}"
         how = f"live{since}" if plan.live.is_known else "assumed live: it wasn't released from this machine"
-        output.status(f"from: {_build_words(runtime, plan.builds.get(plan.live.upload_id), plan.live.upload_id)} ({how})")
+        output.status(f"from: {_build_words(plan.builds.get(plan.live.upload_id), plan.live.upload_id)} ({how})")
     how = " (assumed to have been live: it wasn't released from this machine)" if plan.is_assumed else ""
-    output.status(f"to:   {_build_words(runtime, plan.builds.get(plan.upload_id), plan.upload_id)}{how}")
+    output.status(f"to:   {_build_words(plan.builds.get(plan.upload_id), plan.upload_id)}{how}")
 
 
-def _build_words(runtime: "Runtime", build: Build | None, upload_id: str) -> str:
+def _build_words(build: Build | None, upload_id: str) -> str:
     if build is None:
         return upload_id
     words = (upload_id, file_name(build.file_url), local_time(build.date))

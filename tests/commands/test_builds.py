@@ -48,7 +48,7 @@ def test_options_before_a_subcommand_are_a_usage_error_that_says_where_they_go(s
     assert server.requests == []
 
 
-def test_common_options_may_stand_before_a_subcommand_of_builds_only_with_the_program(spcli: Front, service: Any) -> None:
+def test_common_options_before_a_subcommand_of_builds_go_after_the_programs_name(spcli: Front, service: Any) -> None:
     service()
     assert spcli("--json", "builds", "show", SHOWROOM_NEW).json["uploadId"] == SHOWROOM_NEW
 
@@ -61,7 +61,7 @@ def test_limit_counts_after_the_status(spcli: Front, service: Any, limit: str, c
 
 
 @pytest.mark.parametrize("word", ["rejected", "Rejected", "REJECT", "Reject"])
-def test_status_is_our_word_or_the_services_in_any_case(spcli: Front, service: Any, word: str) -> None:
+def test_status_takes_our_word_or_the_services_in_any_case(spcli: Front, service: Any, word: str) -> None:
     service()
     assert spcli("builds", "--status", word, "-q").out.split() == [SHOWROOM_REJECTED]
 
@@ -69,7 +69,7 @@ def test_status_is_our_word_or_the_services_in_any_case(spcli: Front, service: A
 @pytest.mark.parametrize(
     "words", [("--status", "done"), ("--status", ""), ("--limit", "-1"), ("--limit", "x"), ("--limit", "1e3"), ("--limit", "٣")]
 )
-def test_unfit_filter_is_a_usage_error_before_any_call(spcli: Front, service: Any, words: tuple[str, str]) -> None:
+def test_invalid_filter_is_a_usage_error_before_any_call(spcli: Front, service: Any, words: tuple[str, str]) -> None:
     server = service()
     found = spcli("builds", *words, "--json")
     assert (found.code, found.error["kind"], server.requests) == (2, "usage", [])
@@ -84,7 +84,7 @@ def test_empty_list_is_an_empty_array_and_a_note(spcli: Front, service: Any) -> 
     assert "in state saving" in spcli("builds", "--status", "saving").err
 
 
-def test_show_tells_a_rejected_builds_objection(spcli: Front, service: Any) -> None:
+def test_show_prints_a_rejected_builds_objection(spcli: Front, service: Any) -> None:
     service()
     shown = spcli("builds", "show", SHOWROOM_REJECTED)
     assert shown.code == 0
@@ -102,7 +102,7 @@ def test_query_of_a_builds_url_is_never_shown(spcli: Front, service: Any) -> Non
 
 
 @pytest.mark.parametrize("upload_id", [SOLO_NEW, "nosuch", "0" * 24, "../x"])
-def test_a_build_the_project_has_not_is_no_target(spcli: Front, service: Any, upload_id: str) -> None:
+def test_unknown_build_is_exit_13(spcli: Front, service: Any, upload_id: str) -> None:
     service()
     found = spcli("builds", "show", upload_id, "--json")
     assert (found.code, found.error["kind"], found.out) == (13, "no-target", "")
@@ -117,7 +117,7 @@ def test_empty_upload_id_is_a_usage_error_before_any_call(spcli: Front, service:
 
 
 @pytest.mark.parametrize("status", [404, 405])
-def test_without_a_build_list_those_sent_from_here_are_listed(spcli: Front, service: Any, status: int) -> None:
+def test_without_a_build_list_builds_uploaded_from_here_are_listed(spcli: Front, service: Any, status: int) -> None:
     server = service(generation="status") if status == 404 else service(faults=("project:405x*",))
     assert spcli("builds", "--json").json == []
     sent = spcli("upload", URL + "?sig=5ec4e7", "--json").json["uploadId"]
@@ -130,13 +130,13 @@ def test_without_a_build_list_those_sent_from_here_are_listed(spcli: Front, serv
     assert len(uploads(server)) == 1
 
 
-def test_404_for_an_id_the_list_does_not_know_is_the_servers_word(spcli: Front, service: Any) -> None:
+def test_404_for_a_project_missing_from_the_list_is_exit_44(spcli: Front, service: Any) -> None:
     service(generation="status")
     found = spcli("builds", "-p", SOLO.id, "--json")
     assert (found.code, found.error["kind"], found.out) == (44, "http-404", "")
 
 
-def test_list_of_a_foreign_project_is_the_servers_word_and_then_ours(spcli: Front, service: Any) -> None:
+def test_list_of_a_foreign_project_prints_the_servers_message_and_a_hint(spcli: Front, service: Any) -> None:
     service()
     lines = spcli("builds", "-p", SOLO.id).err.splitlines()
     assert lines[0] == "Forbidden: project does not belong to this user"

@@ -40,7 +40,7 @@ def test_latest_is_the_newest_approved_build(spcli: Front, service: Any) -> None
     assert spcli("distribute", "--latest", "--json").json["uploadId"] == SHOWROOM_NEW
 
 
-def test_latest_passes_over_a_newer_build_that_is_rejected(spcli: Front, service: Any, clock: Any) -> None:
+def test_latest_skips_a_newer_rejected_build(spcli: Front, service: Any, clock: Any) -> None:
     service(reject="Game*")
     spcli("upload", URL, "--wait")
     assert spcli("distribute", "--latest", "--json").json["uploadId"] == SHOWROOM_NEW
@@ -64,7 +64,7 @@ def test_latest_of_a_project_without_builds_is_no_target(spcli: Front, service: 
     assert releases(server) == []
 
 
-def test_latest_without_a_build_list_is_no_target_and_says_to_name_it(spcli: Front, service: Any) -> None:
+def test_latest_without_a_build_list_is_exit_13_and_asks_for_the_id(spcli: Front, service: Any) -> None:
     server = service(generation="status")
     found = spcli("distribute", "--latest", "--json")
     assert (found.code, found.error["hint"]) == (13, "give the upload ID: spcli distribute UPLOAD_ID")
@@ -72,14 +72,14 @@ def test_latest_without_a_build_list_is_no_target_and_says_to_name_it(spcli: Fro
 
 
 @pytest.mark.parametrize(("fault", "code"), [("project:502htmlx*", 50), ("project:closex*", 60), ("project:htmlx*", 62)])
-def test_latest_whose_list_cannot_be_read_is_that_failure(spcli: Front, service: Any, fault: str, code: int) -> None:
+def test_latest_with_an_unreadable_list_exits_with_that_failure(spcli: Front, service: Any, fault: str, code: int) -> None:
     server = service(faults=(fault,))
     found = spcli("distribute", "--latest", "--json")
     assert (found.code, found.error["outcome"]) == (code, "not_sent"), found
     assert releases(server) == []
 
 
-def test_named_build_is_released_though_the_list_cannot_be_read(spcli: Front, service: Any) -> None:
+def test_build_is_released_by_id_if_the_list_cannot_be_read(spcli: Front, service: Any) -> None:
     server = service(faults=("project:502htmlx*",))
     found = spcli("distribute", SHOWROOM_OLD, "--json")
     assert found.code == 0, found
@@ -87,13 +87,13 @@ def test_named_build_is_released_though_the_list_cannot_be_read(spcli: Front, se
     assert len(releases(server)) == 1
 
 
-def test_named_build_is_released_where_there_is_no_list(spcli: Front, service: Any) -> None:
+def test_build_is_released_by_id_if_there_is_no_list(spcli: Front, service: Any) -> None:
     service(generation="status")
     assert spcli("distribute", SHOWROOM_OLD, "--json").json["uploadId"] == SHOWROOM_OLD
 
 
 @pytest.mark.parametrize("words", [(), (SHOWROOM_OLD, "--latest"), ("",), (" ",), (SHOWROOM_OLD, SHOWROOM_NEW)])
-def test_one_build_must_be_named_and_only_one(spcli: Front, service: Any, words: tuple[str, ...]) -> None:
+def test_exactly_one_build_must_be_given(spcli: Front, service: Any, words: tuple[str, ...]) -> None:
     server = service()
     found = spcli("distribute", *words, "--json")
     assert (found.code, found.error["kind"], found.error["outcome"], found.out) == (2, "usage", "not_sent", ""), found
@@ -133,7 +133,7 @@ def test_unfinished_build_is_refused_with_the_command_that_waits(spcli: Front, s
 
 
 @pytest.mark.parametrize("upload_id", [SOLO_NEW, "0" * 24])
-def test_an_id_that_is_not_listed_is_the_servers_to_judge(spcli: Front, service: Any, upload_id: str) -> None:
+def test_unlisted_id_is_judged_by_the_service(spcli: Front, service: Any, upload_id: str) -> None:
     server = service()
     found = spcli("distribute", upload_id, "--json")
     assert (found.code, found.error["outcome"]) == (44, "refused"), found
@@ -141,7 +141,7 @@ def test_an_id_that_is_not_listed_is_the_servers_to_judge(spcli: Front, service:
     assert len(releases(server)) == 1
 
 
-def test_inactive_project_gets_the_servers_word(spcli: Front, service: Any) -> None:
+def test_inactive_project_is_refused_by_the_service(spcli: Front, service: Any) -> None:
     service(project=INACTIVE.id)
     found = spcli("distribute", "--latest", "--json")
     assert found.code in (0, 43), found
@@ -175,7 +175,7 @@ def test_closed_window_with_on_limit_fail_is_exit_49_and_says_when(spcli: Front,
     assert len(releases(server)) == 1
 
 
-def test_upload_and_distribute_have_a_window_each(spcli: Front, service: Any) -> None:
+def test_upload_and_distribute_have_separate_rate_limits(spcli: Front, service: Any) -> None:
     service()
     spcli("upload", URL)
     assert spcli("distribute", SHOWROOM_OLD, "--on-limit", "fail").code == 0
@@ -199,7 +199,7 @@ def test_latest_warns_when_a_newer_build_is_being_distributed(spcli: Front, serv
 
 
 @pytest.mark.parametrize("words", [("distribute",), ("rollback", "--yes", "--to")], ids=lambda words: words[0])
-def test_a_build_rejected_without_a_reason_is_not_to_be_waited_for(spcli: Front, words: tuple[str, ...]) -> None:
+def test_build_rejected_without_a_reason_has_no_hint_to_wait(spcli: Front, words: tuple[str, ...]) -> None:
     page = {"name": "Showroom", "files": [{"_id": SHOWROOM_OLD, "url": URL, "status": "Reject", "objection": None}]}
     with FaultServer([answer(200, page)]) as server:
         spcli.use(server.url)
@@ -217,9 +217,7 @@ def test_a_build_rejected_without_a_reason_is_not_to_be_waited_for(spcli: Front,
         ("nosuch", "with `spcli builds`"),
     ],
 )
-def test_a_word_that_can_be_no_id_costs_no_window_and_names_what_may_be_meant(
-    spcli: Front, service: Any, word: str, meant: str
-) -> None:
+def test_word_that_is_no_id_sends_nothing_and_suggests_builds(spcli: Front, service: Any, word: str, meant: str) -> None:
     server = service()
     found = spcli("distribute", word, "--json")
     assert (found.code, found.error["kind"], found.error["outcome"], found.out) == (13, "no-target", "not_sent", "")
@@ -246,21 +244,21 @@ LISTED = {"_id": SHOWROOM_OLD, "url": URL, "status": "Approved"}
         pytest.param({"id": "f" * 24, "files": [LISTED]}, id="another project's"),
     ],
 )
-def test_a_list_that_proves_nothing_refuses_no_release(spcli: Front, words: tuple[str, ...], page: dict[str, Any]) -> None:
+def test_incomplete_list_refuses_no_release(spcli: Front, words: tuple[str, ...], page: dict[str, Any]) -> None:
     with FaultServer(handler=answering(page)) as server:
         spcli.use(server.url)
         assert spcli(*words, "build-7", "--json").json["uploadId"] == "build-7"
         assert [request.method for request in server.ledger].count("POST") == 1
 
 
-def test_where_the_services_ids_have_another_form_it_judges_the_word(spcli: Front) -> None:
+def test_unlisted_word_is_sent_if_the_services_ids_have_another_form(spcli: Front) -> None:
     with FaultServer(handler=answering({"files": [{**LISTED, "_id": "build-6"}]})) as server:
         spcli.use(server.url)
         assert spcli("distribute", "build-7", "--json").json["uploadId"] == "build-7"
 
 
 @pytest.mark.parametrize("word", ["Showroom-1.0.0.zip", SHOWROOM_OLD[:12]])
-def test_a_rollback_to_no_id_names_what_may_be_meant(spcli: Front, service: Any, word: str) -> None:
+def test_rollback_to_a_word_that_is_no_id_suggests_builds(spcli: Front, service: Any, word: str) -> None:
     server = service()
     found = spcli("rollback", "--to", word, "--yes", "--json")
     assert (found.code, found.error["outcome"]) == (13, "not_sent")

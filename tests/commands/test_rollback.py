@@ -60,7 +60,7 @@ def test_second_rollback_goes_further_back_and_a_third_finds_nothing(spcli: Fron
     assert (third.code, third.error["kind"], third.error["outcome"]) == (13, "no-target", "not_sent")
 
 
-def test_yes_needs_to_where_what_is_live_is_only_assumed(spcli: Front, service: Any) -> None:
+def test_yes_needs_to_if_the_live_build_is_only_assumed(spcli: Front, service: Any) -> None:
     server = service()
     refused = spcli("rollback", "--yes", "--json")
     assert (refused.code, refused.error["outcome"], refused.out) == (13, "not_sent", "")
@@ -70,7 +70,7 @@ def test_yes_needs_to_where_what_is_live_is_only_assumed(spcli: Front, service: 
     assert sent_ids(server) == [SHOWROOM_OLD]
 
 
-def test_build_uploaded_elsewhere_since_makes_the_live_one_an_assumption(spcli: Front, service: Any, tmp_path: Path) -> None:
+def test_live_build_is_assumed_after_an_upload_from_elsewhere(spcli: Front, service: Any, tmp_path: Path) -> None:
     server = service(window=1)
     released(spcli, SHOWROOM_OLD)
     elsewhere = Front(tmp_path / "other", spcli.clock)
@@ -81,7 +81,7 @@ def test_build_uploaded_elsewhere_since_makes_the_live_one_an_assumption(spcli: 
     assert f"from: {foreign}" in refused.err
 
 
-def test_a_build_that_finished_after_a_later_release_is_what_is_live(spcli: Front, service: Any) -> None:
+def test_build_that_finished_after_a_later_release_is_live(spcli: Front, service: Any) -> None:
     service(stage=100)
     uploaded = spcli("upload", URL, "--json").json["uploadId"]
     assert spcli("distribute", SHOWROOM_OLD).code == 0
@@ -92,7 +92,7 @@ def test_a_build_that_finished_after_a_later_release_is_what_is_live(spcli: Fron
     assert f"to:   {SHOWROOM_OLD}" in shown
 
 
-def test_going_back_to_a_build_that_was_only_assumed_to_be_live_is_told(spcli: Front, service: Any) -> None:
+def test_rollback_to_a_build_assumed_to_have_been_live_prints_a_warning(spcli: Front, service: Any) -> None:
     service()
     released(spcli, SHOWROOM_NEW)
     assert "(assumed to have been live: it wasn't released from this machine)" in spcli("rollback", "--dry-run").err
@@ -137,7 +137,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_sent(spcli: Front, servic
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_expect_live_refuses_another_live_build_and_accepts_the_right_one(spcli: Front, service: Any, is_known: bool) -> None:
+def test_expect_live_refuses_any_other_live_build(spcli: Front, service: Any, is_known: bool) -> None:
     server = service()
     if is_known:
         released(spcli, SHOWROOM_NEW)
@@ -150,20 +150,20 @@ def test_expect_live_refuses_another_live_build_and_accepts_the_right_one(spcli:
     assert spcli("rollback", "--expect-live", SHOWROOM_NEW, "--to", SHOWROOM_OLD, "--yes").code == 0
 
 
-def test_expect_live_where_nothing_was_ever_released_is_refused(spcli: Front, service: Any) -> None:
+def test_expect_live_is_refused_if_nothing_was_ever_released(spcli: Front, service: Any) -> None:
     service(project=CONFIGURATOR_APAC.id)
     refused = spcli("rollback", "--expect-live", SHOWROOM_NEW, "--yes", "--json")
     assert refused.code == 14
     assert "the live build is unknown" in refused.error["message"]
 
 
-def test_project_without_builds_has_nothing_to_go_back_to(spcli: Front, service: Any) -> None:
+def test_project_without_builds_is_exit_13(spcli: Front, service: Any) -> None:
     service(project=CONFIGURATOR_APAC.id)
     assert spcli("rollback", "--yes").code == 13
 
 
 @pytest.mark.parametrize(("upload_id", "code"), [(SHOWROOM_REJECTED, 14), ("f" * 24, 13)])
-def test_build_that_cannot_be_released_is_refused_before_a_window_is_spent(
+def test_build_that_cannot_be_released_is_refused_before_anything_is_sent(
     spcli: Front, service: Any, upload_id: str, code: int
 ) -> None:
     server = service()
@@ -181,14 +181,14 @@ def test_unfinished_build_is_refused_with_the_command_that_waits(spcli: Front, s
     assert releases(server) == []
 
 
-def test_what_is_live_already_is_not_gone_back_to(spcli: Front, service: Any) -> None:
+def test_rollback_to_the_live_build_is_exit_13(spcli: Front, service: Any) -> None:
     service()
     released(spcli, SHOWROOM_NEW)
     refused = spcli("rollback", "--to", SHOWROOM_NEW, "--yes", "--json")
     assert (refused.code, "live already" in refused.error["message"]) == (13, True)
 
 
-def test_ledger_keeps_who_and_why(spcli: Front, service: Any, tmp_path: Path) -> None:
+def test_history_keeps_user_and_reason(spcli: Front, service: Any, tmp_path: Path) -> None:
     service()
     spcli("rollback", "--to", SHOWROOM_OLD, "--yes", "-m", "1.1 crashes at start", env={"USER": "ada", "GITHUB_ACTOR": ""})
     connection = sqlite3.connect(tmp_path / "state" / "state.db")
@@ -197,7 +197,7 @@ def test_ledger_keeps_who_and_why(spcli: Front, service: Any, tmp_path: Path) ->
     assert row == [("rollback", SHOWROOM_OLD, "done", f"ada: rollback from {SHOWROOM_NEW}: 1.1 crashes at start")]
 
 
-def test_rollback_waits_for_the_distribute_window_and_obeys_on_limit(spcli: Front, service: Any) -> None:
+def test_rollback_waits_for_the_distribute_rate_limit_and_obeys_on_limit(spcli: Front, service: Any) -> None:
     server = service(stage=10)
     released(spcli, SHOWROOM_NEW)
     refused = spcli("rollback", "--yes", "--on-limit", "fail", "--json")
@@ -206,7 +206,7 @@ def test_rollback_waits_for_the_distribute_window_and_obeys_on_limit(spcli: Fron
     assert len(releases(server)) == 2
 
 
-def test_rollback_with_wait_shows_the_share_url_once_the_release_is_through(spcli: Front, service: Any) -> None:
+def test_rollback_with_wait_prints_the_share_url_after_the_release(spcli: Front, service: Any) -> None:
     service()
     done = spcli("rollback", "--to", SHOWROOM_OLD, "--yes", "--wait")
     assert done.code == 0, done
@@ -221,7 +221,7 @@ def test_output_file_gets_the_facts_for_later_steps(spcli: Front, service: Any, 
     assert f"STREAMPIXEL_UPLOAD_ID={SHOWROOM_OLD}" in path.read_text().splitlines()
 
 
-def test_rollback_of_unknown_outcome_is_gone_on_with_and_never_sent_twice(spcli: Front, service: Any) -> None:
+def test_rollback_of_unknown_outcome_is_resumed_and_never_sent_twice(spcli: Front, service: Any) -> None:
     server = service(faults=("distribute:reset-after-store", "project:500x30"), stage=10_000)
     lost = spcli("rollback", "--to", SHOWROOM_OLD, "--yes", "--json")
     assert (lost.code, lost.error["outcome"]) == (61, "unknown")
@@ -235,7 +235,7 @@ def test_rollback_of_unknown_outcome_is_gone_on_with_and_never_sent_twice(spcli:
     assert sent_ids(server) == [SHOWROOM_OLD]
 
 
-def test_without_a_build_list_the_ledger_names_both_builds(spcli: Front, service: Any) -> None:
+def test_without_a_build_list_both_builds_come_from_the_local_history(spcli: Front, service: Any) -> None:
     server = service(generation="status")
     first = spcli("upload", "https://builds.example.com/Game-1.zip", "--json").json["uploadId"]
     spcli.clock.sleep(2000)
@@ -249,7 +249,7 @@ def test_without_a_build_list_the_ledger_names_both_builds(spcli: Front, service
     assert sent_ids(server) == [second, first]
 
 
-def test_unreadable_build_list_stops_a_choice_but_not_a_named_build(spcli: Front, service: Any) -> None:
+def test_unreadable_build_list_prevents_a_choice_but_not_a_rollback_by_id(spcli: Front, service: Any) -> None:
     server = service(faults=("project:500x*",))
     assert spcli("rollback", "--yes").code == 50
     assert spcli("rollback", "--yes", "--to", SHOWROOM_OLD, "--expect-live", SHOWROOM_NEW).code == 50
@@ -260,7 +260,7 @@ def test_unreadable_build_list_stops_a_choice_but_not_a_named_build(spcli: Front
 
 
 @pytest.mark.parametrize("words", [("--deadline", "1h"), ("--to", ""), ("--expect-live", " "), ("surplus",)])
-def test_bad_words_are_usage_errors_before_any_call(spcli: Front, service: Any, words: tuple[str, ...]) -> None:
+def test_invalid_arguments_are_usage_errors_before_any_call(spcli: Front, service: Any, words: tuple[str, ...]) -> None:
     server = service()
     refused = spcli("rollback", *words, "--json")
     assert (refused.code, refused.error["outcome"]) == (2, "not_sent")

@@ -32,7 +32,7 @@ class Stopped(FakeClock):
             raise Interrupted(130)
 
 
-def test_status_has_everything_in_one_object(spcli: Front, service: Any) -> None:
+def test_json_has_every_section_in_one_object(spcli: Front, service: Any) -> None:
     server = service()
     shown = spcli("status", "--json").json
     assert list(shown) == KEYS
@@ -44,7 +44,7 @@ def test_status_has_everything_in_one_object(spcli: Front, service: Any) -> None
     assert (shown["running"], shown["problems"]) == ([], [])
 
 
-def test_build_in_progress_is_shown_with_its_stage_and_time_and_the_window_with_its_end(spcli: Front, service: Any) -> None:
+def test_build_in_progress_has_stage_and_time_and_a_rate_limit_its_end(spcli: Front, service: Any) -> None:
     service()
     uploaded = spcli("upload", URL, "--json").json["uploadId"]
     spcli.clock.sleep(50)
@@ -65,7 +65,7 @@ def test_time_of_a_build_released_again_counts_from_its_release(spcli: Front, se
     assert (build["uploadId"], build["state"], build["secondsElapsed"]) == (SHOWROOM_OLD, "distributing", 30.0)
 
 
-def test_screen_for_people_names_account_project_users_windows_and_builds(spcli: Front, service: Any) -> None:
+def test_screen_shows_account_project_users_rate_limits_and_builds(spcli: Front, service: Any) -> None:
     service()
     screen = spcli("status")
     assert screen.code == 0, screen
@@ -83,9 +83,7 @@ def test_screen_for_people_names_account_project_users_windows_and_builds(spcli:
 
 
 @pytest.mark.parametrize("generation", ["paged", "status"])
-def test_last_builds_are_five_at_most_and_come_from_the_ledger_without_a_list(
-    spcli: Front, service: Any, generation: str
-) -> None:
+def test_last_builds_are_five_at_most_and_local_without_a_build_list(spcli: Front, service: Any, generation: str) -> None:
     service(generation=generation, window=1)
     ids = [spcli("upload", f"https://builds.example.com/Game-{n}.zip", "--json").json["uploadId"] for n in range(6)]
     shown = spcli("status", "--json").json
@@ -96,7 +94,7 @@ def test_last_builds_are_five_at_most_and_come_from_the_ledger_without_a_list(
     assert len(shown["running"]) == (6 if generation == "paged" else 0)
 
 
-def test_failing_project_page_leaves_the_list_and_the_users(spcli: Front, service: Any) -> None:
+def test_failing_project_page_leaves_the_project_list_and_the_users(spcli: Front, service: Any) -> None:
     service(faults=("project:500x*",))
     shown = spcli("status", "--json")
     assert shown.code == 0, shown
@@ -110,7 +108,7 @@ def test_failing_project_page_leaves_the_list_and_the_users(spcli: Front, servic
     assert "in progress: unknown\nlast builds: unknown\n" in shown_to_people
 
 
-def test_failing_user_stats_leave_the_rest(spcli: Front, service: Any) -> None:
+def test_failing_user_stats_leave_the_other_sections(spcli: Front, service: Any) -> None:
     service(faults=("stats:403x*",))
     shown = spcli("status", "--json").json
     assert shown["stats"] is None
@@ -120,9 +118,7 @@ def test_failing_user_stats_leave_the_rest(spcli: Front, service: Any) -> None:
 
 
 @pytest.mark.parametrize(("fault", "code"), [("any:500x*", 50), ("any:401x*", 41), ("any:closex*", 60), ("any:redirectx*", 62)])
-def test_when_nothing_of_the_service_can_be_read_the_exit_code_says_why(
-    spcli: Front, service: Any, fault: str, code: int
-) -> None:
+def test_if_nothing_can_be_read_the_exit_code_is_that_of_the_failure(spcli: Front, service: Any, fault: str, code: int) -> None:
     service(faults=(fault,))
     failed = spcli("status", "--json")
     assert (failed.code, failed.out, failed.error["outcome"]) == (code, "", None)
@@ -135,7 +131,7 @@ def test_unreachable_service_is_60_after_one_reading(spcli: Front) -> None:
     assert spcli("status").code == 60
 
 
-def test_account_with_several_projects_and_none_chosen_still_shows_its_windows(spcli: Front, service: Any) -> None:
+def test_account_with_several_projects_and_none_selected_shows_its_rate_limits(spcli: Front, service: Any) -> None:
     service(project=None)
     shown = spcli("status", "--json")
     assert shown.code == 0, shown
@@ -146,18 +142,18 @@ def test_account_with_several_projects_and_none_chosen_still_shows_its_windows(s
 @pytest.mark.parametrize(
     ("words", "code"), [(("-p", "nowhere"), 13), (("-p", OTHER.projects[0].id), 43), (("--interval", "5s"), 2)]
 )
-def test_what_the_user_named_wrongly_is_an_error(spcli: Front, service: Any, words: tuple[str, ...], code: int) -> None:
+def test_unknown_project_and_surplus_options_are_errors(spcli: Front, service: Any, words: tuple[str, ...], code: int) -> None:
     service()
     failed = spcli("status", *words)
     assert (failed.code, failed.out) == (code, "")
 
 
-def test_without_credentials_it_says_how_to_log_in(spcli: Front) -> None:
+def test_without_credentials_the_hint_is_to_log_in(spcli: Front) -> None:
     failed = spcli("status", "--json")
     assert (failed.code, "spcli auth login" in failed.error["hint"]) == (3, True)
 
 
-def test_unusable_state_folder_leaves_the_service_part(spcli: Front, service: Any, tmp_path: Path) -> None:
+def test_unusable_state_folder_leaves_the_sections_of_the_service(spcli: Front, service: Any, tmp_path: Path) -> None:
     service()
     planted = tmp_path / "state"
     (tmp_path / "elsewhere").mkdir()
@@ -169,7 +165,7 @@ def test_unusable_state_folder_leaves_the_service_part(spcli: Front, service: An
     assert len(shown.json["recent"]) == 3
 
 
-def test_watch_prints_a_snapshot_an_interval_until_ctrl_c(spcli: Front, service: Any) -> None:
+def test_watch_prints_a_screen_per_interval_until_ctrl_c(spcli: Front, service: Any) -> None:
     service()
     spcli.clock = Stopped(after=25)
     watched = spcli("status", "--watch")
@@ -180,7 +176,7 @@ def test_watch_prints_a_snapshot_an_interval_until_ctrl_c(spcli: Front, service:
     assert spcli.clock.slept == [10.0, 10.0, 10.0]
 
 
-def test_watch_says_each_time_why_there_is_no_project(spcli: Front, service: Any) -> None:
+def test_watch_repeats_why_there_is_no_project(spcli: Front, service: Any) -> None:
     service(project=None)
     spcli.clock = Stopped(after=15)
     watched = spcli("status", "--watch", "--json").out.splitlines()
@@ -195,7 +191,7 @@ def test_watch_with_json_prints_one_compact_object_a_line(spcli: Front, service:
     assert spcli.clock.slept == [5.0, 5.0]
 
 
-def test_watch_outlives_a_bad_moment_and_ends_when_the_key_is_refused(spcli: Front, service: Any) -> None:
+def test_watch_continues_after_a_network_failure(spcli: Front, service: Any) -> None:
     server = service()
 
     class Trouble(FakeClock):
@@ -215,7 +211,7 @@ def test_watch_outlives_a_bad_moment_and_ends_when_the_key_is_refused(spcli: Fro
     assert len(later[0]["limits"]) == 2
 
 
-def test_watch_ends_with_the_services_refusal(spcli: Front) -> None:
+def test_watch_ends_if_the_service_refuses_the_key(spcli: Front) -> None:
     from tests.faultd import answer
 
     page = answer(200, {"id": SHOWROOM.id, "name": "x", "files": []})
@@ -257,7 +253,7 @@ def test_watch_of_a_sandbox_is_quick_unless_an_interval_is_given(
     assert spcli.clock.slept == pauses
 
 
-def test_the_live_build_is_marked_and_a_release_is_live_only_once_it_was_seen_to_end(spcli: Front, service: Any) -> None:
+def test_live_build_is_marked_and_a_release_is_live_once_seen_to_finish(spcli: Front, service: Any) -> None:
     service()
     assert spcli("status", "--json").json["live"] == {"uploadId": SHOWROOM_NEW, "standing": "assumed", "since": None}
     assert f"{SHOWROOM_NEW}  Approved, assumed live  20" in spcli("status").out
@@ -272,7 +268,7 @@ def test_the_live_build_is_marked_and_a_release_is_live_only_once_it_was_seen_to
     assert shown.out.count("live  20") == 1
 
 
-def test_a_live_build_that_is_not_among_the_last_is_named_below_them(spcli: Front, service: Any) -> None:
+def test_live_build_missing_from_the_last_builds_is_shown_below_them(spcli: Front, service: Any) -> None:
     service(window=1)
     assert spcli("distribute", SHOWROOM_OLD, "--wait").code == 0
     for number in range(5):

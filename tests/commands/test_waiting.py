@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from spcli.clock import Clock
+from spcli.errors import Interrupted
 from spcli.sandbox.seeds import CONFIGURATOR_APAC, SHOWROOM, SHOWROOM_NEW, SHOWROOM_OLD, SHOWROOM_REJECTED
 from spcli.state.events import Event
 from spcli.state.store import State
 from tests.faultd import FaultServer, answer, hang
-from tests.front import Front
+from tests.front import FakeClock, Front
 
 URL = "https://builds.example.com/Game-1.4.zip"
 GOOD, BAD, SLOW = "665a2b3c4d5e6f7a8b9c0001", "665a2b3c4d5e6f7a8b9c0002", "665a2b3c4d5e6f7a8b9c0003"
@@ -55,7 +56,7 @@ def test_wait_follows_a_build_to_its_approval_with_one_line_per_change(spcli: Fr
     assert [sum(word in line for line in found.err.splitlines()) for word in ("pending", "Extracting", "Approved")] == [1, 1, 1]
 
 
-def test_a_state_nobody_documented_is_shown_and_waited_through(spcli: Front) -> None:
+def test_undocumented_state_is_shown_and_counts_as_in_progress(spcli: Front) -> None:
     found = waiting(spcli, [listing(**{"_" + GOOD: "Polishing"}), listing(**{"_" + GOOD: "Approved"})], GOOD, "--json")
     assert (found.code, found.json["state"]) == (0, "approved")
     assert "Polishing" in found.err
@@ -70,7 +71,7 @@ def test_a_state_nobody_documented_is_shown_and_waited_through(spcli: Front) -> 
         answer(429, {"message": "slow down"}),
     ],
 )
-def test_a_failed_poll_is_never_a_verdict(spcli: Front, bad: Any) -> None:
+def test_failed_poll_is_never_a_result(spcli: Front, bad: Any) -> None:
     page = listing(**{"_" + GOOD: "pending"})
     found = waiting(spcli, [page, bad, bad, bad, listing(**{"_" + GOOD: "Approved"})], GOOD)
     assert found.code == 0, found
@@ -91,7 +92,7 @@ def test_rejection_is_exit_10_with_the_result_and_the_objection(spcli: Front) ->
     assert found.error["uploadId"] == BAD
 
 
-def test_deadline_is_exit_11_with_the_result_and_the_command_that_waits_on(spcli: Front) -> None:
+def test_deadline_is_exit_11_with_the_result_and_the_command_that_resumes(spcli: Front) -> None:
     found = waiting(spcli, [listing(**{"_" + SLOW: "pending"})], SLOW, "--deadline", "3m", "--json")
     assert (found.code, found.error["kind"], found.json["state"]) == (11, "deadline", "queued")
     assert f"spcli builds wait {SLOW}" in found.error["hint"]
@@ -131,7 +132,7 @@ def test_the_same_id_twice_is_waited_for_once(spcli: Front) -> None:
 
 
 @pytest.mark.parametrize("words", [(), ("--latest", GOOD)])
-def test_ids_or_latest_must_be_named(spcli: Front, service: Any, words: tuple[str, ...]) -> None:
+def test_either_ids_or_latest_must_be_given(spcli: Front, service: Any, words: tuple[str, ...]) -> None:
     server = service()
     assert spcli("builds", "wait", *words).code == 2
     assert server.requests == []
@@ -165,10 +166,11 @@ def test_without_a_build_list_and_a_listener_the_status_is_unreadable_at_once(sp
     assert clock.seconds == 0
 
 
-def test_upload_with_wait_where_nothing_can_be_read_has_happened_and_says_so(spcli: Front, service: Any) -> None:
+def test_upload_whose_status_cannot_be_read_has_outcome_done(spcli: Front, service: Any) -> None:
     service(generation="status")
-    sent = spcli("upload", URL, "--wait", "--json")
+    sent = spcli("upload", URL + "?sig=5ec4e7", "--wait", "--json")
     assert (sent.code, sent.error["outcome"]) == (17, "done")
+    assert (sent.json["build"]["fileUrl"], sent.json["build"]["uploadId"]) == (URL, sent.json["uploadId"])
     assert sent.error["uploadId"] == sent.json["uploadId"]
 
 
@@ -186,7 +188,7 @@ def test_default_pauses_are_5_15_and_30_seconds(spcli: Front, clock: Any) -> Non
     assert max(clock.slept) <= 30.0
 
 
-def test_a_sandboxs_pauses_lie_between_a_fifth_of_a_second_and_one(spcli: Front, clock: Any) -> None:
+def test_pauses_against_a_sandbox_are_a_fifth_of_a_second_to_one_second(spcli: Front, clock: Any) -> None:
     with FaultServer(handler=script(listing(**{"_" + SLOW: "pending"}))) as server:
         for window in (0.5, 5, 30):
             for clock.chances in (0.0, 0.999):
@@ -202,13 +204,13 @@ def test_a_pipe_gets_a_heartbeat_each_minute(spcli: Front) -> None:
     assert 5 <= len(lines) <= 6, lines
 
 
-def test_past_the_typical_time_the_documented_cause_is_told_once(spcli: Front) -> None:
+def test_past_the_usual_time_the_documented_causes_are_printed_once(spcli: Front) -> None:
     found = waiting(spcli, [listing(**{"_" + SLOW: "Downloading Files"})], SLOW, "--deadline", "30m")
     assert found.err.count("a slow host, a link that is not public") == 1
     assert "usually 1m to 10m" in found.err
 
 
-def test_past_two_hours_it_says_whom_to_write_to_and_with_which_ids(spcli: Front) -> None:
+def test_past_two_hours_support_and_the_ids_are_printed(spcli: Front) -> None:
     found = waiting(spcli, [listing(**{"_" + SLOW: "Distribute"})], SLOW, "--deadline", "3h")
     (line,) = [line for line in found.err.splitlines() if "support@streampixel.io" in line]
     assert SHOWROOM.id in line
@@ -229,7 +231,7 @@ def release(spcli: Front, *pages: Any, window: float = 120) -> Any:
         return spcli("distribute", GOOD, "--wait", "--json")
 
 
-def test_an_approved_from_before_the_release_is_not_the_verdict(spcli: Front, clock: Any) -> None:
+def test_approved_from_before_the_release_is_not_the_result(spcli: Front, clock: Any) -> None:
     words = ["Approved", "Approved", "Approved", "Distribute", "Approved"]
     found = release(spcli, *[listing(**{"_" + GOOD: word}) for word in words])
     assert (found.code, found.json["build"]["state"]) == (0, "approved")
@@ -237,7 +239,7 @@ def test_an_approved_from_before_the_release_is_not_the_verdict(spcli: Front, cl
     assert clock.seconds >= 5
 
 
-def test_a_release_that_was_never_seen_to_move_is_exit_0_after_3_minutes_with_a_note(spcli: Front, clock: Any) -> None:
+def test_release_without_an_observed_change_is_exit_0_after_3_minutes_with_a_note(spcli: Front, clock: Any) -> None:
     found = release(spcli, listing(**{"_" + GOOD: "Approved"}))
     assert found.code == 0, found
     assert "completion was not observed" in found.err
@@ -256,7 +258,7 @@ def test_a_release_that_ends_in_reject_is_exit_10_and_done(spcli: Front) -> None
     assert found.json["build"]["objection"] == "no executable"
 
 
-def test_quiet_wait_says_nothing_but_the_id(spcli: Front, service: Any) -> None:
+def test_quiet_wait_prints_only_the_id(spcli: Front, service: Any) -> None:
     service()
     sent = spcli("upload", URL, "--wait", "-q")
     assert sent.code == 0
@@ -266,7 +268,7 @@ def test_quiet_wait_says_nothing_but_the_id(spcli: Front, service: Any) -> None:
     assert (released.out, released.err) == (SHOWROOM_OLD + "\n", "")
 
 
-def test_the_id_of_an_upload_comes_before_any_waiting(spcli: Front, service: Any) -> None:
+def test_id_of_an_upload_is_printed_before_any_waiting(spcli: Front, service: Any) -> None:
     server = service()
     sent = spcli("upload", URL, "--wait", "--deadline", "1s")
     assert sent.code == 11
@@ -275,7 +277,7 @@ def test_the_id_of_an_upload_comes_before_any_waiting(spcli: Front, service: Any
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 41), (403, 43), (404, 44)])
-def test_a_wait_that_the_service_ends_after_an_upload_still_says_done(spcli: Front, status: int, code: int) -> None:
+def test_wait_refused_by_the_service_after_an_upload_has_outcome_done(spcli: Front, status: int, code: int) -> None:
     left = [listing(), listing(), listing()]
 
     def handler(request: Any) -> Any:
@@ -292,7 +294,7 @@ def test_a_wait_that_the_service_ends_after_an_upload_still_says_done(spcli: Fro
 
 
 @pytest.mark.parametrize("watch", [(), ("--json",)])
-def test_stats_watch_repeats_every_ten_seconds_until_the_service_says_no(
+def test_stats_watch_repeats_every_ten_seconds_until_the_service_refuses(
     spcli: Front, clock: Any, watch: tuple[str, ...]
 ) -> None:
     users = answer(200, {"liveUser": "7", "queueUser": 2})
@@ -324,7 +326,7 @@ def test_interval_without_watch_is_a_usage_error(spcli: Front, service: Any) -> 
     assert server.requests == []
 
 
-def test_deadline_holds_while_the_service_fails_and_says_why_nothing_was_read(spcli: Front, service: Any, clock: Any) -> None:
+def test_deadline_holds_while_the_service_fails_and_gives_the_reason(spcli: Front, service: Any, clock: Any) -> None:
     service(faults=("project:500x*",))
     begun = clock.seconds
     waited = spcli("builds", "wait", "u1", "--deadline", "20s", "--json")
@@ -333,7 +335,7 @@ def test_deadline_holds_while_the_service_fails_and_says_why_nothing_was_read(sp
     assert clock.seconds - begun <= 21
 
 
-def test_a_service_that_never_answers_does_not_hold_a_wait_beyond_its_deadline(tmp_path: Path) -> None:
+def test_deadline_holds_while_the_service_never_answers(tmp_path: Path) -> None:
     spcli = Front(tmp_path, Clock())
     with FaultServer(handler=lambda _request: hang(), strict=False) as server:
         spcli.use(server.url)
@@ -349,7 +351,7 @@ def without_a_list(projects: Any) -> Any:
     return lambda request: projects if request.path == "/projects" else answer(404, {"message": "Not found"})
 
 
-def test_deadline_holds_where_there_is_no_build_list_and_the_project_list_fails(spcli: Front, clock: Any) -> None:
+def test_deadline_holds_without_a_build_list_while_the_project_list_fails(spcli: Front, clock: Any) -> None:
     with FaultServer(handler=without_a_list(answer(500, {"message": "Internal server error"}))) as server:
         spcli.use(server.url)
         waited = spcli("builds", "wait", GOOD, "--deadline", "3s", "--json")
@@ -358,7 +360,7 @@ def test_deadline_holds_where_there_is_no_build_list_and_the_project_list_fails(
     assert clock.seconds <= 3
 
 
-def test_the_project_list_is_asked_once_to_learn_that_there_is_no_build_list(spcli: Front) -> None:
+def test_project_list_is_read_once_to_learn_that_there_is_no_build_list(spcli: Front) -> None:
     hear(spcli)
     with FaultServer(
         handler=without_a_list(answer(200, {"projects": [{"id": SHOWROOM.id, "name": "x"}], "totalPages": 1}))
@@ -380,7 +382,7 @@ def hear(spcli: Front, *statuses: str) -> None:
     state.close()
 
 
-def test_an_event_received_during_a_look_brings_the_next_one_forward(spcli: Front, clock: Any) -> None:
+def test_event_received_during_a_poll_triggers_the_next_one_early(spcli: Front, clock: Any) -> None:
     left = ["pending", "pending", "Approved"]
 
     def handler(_request: Any) -> Any:
@@ -395,13 +397,13 @@ def test_an_event_received_during_a_look_brings_the_next_one_forward(spcli: Fron
     assert clock.seconds == 6
 
 
-def test_a_page_that_lost_its_build_list_is_a_failed_poll(spcli: Front) -> None:
+def test_page_without_its_build_list_is_a_failed_poll(spcli: Front) -> None:
     page = listing(**{"_" + GOOD: "pending"})
     found = waiting(spcli, [page, {"name": "Showroom"}, listing(**{"_" + GOOD: "Approved"})], GOOD)
     assert found.code == 0, found
 
 
-def test_a_rejected_build_is_not_said_to_go_on(spcli: Front, service: Any) -> None:
+def test_rejected_build_has_no_hint_to_wait(spcli: Front, service: Any) -> None:
     service(reject="Game*")
     sent = spcli("upload", URL, "--wait", "--json")
     assert sent.code == 10
@@ -410,7 +412,7 @@ def test_a_rejected_build_is_not_said_to_go_on(spcli: Front, service: Any) -> No
     assert f"spcli builds show {sent.json['uploadId']}" in sent.error["hint"]
 
 
-def test_a_release_that_has_not_begun_at_the_deadline_is_not_shown_as_done(spcli: Front, tmp_path: Path) -> None:
+def test_release_that_has_not_started_at_the_deadline_is_not_shown_as_finished(spcli: Front, tmp_path: Path) -> None:
     path = tmp_path / "build.env"
     pages = [answer(200, {"message": "Distribution triggered"}), answer(200, listing(**{"_" + GOOD: "Approved"}))]
     with FaultServer(handler=lambda request: pages[request.method == "GET"]) as server:
@@ -423,9 +425,7 @@ def test_a_release_that_has_not_begun_at_the_deadline_is_not_shown_as_done(spcli
     assert "STREAMPIXEL_STATE=distributing\n" in path.read_text()
 
 
-def test_a_wait_after_a_release_from_here_does_not_take_the_old_approved_for_its_end(
-    spcli: Front, service: Any, clock: Any
-) -> None:
+def test_wait_after_a_release_from_here_ignores_the_old_approved(spcli: Front, service: Any, clock: Any) -> None:
     service(stage=60)
     assert spcli("distribute", SHOWROOM_OLD).code == 0
     waited = spcli("builds", "wait", SHOWROOM_OLD)
@@ -435,3 +435,28 @@ def test_a_wait_after_a_release_from_here_does_not_take_the_old_approved_for_its
     since = clock.seconds
     assert spcli("builds", "wait", SHOWROOM_OLD).code == 0
     assert clock.seconds == since
+
+
+def test_file_of_a_build_known_by_events_comes_from_the_local_history(spcli: Front, service: Any) -> None:
+    service(generation="status")
+    sent = spcli("upload", URL, "-q").out.strip()
+    state = State(spcli.home / "state", clock=spcli.clock, environ={}, note=lambda _text: None)
+    at = "2026-09-21T13:33:20Z", spcli.clock.wall()
+    state.events.add_events([Event("build.approved", SHOWROOM.id, sent, None, "Approved", None, *at)])
+    state.close()
+    for words in (("wait", sent), ("show", sent)):
+        found = spcli("builds", *words, "--json")
+        assert (found.code, found.json["state"], found.json["fileUrl"]) == (0, "approved", URL), found
+
+
+@pytest.mark.parametrize(("ids", "resumed"), [((SLOW,), SLOW), ((GOOD, SLOW), SLOW)])
+def test_ctrl_c_prints_the_command_that_resumes_the_wait(spcli: Front, ids: tuple[str, ...], resumed: str) -> None:
+    class CtrlC(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            raise Interrupted(130)
+
+    spcli.clock = CtrlC()
+    stopped = waiting(spcli, [listing(**{"_" + GOOD: "Approved", "_" + SLOW: "pending"})], *ids, "--json")
+    assert (stopped.code, stopped.error["kind"], stopped.error["outcome"]) == (130, "interrupted", None)
+    assert stopped.error["message"] == "stopped waiting; the build is still processing"
+    assert stopped.error["hint"] == f"Resume: spcli builds wait {resumed}"
