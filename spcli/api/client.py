@@ -6,6 +6,7 @@ distribute-file at https://docs.streampixel.io.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count as count_from
 from typing import Any, NamedTuple
 
 from spcli.api.parse import (
@@ -23,7 +24,7 @@ from spcli.api.parse import (
     queued_users,
     text_of,
 )
-from spcli.api.retry import until_read
+from spcli.api.retry import READ_BUDGET, complete_failure, retry_delay
 from spcli.clock import Clock
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
 from spcli.models import Build, Project, ProjectDetail, Secret, UserStats, iso_utc
@@ -82,6 +83,11 @@ class Api:
         self._log = log or (lambda _line: None)
         self.read_timeout = timeout or READ_TIMEOUT
         self.write_timeout = timeout or WRITE_TIMEOUT
+
+    @property
+    def host(self) -> str:
+        """Return the service's host name, in lower case."""
+        return self.transport.host
 
     def close(self) -> None:
         """Close kept-alive connections."""
@@ -206,13 +212,25 @@ class Api:
         """
         call = self._call(path, **query)
         if until is None:
-            return self._until_read(call, self._try_read)
+            return self._read_with_retries(call, self._try_read)
         if isinstance(reply := self._try_read(call, min(until - self._clock.mono(), self.read_timeout)), SpcliError):
             raise reply
         return reply
 
-    def _until_read(self, call: Call, once: Callable[[Call, float], Reply | SpcliError]) -> Reply:
-        return until_read(lambda within: once(call, within), call, clock=self._clock, timeout=self.read_timeout, log=self._log)
+    def _read_with_retries(self, call: Call, attempt: Callable[[Call, float], Reply | SpcliError]) -> Reply:
+        """Call `attempt` (with the seconds it may take) until it returns an answer. Raises the final failure."""
+        give_up, last_answer = self._clock.mono() + max(READ_BUDGET, self.read_timeout), None
+        for number in count_from(1):
+            failure = attempt(call, min(self.read_timeout, give_up - self._clock.mono()))
+            if not isinstance(failure, SpcliError):
+                return failure
+            delay = retry_delay(failure, number, self._clock.chance())
+            if delay is None or self._clock.mono() + delay >= give_up:
+                raise complete_failure(failure, last_answer)
+            last_answer = failure.message if isinstance(failure, Refused) else last_answer
+            self._log(f"{call.method} {call.path}: {failure.message}; retrying in {delay:.1f} s")
+            self._clock.sleep(delay)
+        raise AssertionError("unreachable")
 
     def _call(self, path: str, **query: str) -> Call:
         # Older pages spell the parameter one way, newer ones the other.
@@ -273,7 +291,7 @@ class Api:
 
     def raw_read(self, method: str, path: str, query: Sequence[tuple[str, str]]) -> Reply:
         """Any GET or HEAD, retried as `read`, whatever the body of its 2xx is. Raises as `read`, but for `protocol`."""
-        return self._until_read(Call(method, path, query=(*query, *self._call(path).query)), self._try_raw)
+        return self._read_with_retries(Call(method, path, query=(*query, *self._call(path).query)), self._try_raw)
 
     def _try_raw(self, call: Call, within: float) -> Reply | SpcliError:
         try:

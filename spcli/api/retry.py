@@ -1,61 +1,45 @@
-"""The ladder of a read: tried again on 429, 5xx and connection loss, at most 5 times and within 45 s."""
+"""Retries of a read: on 429, 5xx and connection loss, at most 5 attempts within 45 seconds.
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+Backoff with full jitter over 1, 2, 4 and 8 seconds; `Retry-After` only lengthens a pause. A host that can't be reached at all
+gets the quick retries only. Pure: chance and time come in as arguments.
+"""
 
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
-from spcli.ratelimit import window as policy
 
-if TYPE_CHECKING:
-    from spcli.clock import Clock
-    from spcli.transport import Call, Reply
-
-
-def until_read(
-    once: "Callable[[float], Reply | SpcliError]",
-    call: "Call",
-    *,
-    clock: "Clock",
-    timeout: float,
-    log: Callable[[str], None],
-) -> "Reply":
-    """Try `once` (which takes the seconds of one attempt) until it gives an answer.
-
-    Args:
-        call: what is tried, for `log`, which receives a line for each retry.
-        timeout: seconds of one attempt.
-
-    Raises:
-        SpcliError: the last failure, or the first that is not worth another attempt.
-    """
-    give_up, told = clock.mono() + max(policy.READ_BUDGET, timeout), ""
-    for attempt in range(1, policy.READ_ATTEMPTS + 1):
-        failure = once(min(timeout, give_up - clock.mono()))
-        if not isinstance(failure, SpcliError):
-            return failure
-        delay = _delay(failure, attempt, clock)
-        if delay is None or attempt == policy.READ_ATTEMPTS or clock.mono() + delay >= give_up:
-            raise _completed(failure, told)
-        told = failure.message if isinstance(failure, Refused) else told
-        log(f"{call.method} {call.path}: {failure.message}; again in {delay:.1f} s")
-        clock.sleep(delay)
-    raise AssertionError("the last attempt returns or raises")
+QUICK_RETRIES = (0.3, 1.0)
+"""Pauses in seconds after a failure before the first byte, of reads and writes alike."""
+READ_ATTEMPTS = 5
+READ_BUDGET = 45.0
+LONGEST_PAUSE = 60.0
 
 
-def _delay(failure: SpcliError, attempt: int, clock: "Clock") -> float | None:
-    """Seconds until the next attempt, `None` for never. A host that can't be reached gets the quick retries only."""
+def is_retryable(status: int) -> bool:
+    """Return whether a read answered with this status is worth another attempt: 429 and 5xx, and nothing else."""
+    return status == 429 or 500 <= status < 600
+
+
+def read_delay(attempt: int, chance: float, hinted: float | None = None) -> float:
+    """Return the pause after the failed read `attempt` (1 is the first): full jitter over 1, 2, 4, 8 s, at least `hinted`."""
+    return max(hinted or 0.0, chance * min(LONGEST_PAUSE, float(2 ** (attempt - 1))))
+
+
+def retry_delay(failure: SpcliError, attempt: int, chance: float) -> float | None:
+    """Return the seconds until the attempt after `attempt`, None if the failure is final."""
+    if attempt >= READ_ATTEMPTS:
+        return None
     if isinstance(failure, NotSent):
-        quick = policy.QUICK_RETRIES
-        return quick[attempt - 1] if failure.transient and attempt <= len(quick) else None
-    if isinstance(failure, Refused) and policy.is_retryable(failure.status or 0):
-        return policy.read_delay(attempt, clock.chance(), failure.hinted)
-    return policy.read_delay(attempt, clock.chance()) if isinstance(failure, Unclear) else None
+        return QUICK_RETRIES[attempt - 1] if failure.transient and attempt <= len(QUICK_RETRIES) else None
+    if isinstance(failure, Refused) and is_retryable(failure.status or 0):
+        return read_delay(attempt, chance, failure.hinted)
+    return read_delay(attempt, chance) if isinstance(failure, Unclear) else None
 
 
-def _completed(failure: SpcliError, told: str) -> SpcliError:
-    """The failure of a read, with the wait it asks for; with what the service said last where the last attempt got no answer."""
+def complete_failure(failure: SpcliError, last_answer: str | None) -> SpcliError:
+    """Return a read's final failure with the wait it asks for and, where the last attempt got no answer, the last answer before
+    it."""
     if isinstance(failure, Refused):
         failure.retry_after = failure.hinted
-    elif told:
-        failure.hint = f"before that, the service answered: {told}" + (f"; {failure.hint}" if failure.hint else "")
+    elif last_answer:
+        before = f"the service answered before: {last_answer}"
+        failure.hint = f"{before}; {failure.hint}" if failure.hint else before
     return failure

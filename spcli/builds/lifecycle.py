@@ -3,8 +3,7 @@
 Sources: https://docs.streampixel.io, build lifecycle and webhook events (spellings, typical times, why a build fails where).
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from posixpath import normpath
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from spcli.models import Build
@@ -103,44 +102,6 @@ def poll_pause(elapsed: float, chance: float, *, longest: float | None, failures
         step, least = min(max(step, 0.2), 0.9), 0.2
     pause = (step if longest is None else min(step, longest)) * 2.0 ** min(max(failures - 2, 0), 4)
     return max(pause * (0.9 + 0.2 * chance), least)
-
-
-class Match(NamedTuple):
-    """Which build of the list an upload of unknown outcome made.
-
-    `found` is the one; `absent` means that the list has none; `doubtful` lists candidates that can't be told apart.
-    """
-
-    kind: Literal["found", "absent", "doubtful"]
-    builds: tuple[Build, ...] = ()
-
-
-def match_digest(digest: str, bare: str, builds: Sequence[Build], *, known: Collection[str]) -> Match:
-    """Find the build that an upload made, among those whose id is not in `known` (the baseline, and ids of other attempts).
-
-    Only a build with exactly our URL, by its fingerprint, is ours. A build that matches except for the query or the spelling of
-    the URL may be another job's upload of the same file (presigned URLs change on every run). So may one without a URL.
-    """
-    new = [build for build in builds if build.upload_id not in known]
-    exact = tuple(build for build in new if build.digest == digest)
-    if len(exact) == 1:
-        return Match("found", exact)
-    place = _place(bare)
-    near = exact or tuple(build for build in new if build.file_url is None or _place(build.file_url) == place)
-    return Match("doubtful", near) if near else Match("absent")
-
-
-def _place(bare: str) -> tuple[str, ...]:
-    """Normalize a URL without its query (RFC 3986, 6.2): case of the host, default port, percent-encoding, dots."""
-    from urllib.parse import unquote, urlsplit
-
-    try:
-        parts = urlsplit(bare)
-        host = (parts.hostname or "").encode("idna").decode()
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    except ValueError:
-        return (bare,)
-    return parts.scheme, host, str(port), normpath("/" + unquote(parts.path).lstrip("/"))
 
 
 def created_at(build: Build) -> float | None:

@@ -7,12 +7,18 @@ import typer
 from spcli.builds.live import unreleasable_error
 from spcli.builds.local import find_listed
 from spcli.commands import options
-from spcli.commands.writing import empty_output_file, finish_write, handing_over_on_failure, print_request, read_wait_limits
+from spcli.commands.writing import (
+    empty_output_file,
+    finish_write,
+    handing_over_on_failure,
+    new_sender,
+    print_request,
+    read_wait_limits,
+)
 from spcli.errors import SpcliError
 from spcli.lookup import assert_upload_id
 from spcli.models import Build, DistributeResult, file_name
-from spcli.writes import turn as limited
-from spcli.writes import upload as pipeline
+from spcli.writes.release import Release, ReleaseRequest, builds_in_progress, find_open_releases
 
 if TYPE_CHECKING:
     from spcli.api.client import ProjectPage
@@ -61,11 +67,10 @@ def distribute(
     if dry_run:
         print_request(runtime, "/projects/distribute-file", runtime.api.distribute_body(project_id, wanted))
         return
-    request = pipeline.ReleaseRequest(
-        project_id, wanted, limited.patience(runtime, max_wait), in_progress=pipeline.in_progress(builds)
-    )
-    with handing_over_on_failure(runtime, project_id, "distributing", output_file):
-        result = pipeline.distribute(runtime, request, build)
+    sender = new_sender(runtime, "distribute", max_wait)
+    request = ReleaseRequest(project_id, wanted, before=build, in_progress=builds_in_progress(builds))
+    with handing_over_on_failure(runtime, project_id, "distributing", output_file), sender.settle_interruptions():
+        result = Release(sender, request).send()
     finish_write(runtime, result, limits, lines=_result_lines(result, build), path=output_file)
 
 
@@ -102,7 +107,9 @@ def _is_own_release(runtime: "Runtime", build: Build) -> bool:
 
     That release is settled first, so that the same command again, `--latest` included, never releases an older build instead.
     """
-    return build.state == "distributing" and pipeline.is_release_open(runtime, build.project_id, build.upload_id)
+    return build.state == "distributing" and bool(
+        find_open_releases(runtime.state.ledger, runtime.account, build.project_id, build.upload_id)
+    )
 
 
 def _read_page(runtime: "Runtime", project_id: str, *, is_required: bool) -> "ProjectPage | None":

@@ -8,17 +8,22 @@ import typer
 from spcli.builds.live import Standing, find_live, find_previous, unfinished_rollback, unreleasable_error
 from spcli.builds.local import LocalHistory, find_listed, known_builds
 from spcli.commands import options
-from spcli.commands.writing import empty_output_file, finish_write, handing_over_on_failure, print_request, read_wait_limits
+from spcli.commands.writing import (
+    empty_output_file,
+    finish_write,
+    handing_over_on_failure,
+    new_sender,
+    print_request,
+    read_wait_limits,
+)
 from spcli.errors import SpcliError
 from spcli.lookup import assert_upload_id
 from spcli.models import Build, RollbackResult, file_name, iso_utc
 from spcli.output.words import local_time
-from spcli.writes import turn as limited
-from spcli.writes import upload as pipeline
+from spcli.writes.release import Release, ReleaseRequest, builds_in_progress
 
 if TYPE_CHECKING:
     from spcli.runtime import Runtime
-    from spcli.writes.turn import Patience
 
 _USER_VARIABLES = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_REQUESTEDFOR", "BUILD_USER_ID", "USER", "LOGNAME", "USERNAME")
 
@@ -104,8 +109,13 @@ def rollback(
         runtime.output.note(text, name="warning")
     if not yes and not runtime.output.confirm(_confirm_question(plan)):
         raise SpcliError("unconfirmed", "nothing was sent")
-    with handing_over_on_failure(runtime, project_id, "distributing", output_file):
-        result = _send_release(runtime, project_id, plan, limited.patience(runtime, max_wait), message)
+    sender = new_sender(runtime, "distribute", max_wait)
+    note = _history_note(runtime, plan, message)
+    request = ReleaseRequest(project_id, plan.upload_id, "rollback", note, before=plan.listed_build, in_progress=plan.in_progress)
+    with handing_over_on_failure(runtime, project_id, "distributing", output_file), sender.settle_interruptions():
+        sent = Release(sender, request).send()
+    previous = None if plan.live is None else plan.live.upload_id
+    result = RollbackResult(sent.upload_id, project_id, sent.message, sent.region, previous)
     finish_write(runtime, result, limits, lines=_result_lines(result, plan), path=output_file)
 
 
@@ -127,7 +137,7 @@ def _make_plan(runtime: "Runtime", project_id: str, to: str | None, expect_live:
     record = history.release_record(builds, is_listed=is_listed)
     by_id = {build.upload_id: build for build in builds}
     live, unfinished = find_live(record), unfinished_rollback(record)
-    in_progress = pipeline.in_progress(builds) if is_listed else None
+    in_progress = builds_in_progress(builds) if is_listed else None
     _check_live(live, expect_live)
     if unfinished is not None:
         runtime.output.note(f"the outcome of an earlier rollback to {unfinished} is unknown: it may be live")
@@ -203,20 +213,10 @@ def _short_name(plan: RollbackPlan, upload_id: str) -> str:
     return (file_name(build.file_url) if build is not None else "") or upload_id
 
 
-def _send_release(
-    runtime: "Runtime", project_id: str, plan: RollbackPlan, patience: "Patience", message: str | None
-) -> RollbackResult:
-    before = None if plan.live is None else plan.live.upload_id
-    note = _history_note(runtime, before, message)
-    request = pipeline.ReleaseRequest(project_id, plan.upload_id, patience, "rollback", note, plan.in_progress)
-    sent = pipeline.distribute(runtime, request, plan.listed_build)
-    return RollbackResult(sent.upload_id, project_id, sent.message, sent.region, before)
-
-
-def _history_note(runtime: "Runtime", before: str | None, message: str | None) -> str:
+def _history_note(runtime: "Runtime", plan: RollbackPlan, message: str | None) -> str:
     """Return who rolls back, from which build, and why."""
     user = next((name for variable in _USER_VARIABLES if (name := runtime.environ.get(variable))), "unknown user")
-    place = f" from {before}" if before else ""
+    place = "" if plan.live is None else f" from {plan.live.upload_id}"
     return f"{user}: rollback{place}" + (f": {message.strip()}" if message and message.strip() else "")
 
 

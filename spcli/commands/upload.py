@@ -1,6 +1,5 @@
 """`spcli upload URL`: register a build."""
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,11 +46,11 @@ def upload(
         empty_output_file,
         finish_write,
         handing_over_on_failure,
+        new_sender,
         print_request,
         read_wait_limits,
     )
-    from spcli.writes import turn as limited
-    from spcli.writes import upload as pipeline
+    from spcli.writes.upload import Upload, UploadRequest
 
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.project, runtime.on_limit = timeout, project, on_limit
@@ -65,14 +64,17 @@ def upload(
     if dry_run:
         print_request(runtime, "/projects/upload-file", runtime.api.upload_body(project_id, url, auto_release))
         return
-    patience = limited.patience(runtime, max_wait)
-    request = pipeline.UploadRequest(project_id, url, auto_release, patience, force)
-    look = partial(
-        check.check_before_upload, url, findings, clock=runtime.clock, environ=runtime.environ, output=runtime.output,
-        local_api=runtime.settings.is_loopback,
-    )  # fmt: skip
-    with handing_over_on_failure(runtime, project_id, "queued", output_file):
-        result = pipeline.upload(runtime, request, look if is_checked else None)
+    sender = new_sender(runtime, "upload", max_wait)
+    build = Upload(sender, UploadRequest(project_id, url, auto_release, force))
+    with handing_over_on_failure(runtime, project_id, "queued", output_file), sender.settle_interruptions():
+        result = build.resume_earlier()
+        if result is None and is_checked:
+            # Not before: a link that has expired since says nothing about earlier attempts.
+            check.check_before_upload(
+                url, findings, clock=runtime.clock, environ=runtime.environ, output=runtime.output,
+                local_api=runtime.settings.is_loopback,
+            )  # fmt: skip
+        result = result or build.send()
     finish_write(runtime, result, limits, lines=_lines(result), path=output_file)
     if limits is None:
         runtime.output.note(f"`spcli builds wait {result.upload_id}` waits until it is processed")

@@ -16,11 +16,29 @@ from spcli.models import DistributeResult, RollbackResult, UploadResult, bare_ur
 
 if TYPE_CHECKING:
     from spcli.runtime import Runtime
+    from spcli.writes.send import Sender
 
     WriteResult = UploadResult | DistributeResult | RollbackResult
 
 _GITHUB_FILES = ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_PATH", "GITHUB_STATE")
 """Variables that name files which other steps write to."""
+
+
+def new_sender(runtime: "Runtime", endpoint: str, max_wait: float | None = None) -> "Sender":
+    """Return the sender of one write to `endpoint` (`upload` or `distribute`), with the account's rate limit and the patience
+    asked for."""
+    from spcli.ratelimit.window import Rules
+    from spcli.writes.send import Sender
+    from spcli.writes.turn import MAX_WAIT, Patience, RateLimit
+
+    settings, api = runtime.settings, runtime.api
+    rules = Rules(settings.window, api.write_timeout)
+    limit = RateLimit(endpoint, runtime.account.bucket(endpoint), rules, settings.scale)
+    patience = Patience(settings.on_limit, MAX_WAIT if max_wait is None else max_wait)
+    return Sender(
+        api, runtime.state, runtime.clock, runtime.output, runtime.signals,
+        account=runtime.account, limit=limit, patience=patience,
+    )  # fmt: skip
 
 
 def read_wait_limits(wait: bool, deadline: float | None, interval: float | None) -> WaitLimits | None:

@@ -146,6 +146,10 @@ class Output:
             message = "standard output is closed, so the result could not be printed; nothing was sent"
             raise SpcliError("usage", message, hint="redirect it to a file: spcli … > result.txt", outcome="not_sent")
 
+    def remember_write(self, upload_id: str) -> None:
+        """Remember that a write happened ("" where its id is not known): every later failure reports the outcome `done`."""
+        self.write_happened = upload_id
+
     def finish(self) -> None:
         """Write what is still buffered; raises as every write to stdout does."""
         self.clear()

@@ -9,7 +9,7 @@ import sqlite3
 from typing import NamedTuple
 
 from spcli.clock import Clock, Instant
-from spcli.ratelimit.window import BEAT_LIMIT, MAX_TIMEOUT, later
+from spcli.ratelimit.window import BEAT_LIMIT, MAX_TIMEOUT, add_seconds
 from spcli.state import stored
 from spcli.state.account import Account
 from spcli.state.connection import Connection
@@ -123,7 +123,7 @@ class Ledger:
         Where the row is gone, with a damaged file that another process set aside, `anew` makes another.
         """
         now = self._clock.now()
-        live = later(now, SETTLING) if phase == "settling" else now if phase in KEPT else (None, None)
+        live = add_seconds(now, SETTLING) if phase == "settling" else now if phase in KEPT else (None, None)
         # A service that repeats the URL it objects to would bring its signature in here.
         words = message and re.sub(r"[?#]\S+", "?…", message)[:MESSAGE_KEPT]
 
@@ -188,14 +188,14 @@ class Ledger:
         )
         return [attempt for row in rows if (attempt := self._attempt(row)).age(now) <= within]
 
-    def recorded_upload_ids(self, account: Account, project_id: str) -> frozenset[str]:
-        """Upload ids that belong to attempts: never another one's build."""
+    def recorded_uploads(self, account: Account, project_id: str) -> dict[str, str | None]:
+        """Return the upload ids that belong to attempts, which are never another attempt's build, each with its bare URL."""
         rows = self._database.read(
-            "SELECT DISTINCT upload_id FROM ledger WHERE account = ? AND project_id = ? AND origin = ?"
+            "SELECT upload_id, url FROM ledger WHERE account = ? AND project_id = ? AND origin = ?"
             " AND action = 'upload' AND upload_id IS NOT NULL",
             (account.user, project_id, account.origin),
         )
-        return frozenset(str(row["upload_id"]) for row in rows)
+        return {str(row["upload_id"]): stored.text(row["url"]) for row in rows}
 
     def find_uploads(self, account: Account, project_id: str, *, limit: int) -> list[Attempt]:
         """Registered uploads, newest first."""

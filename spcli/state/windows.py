@@ -1,4 +1,4 @@
-"""The windows and their queues, stored; what they mean is decided in `policy`."""
+"""The windows and their queues, stored; `ratelimit.window` decides what they mean."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -7,8 +7,22 @@ from typing import NamedTuple
 from spcli.clock import Clock
 from spcli.errors import Interrupted
 from spcli.models import Limit, iso_utc
-from spcli.ratelimit import window as policy
-from spcli.ratelimit.window import BEAT, Ending, Go, Gone, Rules, Wait, Waiter, Window
+from spcli.ratelimit.window import (
+    BEAT,
+    WINDOW,
+    Go,
+    Gone,
+    Rules,
+    Wait,
+    Waiter,
+    Window,
+    add_seconds,
+    ask_turn,
+    give_back,
+    is_alive,
+    seconds_left,
+    settle_window,
+)
 from spcli.state import stored
 from spcli.state.account import Account
 from spcli.state.connection import Connection
@@ -25,7 +39,7 @@ _ENQUEUE = (
 _BEAT = "UPDATE waiters SET wall = ?, mono = ? WHERE ticket = ?"
 _WINDOW = "SELECT * FROM windows WHERE bucket = ?"
 _REBORN = "SELECT wall, mono FROM meta WHERE key = 'reborn'"
-_ORDINARY = Rules(policy.WINDOW, 60.0)
+_ORDINARY = Rules(WINDOW, 60.0)
 LIMITED_ENDPOINTS = ("upload", "distribute")
 
 
@@ -90,7 +104,7 @@ class Windows:
         def work(connection: Connection) -> tuple[Go | Gone | Wait, int | None]:
             now = self._clock.now()
             queue = _queue(connection, key)
-            step = policy.poll(_window(connection, key, rules), queue, ticket=ticket, now=now, rules=rules)
+            step = ask_turn(_window(connection, key, rules), queue, ticket=ticket, now=now, rules=rules)
             if isinstance(step.turn, Go) and not is_ready:
                 return Wait(0, 0.0, 0.0, 0.0, sending=False), None
             _store_queue(connection, queue, step.queue)
@@ -112,7 +126,7 @@ class Windows:
         if not found or mine is None or any(is_gone(row["owner"]) for row in rows):
             return None
         window, queue = _window_of(found[0]), _waiters(rows)
-        step = policy.poll(window, queue, ticket=ticket, now=now, rules=rules)
+        step = ask_turn(window, queue, ticket=ticket, now=now, rules=rules)
         is_changed = step.window != window or len(step.queue) != len(queue)
         if is_changed or not isinstance(step.turn, Wait):
             return None
@@ -124,15 +138,16 @@ class Windows:
         """Be heard of in the queue, for whoever knows without asking that it is not its turn."""
         self._database.attempt(lambda connection: connection.run(_BEAT, (*self._clock.now(), ticket)))
 
-    def settle(self, key: str, ticket: str, how: Ending, *, rules: Rules, hint: float = 0.0) -> None:
-        """End a committed call (`policy.settle`). A state that can't be written is only noted: the commit was pessimistic."""
+    def settle(self, key: str, ticket: str, *, is_over: bool, rules: Rules, closed_for: float = 0.0) -> None:
+        """End a committed call (`settle_window`). A state that can't be written is only noted: the commit was pessimistic."""
 
         def work(connection: Connection) -> None:
-            window = _window(connection, key, rules)
-            _store_window(connection, key, policy.settle(window, ticket, how, now=self._clock.now(), rules=rules, hint=hint))
+            window, now = _window(connection, key, rules), self._clock.now()
+            settled = settle_window(window, ticket, is_over=is_over, now=now, rules=rules, closed_for=closed_for)
+            _store_window(connection, key, settled)
 
-        # What the service asked for may be longer than what was committed, and outlasts a power cut.
-        self._database.attempt(work, durable=how == "limited")
+        # The service may ask for longer than was committed; that must outlast a power cut.
+        self._database.attempt(work, durable=closed_for > 0)
 
     def leave_queue(self, key: str, ticket: str) -> None:
         """Leave the queue before a byte has left; a window that was committed is given back, and its attempt with it."""
@@ -141,8 +156,7 @@ class Windows:
             connection.run("DELETE FROM waiters WHERE ticket = ?", (ticket,))
             row = connection.run(_WINDOW, (key,)).fetchone()
             if row is not None and row["holder"] == ticket:
-                window = policy.settle(_window_of(row), ticket, "unsent", now=self._clock.now(), rules=_ORDINARY)
-                _store_window(connection, key, window)
+                _store_window(connection, key, give_back(_window_of(row), ticket))
                 connection.run("UPDATE ledger SET phase = 'unsent' WHERE ticket = ? AND phase = 'sending'", (ticket,))
 
         self._database.attempt(work)
@@ -153,9 +167,9 @@ class Windows:
         rows = self._database.read(_WINDOW, (key,))
         waiters = self._database.read(_WAITERS, (key,))
         reborn = self._database.read(_REBORN)
-        queued = sum(policy.is_alive(one, now) for one in _waiters([row for row in waiters if not is_gone(row["owner"])]))
+        queued = sum(is_alive(one, now) for one in _waiters([row for row in waiters if not is_gone(row["owner"])]))
         window = _window_of(rows[0]) if rows else _reborn_window(reborn[0] if reborn else None, rules)
-        return WindowView(policy.seconds_left(window, now), queued, window.last_call)
+        return WindowView(seconds_left(window, now), queued, window.last_call)
 
     def reset_limits(self, account: Account) -> None:
         """Forget the account's windows: the next calls go out at once. Raises `SpcliError` (config)."""
@@ -229,5 +243,4 @@ def _reborn_window(row: sqlite3.Row | None, rules: Rules) -> Window:
     moment = None if row is None else stored.instant(row["wall"], row["mono"])
     if moment is None:
         return Window()
-    bound = rules.timeout + rules.window
-    return Window(policy.later(moment, bound), bound)
+    return Window(add_seconds(moment, rules.bound), rules.bound)

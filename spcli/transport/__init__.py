@@ -121,12 +121,21 @@ class Transport:
         return ConnectionFacts(kept.address, *kept.tls_session, server_time(self._headers))
 
     @property
+    def host(self) -> str:
+        """The base URL's host, in lower case and without brackets."""
+        return parse_origin(self._base_url).host
+
+    @property
     def last_sent_at(self) -> float | None:
         """The reading of `Clock.mono` when the first byte of the last call left; None if nothing of it has left.
 
         It is set before that byte leaves and until the next call begins, so it also holds after an interruption.
         """
         return None if self._exchange is None else self._exchange.sent_at
+
+    def forget_last_call(self) -> None:
+        """Reset `last_sent_at`, so that an interruption before the next call is not taken for one of the last call."""
+        self._exchange = None
 
     def send(self, call: Call, *, deadline: float, fresh: bool = False) -> Reply:
         """Send `call` and return its 2xx answer.

@@ -1,296 +1,330 @@
-"""One write of a limited endpoint, sent until it is settled: send, classify, look for evidence, and perhaps once more.
+"""Send one write to a rate-limited endpoint until it is settled: send, classify, look for evidence, and perhaps send once more.
 
 The rules are those of conduct towards the service: a write is never sent again unless the service refused it or the build list
 proves that it did nothing (https://docs.streampixel.io, rate limits and errors: "never retry without confirming").
 """
 
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NoReturn, Protocol
 
-from spcli.builds.lifecycle import Match
-from spcli.errors import Interrupted, NotSent, Refused, SpcliError, Unclear
-from spcli.models import Build
-from spcli.output.words import clock_time
-from spcli.ratelimit import window as policy
-from spcli.writes import evidence, outcomes
-from spcli.writes.turn import LimitedCalls, Patience, Request, keepable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from spcli.api.client import ProjectPage
-    from spcli.api.parse import Accepted
-    from spcli.runtime import Runtime
-    from spcli.state.ledger import NewAttempt
+from spcli.api.client import Api, ProjectPage
+from spcli.api.parse import Accepted
+from spcli.clock import Clock
+from spcli.errors import Interrupted, NotSent, Outcome, Refused, SpcliError, Unclear
+from spcli.models import Build, dashboard_url
+from spcli.output import Output
+from spcli.output.words import clock_time, duration
+from spcli.ratelimit.answer import MAX_SENDS, classify_refusal
+from spcli.signals import Signals
+from spcli.state.account import Account
+from spcli.state.ledger import NewAttempt
+from spcli.state.store import State
+from spcli.writes.evidence import Evidence, read_list, settle_by_list
+from spcli.writes.turn import Patience, RateLimit, Turn
 
 QUICK_LOOK = 10.0
 LOOKS_BEFORE_RESEND = 3
-Result = TypeVar("Result")
+LEAST_HIDDEN = 4
+"""Shorter user ids are not hidden in messages: they would hide ordinary words."""
+OTHER_CLIENT = (
+    "another client probably uses this account: a CI job on another machine, a script or the dashboard; "
+    "run shipping jobs one at a time (one concurrency group), or share SPCLI_STATE_DIR between them"
+)
+BLOCK_PAGE = "the answer is a page, not the service's JSON: a proxy or CDN in front of the service may be blocking you"
 
 
-class Write:
-    """What upload and distribute have in common: send, classify, look for evidence, and perhaps once more."""
+class Write(Protocol):
+    """What the loop needs to know of an upload or a release.
 
-    endpoint = ""
-    path = ""
-    # A `Date` header is cut to seconds, and a round trip old.
-    clock_margin = 2.0
+    `upload_id` is the build of a release, None for an upload; `looked_at` is when the build list was last read (`Clock.mono`).
+    """
 
-    def __init__(self, runtime: "Runtime", project_id: str, patience: Patience) -> None:
-        self.runtime = runtime
-        self.api = runtime.api
-        self.state = runtime.state
-        self.project_id = project_id
-        self.patience = patience
-        self.account = runtime.account
-        self.calls = LimitedCalls(runtime, self.endpoint, patience)
-        self.looked_at = float("-inf")
-        self.had_list = False
-        self.clock_gap: float | None = None
+    project_id: str
+    path: str
+    upload_id: str | None
+    looked_at: float
+
+    def request_body(self) -> Mapping[str, object]:
+        """Return the documented fields."""
+
+    def history_row(self) -> NewAttempt:
+        """Return the row of the next send."""
+
+    def read_list_again(self) -> Build | None:
+        """Read the build list before a send; return the build that an earlier send has made after all."""
+
+    def judge(self, page: ProjectPage) -> Evidence:
+        """Return what a build list says about the last send."""
+
+
+class Sender:
+    """Sends one command's write. It owns the turns at the rate limit and everything known about the last send.
+
+    Attributes:
+        sends: calls of which a byte left.
+        is_limited: every send so far was answered with 429, so none was processed.
+        had_list: the build list could be read before the send.
+        failure: why the last send is known to have done nothing.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        state: State,
+        clock: Clock,
+        output: Output,
+        signals: Signals,
+        *,
+        account: Account,
+        limit: RateLimit,
+        patience: Patience,
+    ) -> None:
+        self.api = api
+        self.state = state
+        self.clock = clock
+        self.output = output
+        self.signals = signals
+        self.account = account
+        self.limit = limit
+        self.turn = Turn(api, state, clock, output, limit=limit, patience=patience)
         self.sends = 0
-        self.unclear = 0
-        self.is_open = False
         self.is_limited = True
+        self.had_list = False
         self.failure: SpcliError | None = None
+        self._write: Write | None = None
+        self._accepted: Accepted | None = None
+        self._is_unsettled = False
+        self._unclear = 0
+        self._clock_gap: float | None = None
 
-    # What the two kinds of write answer for themselves.
+    def begin(self, write: Write) -> None:
+        """Make `write` the one that is recorded and explained."""
+        self._write = write
 
-    def body(self) -> dict[str, object]:
-        raise NotImplementedError
+    def send_until_settled(self, write: Write) -> Accepted | Build:
+        """Send `write` until it is accepted, found in the build list or hopeless; at most three times.
 
-    def attempt(self) -> "NewAttempt":
-        raise NotImplementedError
+        Raises:
+            SpcliError: with its `outcome`.
+        """
+        while True:
+            if (found := self._wait_for_turn(write)) is not None:
+                return found
+            reply = self.turn.send_call("POST", write.path, write.request_body())
+            if isinstance(reply, NotSent):
+                self._is_unsettled = False
+                self.record("unsent", reply.message)
+                reply.outcome = "refused" if self.sends else "not_sent"
+                raise reply
+            self.sends += 1
+            if isinstance(reply, Accepted):
+                self._accepted = reply
+                self.learn_clock(reply.server_wall)
+                return reply
+            if (found := self._settle(write, reply)) is not None:
+                return found
+            self.output.note(f"{reply.message}; retrying when the rate limit allows (attempt {self.sends + 1})")
 
-    def read(self, page: "ProjectPage") -> Build | None:
-        """Take the list as the new baseline; before a re-send, the build that the send before it made after all."""
-        raise NotImplementedError
-
-    def judge(self) -> evidence.Judge:
-        raise NotImplementedError
-
-    def id_of(self, accepted: "Accepted") -> str | None:
-        """The build that the service's answer speaks of."""
-        raise NotImplementedError
-
-    def settle_earlier(self) -> Build | None:
-        """Settle what earlier runs left open; the build that one of them made."""
-        raise NotImplementedError
-
-    def has_earlier(self) -> bool:
-        """Whether an earlier run has left something open: its process may have died while we waited."""
-        raise NotImplementedError
-
-    def guarded(self, work: "Callable[[], Result]") -> "Result":
-        """`work`, with Ctrl-C and SIGTERM turned into what they mean at that point; a second one ends the look that follows.
+    @contextmanager
+    def settle_interruptions(self) -> Iterator[None]:
+        """Turn Ctrl-C and SIGTERM into what they mean at that point; a second one ends the look that follows.
 
         Raises:
             Interrupted: nothing was sent.
-            SpcliError: `unknown` after bytes have left, `interrupted` once the write is known to have happened or not.
+            SpcliError: `unknown` after bytes have left, `interrupted` once it is known whether the write happened.
         """
-        signals = self.runtime.signals
         try:
-            with signals.deliver():
-                return work()
-        except Interrupted as first:
-            signal = first
-        try:
-            with signals.deliver():
-                ended = self._stopped(signal)
-        except Interrupted:
-            ended = self._stopped_at_once(signal)
-        raise ended
-
-    def _stopped(self, signal: Interrupted) -> BaseException:
-        """After bytes have left: one quick look at the build list."""
-        accepted = self.calls.accepted
-        known = self.runtime.output.write_happened or (None if accepted is None else self.id_of(accepted))
-        if self.is_open and known is None:
-            self.record("settling", "interrupted", accepted=accepted is not None)
-            match = evidence.look(self.runtime, self.project_id, self.judge(), within=QUICK_LOOK)
-            known = match.builds[0].upload_id if isinstance(match, Match) and match.kind == "found" else None
-        if known:
-            # Once more where it was said already: the ledger may not have come to hear of it.
-            self.happened(known)
-        return self._stopped_at_once(signal)
-
-    def _stopped_at_once(self, signal: Interrupted) -> BaseException:
-        happened = self.runtime.output.write_happened
-        if happened is not None:
-            return outcomes.interrupted(signal, "done", happened)
-        if self.is_open:
-            self.record("unclear", "interrupted")
-            message, doubt = "interrupted while the request was under way", evidence.Finding("unreadable")
-            return outcomes.unknown(self.endpoint, message, doubt, self.project_id)
-        return outcomes.interrupted(signal, "refused", None) if self.sends else signal
-
-    def send(self) -> "Accepted | Build":
-        """Send until accepted, adopted or hopeless; at most three times. Raises `SpcliError` with its `outcome`."""
-        while True:
-            try:
-                return self._send_once()
-            except _Adopted as adopted:
-                return adopted.build
-            except _Earlier:
-                found = self.settle_earlier()
-            except (Refused, Unclear) as failure:
-                if failure is self.failure:  # that of the send before, since nothing has left now
-                    raise
-                self.sends += 1
-                found = self._refused(failure) if isinstance(failure, Refused) else self._unclear(failure)
-            if found is not None:
-                return found
-
-    def _send_once(self) -> "Accepted":
-        request = Request(self.path, self.body(), self.attempt, self._look_again, lambda: self.looked_at)
-        self.calls.sent, self.is_open = False, True
-        try:
-            accepted = self.calls.send(request)
-        except SpcliError as failure:
-            if not self.calls.sent and failure.kind != "unknown":
-                self._not_sent(failure)
-            raise
-        finally:
-            self.is_open = self.is_open and self.calls.sent
-        self.sends += 1
-        self._set_clock(accepted.server_wall)
-        return accepted
-
-    def _not_sent(self, failure: SpcliError) -> None:
-        """Nothing of this send has left; what is told is what became of the one before, if there was one."""
-        if isinstance(failure, NotSent):
-            self.record("unsent", failure.message)
-        elif self.failure is not None:
-            self._say_when(self.failure)
-            raise self.failure from None
-        failure.outcome = "refused" if self.sends else "not_sent"
-
-    def look(self) -> Build | None:
-        """Read the build list before a send; where it can't be read, go on without it. A re-send is worth some patience."""
-        for left in reversed(range(LOOKS_BEFORE_RESEND if self.sends else 1)):
-            page = evidence.glance(self.runtime, self.project_id)
-            self.looked_at = self.runtime.clock.mono()
-            if page == "gone":
-                break
-            if page is not None:
-                return self.take(page)
-            if left:
-                self.runtime.clock.sleep(min(1.0, self.runtime.settings.scale))
-        return None
-
-    def take(self, page: "ProjectPage") -> Build | None:
-        """Learn from a list that could be read."""
-        self.had_list, self.looked_at = True, self.runtime.clock.mono()
-        self.server_time(page)
-        return self.read(page)
-
-    def _look_again(self) -> None:
-        """The look that belongs to the waiting: it may find that there is nothing to send any more."""
-        if (found := self.look()) is not None:
-            raise _Adopted(found)
-        if self.has_earlier():
-            raise _Earlier
-
-    def server_time(self, page: "ProjectPage") -> float | None:
-        """When the last send began, by the server's clock: a build's date is by it. `None` where the server tells no time.
-
-        Compared with the clock that is never stepped, so that a wall clock set right in between misleads nobody.
-        """
-        self._set_clock(page.server_wall)
-        return None if self.clock_gap is None else self.calls.sent_at + self.clock_gap - self.clock_margin
-
-    def _set_clock(self, server_wall: float | None) -> None:
-        if server_wall is not None:
-            self.clock_gap = server_wall - self.runtime.clock.mono()
+            # A block that fails leaves signals held back: no later one replaces its failure.
+            with self.signals.deliver():
+                yield
+        except Interrupted as signal:
+            raise self._explain_signal(signal) from None
 
     def record(self, phase: str, message: str | None = None, upload_id: str | None = None, *, accepted: bool = False) -> None:
-        """Note the last send's fate in the ledger; whatever the server quotes of our secrets stays out of it."""
-        if self.calls.attempt_id is None:
+        """Note the last send's fate in the history, without the secrets that a server may quote."""
+        if self.turn.attempt_id is None or self._write is None:
             return
-        began = self.calls.sent_at + self.clock_gap if self.clock_gap is not None and self.calls.sent_at else None
-        text = message and keepable(self.runtime, message)
-        self.calls.attempt_id = self.state.ledger.record(
-            self.calls.attempt_id, phase, upload_id=upload_id, message=text, server_wall=began, accepted=accepted,
-            anew=self.attempt(),
+        sent_at = self.turn.sent_at
+        began = sent_at + self._clock_gap if self._clock_gap is not None and sent_at else None
+        self.turn.attempt_id = self.state.ledger.record(
+            self.turn.attempt_id, phase, upload_id=upload_id, message=message and self.redact(message), server_wall=began,
+            accepted=accepted, anew=self._write.history_row(),
         )  # fmt: skip
 
-    def happened(self, upload_id: str, message: str | None = None) -> None:
-        """The write is known to have happened: from here on nothing may be reported as if it had not."""
-        self.runtime.output.write_happened = upload_id
-        self.is_open = False
+    def redact(self, text: str) -> str:
+        """Return a server's text as it may be stored: no key, no query of a presigned URL, no user id."""
+        words = self.output.redactor.redact(text)
+        return words.replace(self.api.user_id, "****") if len(self.api.user_id) >= LEAST_HIDDEN else words
+
+    def confirm(self, upload_id: str, message: str | None = None) -> None:
+        """Record that the write happened: from here on no failure may be reported as if it had not."""
+        self.output.remember_write(upload_id)
+        self._is_unsettled = False
         self.record("done", message, upload_id)
 
-    def _settled(self, phase: str, failure: SpcliError) -> None:
-        """The last send is known to have done nothing."""
+    def deny(self, failure: SpcliError, phase: str = "refused") -> None:
+        """Record that the last send did nothing."""
         self.record(phase, failure.message)
-        failure.outcome, self.failure, self.is_open = "refused", failure, False
+        failure.outcome, self.failure, self._is_unsettled = "refused", failure, False
 
-    def _refused(self, refused: Refused) -> Build | None:
-        """A status of 300 or more: refused for good, limited, or a 5xx that the build list must judge."""
-        answer = policy.answer_of(refused)
-        self.is_limited = self.is_limited and answer == "limited"
-        if answer == "unclear":
-            return self._unclear(refused)
-        if answer == "failed":
-            found = self.weigh(refused)
+    def look(self, write: Write) -> ProjectPage | None:
+        """Read the build list before a send; None where it can't be read. A re-send is worth some patience."""
+        for left in reversed(range(LOOKS_BEFORE_RESEND if self.sends else 1)):
+            page = read_list(self.api, self.clock, write.project_id)
+            write.looked_at = self.clock.mono()
+            if page == "gone":
+                return None
+            if page is not None:
+                self.had_list = True
+                self.learn_clock(page.server_wall)
+                return page
+            if left:
+                self.clock.sleep(min(1.0, self.limit.scale))
+        return None
+
+    def learn_clock(self, server_wall: float | None) -> None:
+        """Remember how the service's clock differs from the one here that is never stepped."""
+        if server_wall is not None:
+            self._clock_gap = server_wall - self.clock.mono()
+
+    def sent_since(self) -> float | None:
+        """Return when the last send began by the service's clock (Unix seconds), None where that is not known."""
+        sent_at = self.turn.sent_at
+        return None if self._clock_gap is None or sent_at is None else sent_at + self._clock_gap
+
+    def gather_evidence(self, write: Write, message: str, *, accepted: bool = False) -> Evidence:
+        """Return what the build list says of the last send, over a minute."""
+        self.record("settling", message, accepted=accepted)
+        self.output.note(f"{message}; reading the build list to see whether the {self.limit.endpoint} happened")
+        return settle_by_list(self.api, self.clock, write.project_id, write.judge, scale=self.limit.scale, had_list=self.had_list)
+
+    def unknown_error(self, message: str, found: Evidence, project_id: str, status: int | None = None) -> SpcliError:
+        """Return the error for a write that may have happened; `found` is what the build list says."""
+        endpoint = self.limit.endpoint
+        name = "upload" if endpoint == "upload" else "release"
+        hint = (
+            f"The {name} may have been accepted. Run the same command again with the same state folder: "
+            "it checks the build list before sending."
+        )
+        if ids := ", ".join(build.upload_id for build in found.builds):
+            hint += f" The build list shows what may be it: {ids}."
+        if endpoint == "upload":
+            hint += f" If the dashboard ({dashboard_url(project_id)}) doesn't show the build, add --force."
+        return SpcliError("unknown", message, status=status, outcome="unknown", hint=hint)
+
+    def _wait_for_turn(self, write: Write) -> Build | None:
+        """Wait until the call is committed; return the build of an earlier send that appeared meanwhile.
+
+        Raises:
+            SpcliError: `rate-limited` or `config`; after a send, the failure of that send.
+        """
+        self._is_unsettled = True
+        try:
+            while not self.turn.wait_and_commit(write.history_row(), write.looked_at):
+                if (found := write.read_list_again()) is not None:
+                    self.turn.end_turn()
+                    return found
+        except BaseException as failure:
+            self._is_unsettled = False
+            self.turn.end_turn()
+            if isinstance(failure, SpcliError) and failure.outcome != "unknown":
+                if self.failure is not None:
+                    self._complete(self.failure)
+                    raise self.failure from None
+                failure.outcome = "refused" if self.sends else "not_sent"
+            raise
+        return None
+
+    def _settle(self, write: Write, failure: Refused | Unclear) -> Build | None:
+        """Settle a send that was not accepted: return the build it made, or None when it may be sent again.
+
+        Raises:
+            SpcliError: it is refused for good, nothing more may be sent, or its outcome stays unknown.
+        """
+        meaning = classify_refusal(failure).meaning if isinstance(failure, Refused) else "unclear"
+        self.is_limited = self.is_limited and meaning == "limited"
+        phase = "refused"
+        if meaning in ("failed", "unclear"):
+            phase, found = "absent", self.gather_evidence(write, failure.message)
             if found.kind == "found":
                 return found.builds[0]
-            if found.kind == "doubtful":
-                self._give_up(found, refused)
-            # When the list can't be read the service is taken at its word: it said that it failed.
-        self._settled("absent" if answer == "failed" else "refused", refused)
-        self._say_when(refused)
-        if answer == "refused" or not self._may_send_again():
-            raise refused
-        self._say_again(refused)
-        return None
-
-    def _may_send_again(self) -> bool:
-        """Whether sends are left and patience reaches to the next window."""
-        return self.sends < policy.MAX_SENDS and self.calls.can_wait(self._seconds_left())
-
-    def _seconds_left(self) -> float:
-        return self.state.windows.view_window(self.calls.bucket).seconds_left
-
-    def _say_when(self, failure: SpcliError) -> None:
-        left = self._seconds_left()
-        outcomes.complete(failure, left, clock_time(self.runtime.clock.wall() + left))
-
-    def _say_again(self, failure: SpcliError) -> None:
-        self.runtime.output.note(f"{failure.message}; sending again at the next window (attempt {self.sends + 1})")
-
-    def _unclear(self, failure: SpcliError) -> Build | None:
-        """Bytes left and no usable answer came: only a proven absence allows one more send."""
-        self.unclear, self.is_limited = self.unclear + 1, False
-        found = self.weigh(failure)
-        if found.kind == "found":
-            return found.builds[0]
-        if found.kind != "absent":
-            self._give_up(found, failure)
-        self._settled("absent", failure)
-        if self.unclear > 1 or not self._may_send_again():
-            self._say_when(failure)
+            # The service said itself that it failed: without a list that shows otherwise it is believed.
+            is_believed = meaning == "failed" and found.kind in ("unreadable", "unproven")
+            if found.kind != "absent" and not is_believed:
+                self.record("unclear", failure.message)
+                self._is_unsettled = False
+                raise self.unknown_error(failure.message, found, write.project_id, failure.status) from None
+        self._unclear += meaning == "unclear"
+        self.deny(failure, phase)
+        is_final = meaning == "refused" or self._unclear > 1 or self.sends >= MAX_SENDS
+        if is_final or not self.turn.can_wait(self.turn.seconds_left()):
+            self._complete(failure)
             raise failure
-        self._say_again(failure)
         return None
 
-    def weigh(self, failure: SpcliError | None, *, accepted: bool = False) -> evidence.Finding:
-        """What the build list says of the last send, over a minute."""
-        message = "the service's answer does not say what became of it" if failure is None else failure.message
-        self.record("settling", message, accepted=accepted)
-        self.runtime.output.note(f"{message}; reading the build list to see what became of the {self.endpoint}")
-        return evidence.settle(self.runtime, self.project_id, self.judge(), had_list=self.had_list)
+    def _complete(self, failure: SpcliError) -> None:
+        """Add to the failure of a write that did nothing when the rate limit allows the next call."""
+        seconds = self.turn.seconds_left()
+        refusal = classify_refusal(failure) if isinstance(failure, Refused) else None
+        if refusal is None or refusal.meaning == "unclear":
+            failure.hint = f"The build list shows nothing was created. You can retry in {duration(seconds)}."
+            failure.retry_after = max(1.0, seconds) if seconds > 0 else None
+        elif isinstance(failure, Refused) and (refusal.meaning == "limited" or refusal.closed_for):
+            at = clock_time(self.clock.wall() + seconds)
+            failure.retry_after = max(1.0, seconds)
+            reason = BLOCK_PAGE if failure.is_page else OTHER_CLIENT
+            failure.hint = f"try again at {at} (in {duration(seconds)}); {reason}"
+        elif refusal.meaning == "failed":
+            failure.hint = failure.hint or "Nothing was created. It is safe to retry."
 
-    def _give_up(self, found: evidence.Finding, failure: SpcliError) -> NoReturn:
-        self.record("unclear", failure.message)
-        raise outcomes.unknown(self.endpoint, failure.message, found, self.project_id, failure.status) from None
+    def _explain_signal(self, signal: Interrupted) -> BaseException:
+        """Return what the signal means; after bytes have left, look once at the build list. A second signal ends that look."""
+        self.turn.end_turn()
+        try:
+            with self.signals.deliver():
+                known = self._look_once()
+        except Interrupted:
+            known = None
+        if known is not None:
+            # Once more where it was recorded already: the signal may have come in between.
+            self.confirm(known)
+        if (happened := self.output.write_happened) is not None:
+            return _interrupted_error(signal, "done", happened)
+        if self._is_open() and self._write is not None:
+            message = "interrupted while the request was under way"
+            self.record("unclear", "interrupted")
+            return self.unknown_error(message, Evidence("unreadable"), self._write.project_id)
+        return _interrupted_error(signal, "refused", None) if self.sends else signal
+
+    def _look_once(self) -> str | None:
+        """Return the id of the build that the interrupted write made, as far as one quick look can tell."""
+        write, known = self._write, self.output.write_happened
+        if known is None and self._accepted is not None and write is not None:
+            known = None if self._accepted.is_foreign else write.upload_id or self._accepted.upload_id
+        if known is None and write is not None and self._is_open():
+            self.record("settling", "interrupted", accepted=self._accepted is not None)
+            page = read_list(self.api, self.clock, write.project_id, QUICK_LOOK)
+            found = Evidence("unreadable") if page is None or page == "gone" else write.judge(page)
+            known = found.builds[0].upload_id if found.kind == "found" else None
+        return known
+
+    def _is_open(self) -> bool:
+        """Return whether a byte of the last send has left and its outcome is not known."""
+        return self._is_unsettled and self.turn.sent_at is not None
 
 
-class _Adopted(Exception):
-    """The build of an earlier send appeared while we waited to send again."""
+def _interrupted_error(signal: Interrupted, outcome: Outcome, upload_id: str | None) -> SpcliError:
+    """Return the error of a command that was interrupted once it is known what the write did."""
+    hint = (
+        "Nothing was created." if upload_id is None else f"The build is still processing. Resume: spcli builds wait {upload_id}"
+    )
+    error = SpcliError("interrupted", "interrupted", hint=hint, outcome=outcome, upload_id=upload_id)
+    error.code = signal.exit_code
+    return error
 
-    def __init__(self, build: Build) -> None:
-        super().__init__()
-        self.build = build
 
-
-class _Earlier(Exception):
-    """An earlier run's write is open, and the process that handled it is gone."""
+def raise_unknown(sender: Sender, message: str, found: Evidence, project_id: str) -> NoReturn:
+    """Record that the last send's outcome is unknown, and raise the error that says so."""
+    sender.record("unclear", message)
+    raise sender.unknown_error(message, found, project_id)

@@ -159,7 +159,7 @@ def test_second_upload_waits_for_the_window_and_says_when(spcli: Front, service:
     spcli("upload", URL)
     second = spcli("upload", URL)
     assert second.code == 0, second
-    assert "sending at" in second.err
+    assert "Rate limit: uploading at" in second.err
     assert len(uploads(server)) == 2
 
 

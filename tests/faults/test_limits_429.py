@@ -113,7 +113,7 @@ def test_servers_message_comes_first_and_the_hint_says_when_and_who(
     assert sent.error["message"] == SAYS
     assert sent.err.startswith(SAYS + "\n")
     assert "try again at " in sent.error["hint"]
-    assert "another client uses this account" in sent.error["hint"]
+    assert "another client probably uses this account" in sent.error["hint"]
     assert closed_for(spcli, endpoint) == WINDOW
 
 
@@ -188,9 +188,9 @@ def test_run_that_met_a_429_keeps_its_place_before_those_who_came_later(tmp_path
             return answer(200, {"files": []})
         if clock.asks is None:
             key = Account(server.url, MAIN.user_id).bucket("upload")
-            ticket = came.enqueue(key)
+            ticket = came.windows.enqueue(key)
             came.close()
-            clock.asks = lambda: asks.poll(key, ticket, rules=Rules(WINDOW, 60))[0]
+            clock.asks = lambda: asks.windows.poll(key, ticket, rules=Rules(WINDOW, 60))[0]
             return answer(429, {"message": SAYS})
         clock.asks = None
         return answer(201, {"uploadId": BUILD})
@@ -221,7 +221,7 @@ def test_state_that_fails_after_the_first_send_prevents_a_second_one(spcli: Fron
         spcli.use(server.url, window=WINDOW)
         sent = spcli("upload", URL, "--json")
     assert (sent.code, sent.error["outcome"], sent.error["retryable"], len(writes)) == (code, "refused", True, 1), sent
-    assert sent.err.count("sending again") == 1
+    assert sent.err.count("retrying when the rate limit allows") == 1
     assert sent.err.count("reading the build list") == (code == 60)
 
 
@@ -341,7 +341,7 @@ def test_the_line_an_edge_has_for_programs_is_a_block(spcli: Front) -> None:
 def test_a_403_page_has_the_code_of_a_403_and_says_what_may_block(spcli: Front) -> None:
     sent = first_answered(spcli, answer(403, BLOCKED, {"Content-Type": "text/html"}), "distribute", BUILD)
     assert (sent.code, sent.error["kind"], sent.error["retryable"]) == (43, "http-403", False)
-    assert "blocking this account or network" in sent.error["hint"]
+    assert "may be blocking you" in sent.error["hint"]
     assert closed_for(spcli, "distribute") == pytest.approx(900, abs=3)
 
 

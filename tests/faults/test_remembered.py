@@ -62,7 +62,7 @@ def test_next_run_refuses_while_the_list_gives_no_answer(spcli: Front, remembere
     again = spcli("upload", URL, "--json")
     assert failure(again) == (61, "unknown", "unknown", True), again
     assert "earlier upload" in again.error["message"]
-    assert "--force sends it all the same" in again.error["hint"]
+    assert "add --force" in again.error["hint"]
     assert f"dashboard.streampixel.io/projectdetail/{SHOWROOM.id}" in again.error["hint"]
     assert len(world.writes) == 1
     assert ledger(spcli) == ["unclear"]

@@ -52,7 +52,7 @@ def test_signal_while_queued_sends_nothing_and_leaves_the_queue(ship: Any, numbe
     service, shipper = ship(lambda _request: ACCEPTS, window=60)
     assert shipper.run("upload", URL).code == 0
     queued = shipper.start("upload", "https://builds.example.com/Next.zip", "--json")
-    queued.told("sending at")
+    queued.told("Rate limit: uploading at")
     end_by(queued, number)
     assert told(queued) == (code, "interrupted", "not_sent", True), queued
     assert queued.out == ""
@@ -196,7 +196,7 @@ def test_signal_while_an_accepted_uploads_id_is_looked_up_is_61_and_remembered_a
 def test_signal_while_queued_for_a_second_send_says_that_the_first_was_refused(ship: Any, number: int, code: int) -> None:
     service, shipper = ship(lambda _request: answer(429, {"message": "Rate limit exceeded."}), window=60)
     process = shipper.start("upload", URL, "--json")
-    process.told("sending at")
+    process.told("Rate limit: uploading at")
     end_by(process, number)
     assert (process.code, process.error["kind"], process.error["outcome"]) == (code, "interrupted", "refused"), process
     assert (len(service.writes), shipper.ledger()) == (1, ["refused"])
@@ -246,7 +246,7 @@ def test_signal_after_a_raw_write_left_is_61_whatever_comes_after_it(ship: Any, 
     process.send(number)
     end_by(process, signal.SIGINT)
     assert told(process) == (61, "unknown", "unknown", False), process
-    assert "look before you send it again" in process.error["hint"]
+    assert "check before you send it again" in process.error["hint"]
 
 
 LOADED = ("resource", "typing", "typer", "typer.core", "spcli.commands", "spcli.usage", "spcli.cli", "spcli.output", "httpcore")
@@ -319,7 +319,7 @@ def test_process_that_dies_while_another_is_queued_behind_it_is_settled_before_t
     first = shipper.start("upload", URL, "--json", "--timeout", "4s")
     eventually(lambda: service.writes, "the upload")
     second = shipper.start("upload", URL, "--json")
-    second.told("sending at")
+    second.told("Rate limit: uploading at")
     service.builds.append(service.build(NEW, URL))
     service.on_write = lambda _request: ACCEPTS
     end_by(first, KILL)

@@ -164,7 +164,7 @@ def test_link_is_refused_and_its_target_never_touched(opened: Opened, tmp_path: 
         (opened.folder / what).symlink_to(target)
     state = opened.state()
     assert "is a link" in refusal(lambda: state.windows.enqueue("b")).message
-    assert state.ledger.recorded_upload_ids(Account("o", "a"), "p") == frozenset()
+    assert state.ledger.recorded_uploads(Account("o", "a"), "p") == {}
     assert "is a link" in str(state.problem)
     assert not list(target.iterdir()) if what == "folder" else target.read_bytes() == b"precious"
 
@@ -221,7 +221,7 @@ def test_without_any_folder_reads_are_empty_and_a_limited_call_is_refused(opened
     error = refusal(lambda: state.windows.enqueue("b"))
     assert "nor the temp dir" in error.message
     assert state.problem is not None
-    state.windows.settle("b", "t", "ended", rules=RULES)
+    state.windows.settle("b", "t", is_over=True, rules=RULES)
     state.windows.leave_queue("b", "t")
     state.ledger.record(1, "done")
     assert len(opened.notes) == 1
@@ -252,15 +252,15 @@ def assert_reborn(opened: Opened, state: State) -> None:
     ticket = state.windows.enqueue("b")
     turn, _ = state.windows.poll("b", ticket, rules=RULES)
     assert isinstance(turn, Wait)
-    assert turn.left == pytest.approx(RULES.timeout + RULES.window)
-    assert state.windows.view_window("unheard of").seconds_left == pytest.approx(182)
+    assert turn.left == pytest.approx(RULES.bound)
+    assert state.windows.view_window("unheard of").seconds_left == pytest.approx(197)
     for _ in range(60):
         opened.clock.sleep(turn.pause)
         turn, _ = state.windows.poll("b", ticket, rules=RULES)
         if isinstance(turn, Go):
             break
     assert isinstance(turn, Go)
-    assert opened.clock.seconds == pytest.approx(182, abs=1)
+    assert opened.clock.seconds == pytest.approx(197, abs=1)
     assert len([note for note in opened.notes if "was damaged" in note]) == 1
 
 
@@ -316,7 +316,7 @@ def test_any_byte_of_a_real_file_may_be_wrong(tmp_path_factory: pytest.TempPathF
             state.ledger.find_unsettled("upload", Account("o", "a"), "p"),
             state.events.is_listener_alive(),
         )
-        state.windows.settle("b", "t", "ended", rules=RULES)
+        state.windows.settle("b", "t", is_over=True, rules=RULES)
         with suppress(SpcliError):
             turn, _ = state.windows.poll("b", state.windows.enqueue("b"), rules=RULES)
             assert isinstance(turn, (Go, Wait, Gone))
@@ -387,7 +387,7 @@ def test_newer_schema_is_not_touched(opened: Opened) -> None:
     state = opened.state()
     assert state.windows.view_window("b").seconds_left == 0
     assert "upgrade" in refusal(lambda: state.windows.enqueue("b")).message
-    state.windows.settle("b", "t", "ended", rules=RULES)
+    state.windows.settle("b", "t", is_over=True, rules=RULES)
     state.close()
     assert opened.file.read_bytes() == content
     assert aside(opened) == []
@@ -572,7 +572,7 @@ def test_file_that_may_not_grow_refuses_the_call_and_only_notes_the_settling(ope
             state.windows.poll("b", ticket, rules=rules, attempt=attempt)
         except SpcliError as error:
             print(error.kind, error.outcome, error.message.rpartition(": ")[2], state.windows.view_window("b").queued)
-        state.windows.settle("b", ticket, "ended", rules=rules)
+        state.windows.settle("b", ticket, is_over=True, rules=rules)
         print(len(notes), state.events.find_events())
         """,
         str(opened.folder),
@@ -686,7 +686,7 @@ def test_locked_file_refuses_the_call_after_its_patience_and_reads_go_on(opened:
     assert "another process holds it locked" in error.message
     assert error.retryable
     assert state.windows.view_window("b").queued == 0
-    state.windows.settle("b", "t", "ended", rules=RULES)
+    state.windows.settle("b", "t", is_over=True, rules=RULES)
     assert len(opened.notes) == 1
     locked.execute("ROLLBACK")
     assert state.windows.enqueue("b")

@@ -248,7 +248,7 @@ def test_ids_of_any_attempt_are_taken(book: Book) -> None:
     book.begin()
     # The target of a release is a build that was there before: releasing an upload's own build must not hide it.
     book.state.ledger.record(book.begin("distribute", upload_id="u3", auto_release=None), "done")
-    assert book.state.ledger.recorded_upload_ids(WHO, "p") == {"u1", "u2"}
+    assert book.state.ledger.recorded_uploads(WHO, "p").keys() == {"u1", "u2"}
 
 
 def test_releases_are_distributes_rollbacks_and_uploads_that_release_themselves(book: Book) -> None:
@@ -346,7 +346,7 @@ def test_every_query_of_the_ledger_uses_an_index(book: Book) -> None:
     book.state.ledger.find_recent_upload(WHO, "p1", FILE + "1", 60)
     book.state.ledger.find_absent_uploads(WHO, "p1", FILE + "1", 60)
     book.state.ledger.find_open_releases(WHO, "p9")
-    book.state.ledger.recorded_upload_ids(WHO, "p9")
+    book.state.ledger.recorded_uploads(WHO, "p9")
     book.state.ledger.find_releases(WHO, "p9", limit=3)
     book.state.events.find_events(upload_id="u1")
     book.state.events.newest_event_id("u1")

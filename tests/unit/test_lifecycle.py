@@ -1,13 +1,11 @@
 """Build states, when to poll, which build an upload made, and what an `Approved` after a release means."""
 
-from collections.abc import Collection
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spcli.builds import lifecycle
-from spcli.builds.lifecycle import Match, Watch
+from spcli.builds.lifecycle import Watch
 from spcli.models import Build, bare_url, url_digest
 
 # A busy machine must not fail a test.
@@ -146,66 +144,6 @@ def test_the_service_is_never_polled_more_often_than_every_five_seconds(
 ) -> None:
     pause = lifecycle.poll_pause(elapsed, chance, longest=longest, failures=failures, scale=1.0)
     assert 5 <= pause <= 30 * 16 * 1.1
-
-
-def match(builds: list[Build], *, known: Collection[str]) -> Match:
-    """What the list says of an upload of `URL`."""
-    return lifecycle.match_digest(url_digest(URL), bare_url(URL), builds, known=known)
-
-
-def test_the_only_new_build_with_exactly_our_url_is_the_upload() -> None:
-    others = [build("old"), build("b2", URL.replace("one", "two")), build("b3", "https://files.example/other.zip")]
-    assert match([*others, build("b1")], known={"old"}) == Match("found", (build("b1"),))
-
-
-def test_builds_from_before_the_upload_never_match() -> None:
-    assert match([build("old")], known=["old"]) == Match("absent")
-
-
-def test_two_new_builds_with_our_url_are_doubtful() -> None:
-    pair = (build("b1"), build("b2"))
-    near = build("b3", URL.replace("one", "two"))
-    assert match([*pair, near], known=()) == Match("doubtful", pair)
-
-
-def test_a_build_that_differs_only_in_the_query_is_doubtful() -> None:
-    near = build("b1", URL.replace("one", "two"))
-    assert match([near, build("b2", "https://files.example/other.zip")], known=()) == Match("doubtful", (near,))
-
-
-def test_a_new_build_without_a_url_is_doubtful() -> None:
-    nameless = BUILD._replace(file_url=None, digest=None)
-    assert match([nameless], known=()) == Match("doubtful", (nameless,))
-    assert match([nameless], known=[nameless.upload_id]) == Match("absent")
-    assert match([nameless, build("b1")], known=()) == Match("found", (build("b1"),))
-
-
-@pytest.mark.parametrize(
-    ("sent", "shown"),
-    [
-        ("https://files.example/My%20Game.zip", "https://files.example/My Game.zip"),
-        ("https://files.example/a%2Bb.zip", "https://files.example/a+b.zip"),
-        ("https://FILES.example:443/a.zip", "https://files.example/a.zip"),
-        ("http://files.example:80/a.zip", "http://files.example/a.zip"),
-        ("https://files.example//a/./b/../c.zip", "https://files.example/a/c.zip"),
-        ("https://bücher.example/a.zip", "https://xn--bcher-kva.example/a.zip"),
-    ],
-)
-def test_a_build_whose_url_is_spelled_differently_is_doubtful(sent: str, shown: str) -> None:
-    one = build("b1", shown)
-    assert lifecycle.match_digest(url_digest(sent), sent, [one], known=()) == Match("doubtful", (one,))
-
-
-@pytest.mark.parametrize(
-    "shown", ["http://files.example/a.zip", "https://files.example:8443/a.zip", "https://files.example/A.zip", "https://[/a.zip"]
-)
-def test_a_build_with_another_url_does_not_match(shown: str) -> None:
-    sent = "https://files.example/a.zip"
-    assert lifecycle.match_digest(url_digest(sent), sent, [build("b1", shown)], known=()) == Match("absent")
-
-
-def test_a_remembered_attempt_is_matched_by_its_fingerprint() -> None:
-    assert lifecycle.match_digest(url_digest(URL), bare_url(URL), [build("b1")], known=()) == Match("found", (build("b1"),))
 
 
 @pytest.mark.parametrize(

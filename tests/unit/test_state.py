@@ -93,7 +93,8 @@ class Caller:
         return self.attempt
 
     def settle(self, how: Any = "ended", hint: float = 0.0) -> None:
-        self.state.windows.settle("b", self.ticket, how, rules=RULES, hint=hint)
+        closed_for = max(WINDOW, hint) if how == "limited" else 0.0
+        self.state.windows.settle("b", self.ticket, is_over=how != "unclear", rules=RULES, closed_for=closed_for)
 
     def until_go(self, limit: float = 1e9) -> float:
         """Seconds waited until the turn comes."""
@@ -159,7 +160,7 @@ def test_two_heads_at_once_are_one_call(machine: Machine) -> None:
     first, second = Caller(machine), Caller(machine)
     assert isinstance(second.ask(), Wait)
     first.go()
-    assert second.wait().left == RULES.timeout + RULES.window
+    assert second.wait().left == RULES.bound
     assert isinstance(first.ask(), Gone)
 
 
@@ -279,13 +280,13 @@ def test_unclear_end_never_shortens_what_was_committed(machine: Machine) -> None
     caller.go()
     machine.clock.sleep(10)
     caller.settle("unclear")
-    assert left(machine) == RULES.timeout + RULES.window - 10
+    assert left(machine) == RULES.bound - 10
 
 
 def test_death_between_commit_and_end_holds_the_others_for_timeout_and_window(machine: Machine) -> None:
     Caller(machine).go()
     waited = Caller(machine).until_go()
-    assert waited == pytest.approx(RULES.timeout + RULES.window, abs=0.3)
+    assert waited == pytest.approx(RULES.bound, abs=0.3)
 
 
 @pytest.mark.parametrize(("hint", "seconds"), [(0, WINDOW), (30, WINDOW), (900, 900), (10**9, RETRY_AFTER_CAP)])
@@ -300,7 +301,7 @@ def test_429_closes_the_window_for_everybody_for_the_largest(machine: Machine, h
 def test_429_of_a_call_whose_window_is_already_the_next_ones_closes_that_too(machine: Machine) -> None:
     late = Caller(machine)
     late.go()
-    machine.clock.sleep(RULES.timeout + RULES.window)
+    machine.clock.sleep(RULES.bound)
     Caller(machine).go()
     late.settle("limited", 900)
     assert left(machine) == pytest.approx(900)
@@ -486,14 +487,14 @@ def test_no_stored_value_makes_anybody_wait_beyond_the_bound(machine: Machine, w
     called(machine)
     columns = {"wall": FAR[wall]} | ({} if mono is None else {"mono": FAR[mono]})
     machine.set("windows", **columns)
-    assert Caller(machine).until_go(limit=RULES.timeout + RULES.window + BEAT) <= RULES.timeout + RULES.window + BEAT
+    assert Caller(machine).until_go(limit=RULES.bound + BEAT) <= RULES.bound + BEAT
 
 
 @pytest.mark.parametrize("bound", [None, float("inf"), -1.0, 0.0, 1e300, "x", b"\0"])
 def test_damaged_bound_is_the_longest_ordinary_one(machine: Machine, bound: object) -> None:
     called(machine)
     machine.set("windows", bound=bound, wall=7e9, mono=7e9)
-    assert Caller(machine).until_go() <= 600 + WINDOW + BEAT
+    assert Caller(machine).until_go() <= 600 + 15 + WINDOW + BEAT
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), "x", b"\0", 1e300, -5.0, 3e11])
@@ -519,9 +520,9 @@ def test_damaged_holder_is_none(machine: Machine) -> None:
 def test_missing_window_row_after_damage_uses_the_callers_own_rules(machine: Machine) -> None:
     state = machine.process()
     state._database.write(lambda connection: connection.execute("INSERT INTO meta VALUES ('reborn', ?, ?)", machine.clock.now()))
-    assert state.windows.view_window("b", Rules(1.0, 2.0)).seconds_left == pytest.approx(3)
+    assert state.windows.view_window("b", Rules(1.0, 2.0)).seconds_left == pytest.approx(3.5)
     turn, _ = state.windows.poll("b", state.windows.enqueue("b"), rules=Rules(1.0, 2.0))
     assert isinstance(turn, Wait)
-    assert turn.left == pytest.approx(3)
+    assert turn.left == pytest.approx(3.5)
     machine.set("meta", wall=None, mono=None)
     assert state.windows.view_window("c").seconds_left == 0

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spcli.clock import Instant
-from spcli.ratelimit import window as policy
+from spcli.ratelimit import window as ratelimit
 
 
 class Job(NamedTuple):
@@ -33,7 +33,7 @@ class Job(NamedTuple):
 JOBS = st.builds(
     Job,
     starts=st.floats(0, 900),
-    timeout=st.sampled_from([20.0, 60.0, policy.MAX_TIMEOUT]),
+    timeout=st.sampled_from([20.0, 60.0, ratelimit.MAX_TIMEOUT]),
     lands=st.floats(0, 1) | st.just(1.0),
     ends=st.floats(0, 1),
     how=st.sampled_from(["unsent", "ended", "unclear", "limited", "dies"]),
@@ -48,7 +48,7 @@ REBOOTS = st.lists(st.tuples(st.floats(0, 3000), st.floats(1, 1e5)), min_size=1,
 class Run:
     """The jobs from start to end on one machine, with what nobody in it knows: true time, and when requests arrive."""
 
-    machine: Any = policy
+    machine: Any = ratelimit
 
     def __init__(self, jobs: list[Job], *, steps: list[tuple[float, float]], reboots: list[tuple[float, float]]) -> None:
         self.jobs = jobs
@@ -64,9 +64,11 @@ class Run:
             self.at(moment, self.step, seconds)
         for moment, uptime in reboots:
             self.at(moment, self.reboot, uptime)
-        calls = sum(job.timeout + policy.WINDOW + min(job.hint, policy.RETRY_AFTER_CAP) + job.late + job.nap for job in jobs)
-        faults = (len(steps) + len(reboots)) * (policy.RETRY_AFTER_CAP + policy.BEAT_LIMIT)
-        self.over = 3000 + calls + faults + 2 * policy.BEAT_LIMIT * len(jobs)
+        calls = sum(
+            job.timeout + 15 + ratelimit.WINDOW + min(job.hint, ratelimit.RETRY_AFTER_CAP) + job.late + job.nap for job in jobs
+        )
+        faults = (len(steps) + len(reboots)) * (ratelimit.RETRY_AFTER_CAP + ratelimit.BEAT_LIMIT)
+        self.over = 3000 + calls + faults + 2 * ratelimit.BEAT_LIMIT * len(jobs)
 
     def at(self, moment: float, what: Callable[..., None], *arguments: object) -> None:
         heapq.heappush(self.events, (moment, next(self.order), partial(what, *arguments)))
@@ -91,7 +93,7 @@ class Run:
         self.line = []
 
     def enqueue(self, number: int) -> None:
-        self.queue = self.machine.enqueue(self.queue, str(number), self.now)
+        self.queue = self.machine.join_queue(self.queue, str(number), self.now)
         self.line.append(number)
         self.ask(number)
 
@@ -99,26 +101,29 @@ class Run:
         if number not in self.alive:
             return
         job = self.jobs[number]
-        rules = policy.Rules(policy.WINDOW, job.timeout)
-        self.window, self.queue, turn = self.machine.poll(self.window, self.queue, ticket=str(number), now=self.now, rules=rules)
+        rules = ratelimit.Rules(ratelimit.WINDOW, job.timeout)
+        self.window, self.queue, turn = self.machine.ask_turn(
+            self.window, self.queue, ticket=str(number), now=self.now, rules=rules
+        )
         if isinstance(turn, self.machine.Wait):
-            assert 0 < turn.pause <= policy.BEAT
+            assert 0 < turn.pause <= ratelimit.BEAT
             # While a call is under way asking four times a second would only take longer to compute.
             nap = job.nap if self.true == job.starts else 0.0
-            self.at(self.true + max(nap, turn.pause, min(policy.BEAT, turn.left)), self.ask, number)
+            self.at(self.true + max(nap, turn.pause, min(ratelimit.BEAT, turn.left)), self.ask, number)
             return
         ahead = self.line[: self.line.index(number)]
         self.line.remove(number)
         if isinstance(turn, self.machine.Gone):
-            assert job.nap > policy.BEAT_LIMIT
+            assert job.nap > ratelimit.BEAT_LIMIT
             self.enqueue(number)
             return
-        assert all(self.jobs[other].nap > policy.BEAT_LIMIT for other in ahead), "not first come, first served"
+        assert all(self.jobs[other].nap > ratelimit.BEAT_LIMIT for other in ahead), "not first come, first served"
         assert self.true >= self.shut, "sent before the time a 429 named"
         self.call(number, job, rules)
 
-    def call(self, number: int, job: Job, rules: policy.Rules) -> None:
-        landing = self.true + job.lands * job.timeout
+    def call(self, number: int, job: Job, rules: ratelimit.Rules) -> None:
+        # A server may take the request from its queue after the caller has given up.
+        landing = self.true + job.lands * (job.timeout + (rules.margin if job.how in ("unclear", "dies") else 0.0))
         end = self.true + job.ends * job.timeout
         if job.how != "unsent":
             self.at(landing, self.land)
@@ -126,15 +131,21 @@ class Run:
             self.at((end if job.how in ("unsent", "unclear") else max(landing, end)) + job.late, self.settle, number, rules)
 
     def land(self) -> None:
-        assert self.true - self.landed >= policy.WINDOW - 0.001, "arrivals less than a window apart"
+        assert self.true - self.landed >= ratelimit.WINDOW - 0.001, "arrivals less than a window apart"
         self.landed = self.true
 
-    def settle(self, number: int, rules: policy.Rules) -> None:
+    def settle(self, number: int, rules: ratelimit.Rules) -> None:
         if number in self.alive:
             job = self.jobs[number]
-            self.window = self.machine.settle(self.window, str(number), job.how, now=self.now, rules=rules, hint=job.hint)
+            if job.how == "unsent":
+                self.window = self.machine.give_back(self.window, str(number))
+                return
+            self.window = self.machine.settle_window(
+                self.window, str(number), is_over=job.how != "unclear", now=self.now, rules=rules,
+                closed_for=job.hint if job.how == "limited" else 0.0,
+            )  # fmt: skip
             if job.how == "limited":
-                self.shut = max(self.shut, self.true + min(job.hint, policy.RETRY_AFTER_CAP) - 0.001)
+                self.shut = max(self.shut, self.true + min(job.hint, ratelimit.RETRY_AFTER_CAP) - 0.001)
 
 
 RUNS = settings(max_examples=150, deadline=None, derandomize=True, database=None)

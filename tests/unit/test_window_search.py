@@ -5,11 +5,12 @@ from types import ModuleType
 
 import pytest
 
-from spcli.ratelimit import window as policy
+from spcli.ratelimit import window as ratelimit
 from tests.unit.window_model import MOVES, Model
 from tests.unit.window_search import Search
 
 PAIR = Model(2)
+LATE = Model(2, margin=1)
 DAMAGED = Model(2, damaged=True)
 STEPS = Model(1, steps=(-2, 2), budget=2)
 STEPPED_PAIR = Model(2, steps=(-2, 2), budget=1, crashes=False)
@@ -19,6 +20,7 @@ MODELS = {
     "two processes": (PAIR, 4_000),
     "a call as long as the window": (Model(2, timeout=2), 6_000),
     "a longer window": (Model(2, window=3), 6_000),
+    "a server that takes requests late": (Model(2, margin=1), 4_000),
     "damaged store": (DAMAGED, 7_000),
     "three processes": (Model(3, window=1, hint=3), 18_000),
     "clock steps": (STEPS, 13_000),
@@ -34,67 +36,89 @@ BOUND = "somebody waits longer than the bound"
 COST = "a call that cost nothing keeps the window closed"
 LEFT = "somebody who left is still queued"
 
-# What the mutant is searched with, the promise it breaks, and the one place of policy.py that is changed.
+# What the mutant is searched with, the promise it breaks, and the one place of window.py that is changed.
 MUTANTS = {
     "anchored at the start": (
         PAIR,
         SOON,
-        "    if not mine:\n",
-        "    if mine and how == 'ended':\n        seconds = seconds_left(window, now) - rules.timeout\n    if not mine:\n",
+        "    if window.holder != ticket:\n",
+        "    if window.holder == ticket and is_over and not closed_for:\n"
+        "        seconds = seconds_left(window, now) - rules.timeout - rules.margin\n    if window.holder != ticket:\n",
     ),
-    "a window too short": (PAIR, SOON, "seconds = rules.window if", "seconds = rules.window / 2 if"),
-    "committed for a window only": (PAIR, SOON, "    bound = rules.timeout + rules.window\n", "    bound = rules.window\n"),
-    "committed for the call only": (PAIR, TWO, "    bound = rules.timeout + rules.window\n", "    bound = rules.timeout\n"),
+    "a window too short": (PAIR, SOON, "seconds = max(rules.window,", "seconds = max(rules.window / 2,"),
+    "committed for a window only": (PAIR, SOON, "return self.timeout + self.margin + self.window", "return self.window"),
+    "committed for the call only": (PAIR, TWO, "return self.timeout + self.margin + self.window", "return self.timeout"),
     "not committed before the end": (
         PAIR,
         TWO,
-        "Window(later(now, bound), bound, holder=ticket,",
+        "Window(add_seconds(now, rules.bound), rules.bound, holder=ticket,",
         "window._replace(holder=ticket,",
     ),
-    "refunded after sending": (PAIR, TWO, 'if how == "unsent":', 'if how in ("unsent", "unclear"):'),
-    "refunded by anybody": (PAIR, TWO, "return window.before if mine and window.before", "return window.before if window.before"),
+    "committed without a margin": (
+        LATE,
+        SOON,
+        "return self.timeout + self.margin + self.window",
+        "return self.timeout + self.window",
+    ),
+    "refunded after sending": (
+        PAIR,
+        TWO,
+        "    if window.holder != ticket:\n",
+        "    if not is_over:\n        return give_back(window, ticket)\n    if window.holder != ticket:\n",
+    ),
+    "refunded by any ticket": (
+        PAIR,
+        TWO,
+        "return window.before if window.holder == ticket and window.before",
+        "return window.before if window.before",
+    ),
     "unclear taken for ended": (
         PAIR,
         SOON,
-        'base = window if how == "unclear" else window.before or Window()',
+        "base = window.before or Window() if is_over else window",
         "base = window.before or Window()",
     ),
     "unsent keeps the window": (
         PAIR,
         COST,
-        "return window.before if mine and window.before is not None else window",
+        "return window.before if window.holder == ticket and window.before is not None else window",
         "return window",
     ),
     "ended keeps the reservation": (
         PAIR,
         COST,
-        'base = window if how == "unclear" else window.before or Window()',
+        "base = window.before or Window() if is_over else window",
         "base = window",
     ),
-    "hint not heard": (PAIR, LIMIT, "max(rules.window, min(hint, RETRY_AFTER_CAP))", "rules.window"),
-    "a late 429 forgotten": (PAIR, LIMIT, "        return raised(window, now, seconds)\n    #", "        return window\n    #"),
+    "a hint ignored": (PAIR, LIMIT, "max(rules.window, min(closed_for, RETRY_AFTER_CAP))", "rules.window"),
+    "a late 429 forgotten": (
+        PAIR,
+        LIMIT,
+        "        return close_window(window, now, seconds)\n    #",
+        "        return window\n    #",
+    ),
     "a 429 lost by a refund": (
         PAIR,
         LIMIT,
-        "before = window.before and raised(window.before, now, seconds)",
+        "before = window.before and close_window(window.before, now, seconds)",
         "before = window.before",
     ),
-    "a 429 lost by an end": (PAIR, LIMIT, "else window.before or Window()", "else Window()"),
-    "a 429 shortened": (PAIR, SOON, "kept = mended(window, now).not_before or least", "kept = least"),
+    "a 429 lost by an end": (PAIR, LIMIT, "window.before or Window() if is_over", "Window() if is_over"),
+    "a 429 shortened": (PAIR, SOON, "kept = repair_window(window, now).not_before or least", "kept = least"),
     "closed window ignored": (PAIR, TWO, "if position == 0 and seconds_left(window, now) <= 0:", "if position == 0:"),
     "last come, first served": (
         PAIR,
         ORDER,
-        "return (*purge(cancel(queue, ticket), now), Waiter(ticket, now))",
-        "return (Waiter(ticket, now), *purge(cancel(queue, ticket), now))",
+        "return (*drop_dead(leave_queue(queue, ticket), now), Waiter(ticket, now))",
+        "return (Waiter(ticket, now), *drop_dead(leave_queue(queue, ticket), now))",
     ),
-    "whoever asks first": (
+    "the first to ask goes": (
         PAIR,
         ORDER,
         "if position == 0 and seconds_left(window, now) <= 0:",
         "if seconds_left(window, now) <= 0:",
     ),
-    "nobody purged": (PAIR, BOUND, "return tuple(waiter for waiter in queue if is_alive(waiter, now))", "return queue"),
+    "dead waiters kept": (PAIR, BOUND, "return tuple(waiter for waiter in queue if is_alive(waiter, now))", "return queue"),
     "asking is no heartbeat": (
         PAIR,
         BOUND,
@@ -115,35 +139,40 @@ MUTANTS = {
         "return queue",
     ),
     "a damaged value believed": (DAMAGED, BOUND, "if left <= usable_bound(window.bound) + 0.001]", "]"),
-    "a damaged value kept": (DAMAGED, BOUND, "if window.not_before is None or len(readings(window, now)) == 2:", "if True:"),
+    "a damaged value kept": (
+        DAMAGED,
+        BOUND,
+        "if window.not_before is None or len(clock_readings(window, now)) == 2:",
+        "if True:",
+    ),
     "a damaged value counted from its clock": (
         DAMAGED,
         BOUND,
-        "not_before=later(now, seconds_left(window, now))",
+        "not_before=add_seconds(now, seconds_left(window, now))",
         "not_before=window.not_before",
     ),
-    "the smaller reading": (STEPS, TWO, "return max(0.0, max(readings", "return max(0.0, min(readings"),
+    "the smaller reading": (STEPS, TWO, "return max(0.0, max(clock_readings", "return max(0.0, min(clock_readings"),
     "the wall clock alone": (
         STEPS,
         TWO,
         "both = (window.not_before.wall - now.wall, window.not_before.mono - now.mono)",
         "both = (window.not_before.wall - now.wall,) * 2",
     ),
-    "a stepped clock believed later": (STEPS, BOUND, "len(readings(window, now)) == 2", "readings(window, now)"),
+    "a stepped clock believed later": (STEPS, BOUND, "len(clock_readings(window, now)) == 2", "clock_readings(window, now)"),
     "a stepped clock taken for a wait": (
         STEPS,
         SOON,
-        "    least = later(now, seconds)\n",
+        "    least = add_seconds(now, seconds)\n",
         "    if seconds_left(window, now) >= seconds:\n        return window._replace(before=before)\n"
-        "    least = later(now, seconds)\n",
+        "    least = add_seconds(now, seconds)\n",
     ),
 }
 
 
 def mutant(old: str, new: str) -> ModuleType:
     """The production text with one place changed, as a module of its own."""
-    source = inspect.getsource(policy)
-    assert source.count(old) == 1, f"{source.count(old)} places in policy.py read {old!r}"
+    source = inspect.getsource(ratelimit)
+    assert source.count(old) == 1, f"{source.count(old)} places in window.py read {old!r}"
     module = ModuleType("mutant")
     exec(compile(source.replace(old, new), "mutant.py", "exec"), module.__dict__)
     return module
@@ -152,17 +181,17 @@ def mutant(old: str, new: str) -> ModuleType:
 @pytest.mark.parametrize("name", MODELS)
 def test_no_interleaving_breaks_a_promise(name: str) -> None:
     model, least = MODELS[name]
-    report = Search(policy, model).run()
+    report = Search(ratelimit, model).run()
     assert (report.broken, report.trace) == (None, ())
     assert report.states >= least
 
 
 def test_the_search_tries_every_kind_of_event() -> None:
-    words = Search(policy, Model(2, window=1, hint=1, steps=(1,), budget=1)).run().words
+    words = Search(ratelimit, Model(2, window=1, hint=1, steps=(1,), budget=1)).run().words
     assert words == {"tick", "orphan", "step"}.union(*MOVES.values())
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_the_search_notices_when_policy_is_mutated(name: str) -> None:
+def test_the_search_notices_a_mutant(name: str) -> None:
     model, broken, old, new = MUTANTS[name]
     assert Search(mutant(old, new), model).run().broken == broken

@@ -3,12 +3,12 @@
 from typing import Any, NamedTuple
 
 from spcli.clock import Instant
-from spcli.ratelimit import window as policy
+from spcli.ratelimit import window as ratelimit
 
 TICK = 16.0
 NOW = Instant(2.0**20, 2.0**16)
 # Two ticks without a beat are over the limit of 30 s, one is not.
-SILENT = int(policy.BEAT_LIMIT // TICK) + 1
+SILENT = int(ratelimit.BEAT_LIMIT // TICK) + 1
 GHOST = "ghost"
 
 # What a process may do in each of its phases.
@@ -29,12 +29,14 @@ MOVES = {
 class Model(NamedTuple):
     """What is searched: how many processes, their call and window in ticks, and what may go wrong.
 
-    `steps` are the sizes of wall clock steps, `budget` how many may happen; `damaged` starts from nonsense in the store as well.
+    `margin` is how long after its deadline a request may still arrive; `steps` are the sizes of wall clock steps, `budget` how
+    many may happen; `damaged` starts from nonsense in the store as well.
     """
 
     processes: int
     window: int = 2
     timeout: int = 1
+    margin: int = 0
     hint: int = 4
     steps: tuple[int, ...] = ()
     budget: int = 0
@@ -103,10 +105,10 @@ def older(process: Process) -> Process:
             return Process(phase, max(left - 1, 0), reason)
 
 
-def orphaned(state: State, index: int) -> State:
+def orphaned(state: State, index: int, margin: int) -> State:
     """The caller is gone: its request is on its way if it has not arrived."""
     process = state.processes[index]
-    return state._replace(wire=tuple(sorted((*state.wire, process.ticks)))) if process.phase == "sent" else state
+    return state._replace(wire=tuple(sorted((*state.wire, process.ticks + margin)))) if process.phase == "sent" else state
 
 
 def renamed(state: State, names: dict[str, str]) -> State:

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from spcli.clock import Instant
-from spcli.ratelimit import window as policy
+from spcli.ratelimit import window as ratelimit
 from tests.unit.window_model import (
     GHOST,
     MOVES,
@@ -58,20 +58,31 @@ class Search:
     def __init__(self, machine: ModuleType, model: Model) -> None:
         self.machine: Any = machine
         self.model = model
-        self.rules = self.machine.Rules(window=model.window * TICK, timeout=model.timeout * TICK)
+        # The real margin is less than a tick.
+        margin = {"margin": property(lambda _self: model.margin * TICK)}
+        self.rules = type("Rules", (self.machine.Rules,), margin)(window=model.window * TICK, timeout=model.timeout * TICK)
         # A state is met by many ways: the machine's answer for the same values is asked once.
         self.poll = lru_cache(None)(self._poll)
         self.settle = lru_cache(None)(self._settle)
         self.aged = lru_cache(None)(self._aged)
         self.check_patience = lru_cache(None)(self._check_patience)
 
+    @property
+    def call_ticks(self) -> int:
+        """The longest time for which one call closes the window."""
+        return self.model.timeout + self.model.margin + self.model.window
+
     def _poll(self, window: Any, queue: tuple[Any, ...], ticket: str) -> Any:
-        step = self.machine.poll(window, queue, ticket=ticket, now=NOW, rules=self.rules)
+        step = self.machine.ask_turn(window, queue, ticket=ticket, now=NOW, rules=self.rules)
         return step._replace(window=step.window._replace(last_call=None))
 
     def _settle(self, window: Any, ticket: str, how: str) -> Any:
-        hint = self.model.hint * TICK if how == "limited" else 0.0
-        after = self.machine.settle(window, ticket, how, now=NOW, rules=self.rules, hint=hint)
+        if how == "unsent":
+            return self.machine.give_back(window, ticket)._replace(last_call=None)
+        closed_for = self.model.hint * TICK if how == "limited" else 0.0
+        after = self.machine.settle_window(
+            window, ticket, is_over=how != "unclear", now=NOW, rules=self.rules, closed_for=closed_for
+        )
         return after._replace(last_call=None)
 
     def _aged(self, window: Any, queue: tuple[Any, ...], wall: int, mono: int) -> tuple[Any, tuple[Any, ...]]:
@@ -85,7 +96,7 @@ class Search:
     def starts(self) -> Iterator[State]:
         """The states to begin with: an empty store, and damaged ones."""
         idle = (Process(),) * self.model.processes
-        far, bound = float("inf"), self.rules.window + self.rules.timeout
+        far, bound = float("inf"), self.rules.bound
         windows = [self.machine.Window()]
         if self.model.damaged:
             later = NOW.wall + 3 * bound
@@ -141,20 +152,21 @@ class Search:
         return self.model.crashes and (process.phase != "queued" or is_alone)
 
     def tick(self, state: State) -> State:
-        """One tick passes: a request that has not arrived by its deadline never will, and its caller gives up."""
+        """One tick passes: at its deadline a caller gives up; its request may arrive for a margin, and never after that."""
         window, queue = self.aged(state.window, state.queue, 1, 1)
+        timed_out = [self.model.margin for process in state.processes if process.phase == "sent" and process.ticks == 0]
         return state._replace(
             window=window,
             queue=queue,
             processes=tuple(older(process) for process in state.processes),
-            wire=tuple(left - 1 for left in state.wire if left > 0),
+            wire=tuple(sorted(left - 1 for left in (*state.wire, *timed_out) if left > 0)),
             since=min(state.since + 1, self.model.window),
             shut=max(state.shut - 1, 0),
             reason=max(state.reason - 1, 0),
         )
 
     def enqueue(self, state: State, index: int) -> State:
-        queue = self.machine.enqueue(state.queue, str(index), NOW)
+        queue = self.machine.join_queue(state.queue, str(index), NOW)
         return become(state._replace(queue=queue, line=(*state.line, index)), index, "queued")
 
     def ask(self, state: State, index: int) -> State:
@@ -170,10 +182,10 @@ class Search:
         ahead = state.line[: state.line.index(index)]
         demand(all(state.processes[other].ticks >= SILENT for other in ahead), "not first come, first served")
         demand(state.shut <= 0, "sent before the time a 429 named")
-        return become(out, index, "committed", self.model.timeout, self.model.timeout + self.model.window)
+        return become(out, index, "committed", self.model.timeout, self.call_ticks)
 
     def cancel(self, state: State, index: int) -> State:
-        queue = self.machine.cancel(state.queue, str(index))
+        queue = self.machine.leave_queue(state.queue, str(index))
         return become(state._replace(queue=queue, line=tuple(other for other in state.line if other != index)), index, "idle")
 
     def leave(self, state: State, index: int) -> State:
@@ -197,7 +209,7 @@ class Search:
         return become(state, index, "limited", 0, state.processes[index].reason)
 
     def give_up(self, state: State, index: int) -> State:
-        return become(orphaned(state, index), index, "unclear", 0, state.processes[index].reason)
+        return become(orphaned(state, index, self.model.margin), index, "unclear", 0, state.processes[index].reason)
 
     def keep(self, state: State, index: int) -> State:
         """The call never left: its window is given back."""
@@ -217,7 +229,7 @@ class Search:
 
     def crash(self, state: State, index: int) -> State:
         """The process dies, or its settling is lost: its ticket stays behind, its request may still arrive."""
-        state = orphaned(state, index)
+        state = orphaned(state, index, self.model.margin)
         reason = max(state.reason, state.processes[index].reason)
         line = tuple(other for other in state.line if other != index)
         return become(renamed(state, {str(index): GHOST})._replace(line=line, reason=reason), index, "idle")
@@ -240,8 +252,8 @@ class Search:
 
     def _check_patience(self, window: Any, queue: tuple[Any, ...], tickets: tuple[str, ...]) -> None:
         """With no new fault each waiter alone goes in time though all others fall silent, and all go if all keep asking."""
-        call = self.model.timeout + self.model.window
-        bound = window.bound if 0 < window.bound <= policy.RETRY_AFTER_CAP else policy.MAX_TIMEOUT + policy.WINDOW
+        call = self.call_ticks
+        bound = window.bound if 0 < window.bound <= ratelimit.RETRY_AFTER_CAP else ratelimit.usable_bound(0)
         ticks = int(-(-bound // TICK)) if window.not_before else 0
         for ticket in tickets:
             is_head = bool(queue) and queue[0].ticket == ticket
@@ -258,7 +270,7 @@ class Search:
                 if isinstance(turn, self.machine.Go):
                     left.remove(ticket)
                 elif isinstance(turn, self.machine.Gone):
-                    queue = self.machine.enqueue(queue, ticket, NOW)
+                    queue = self.machine.join_queue(queue, ticket, NOW)
             if not left:
                 return True
             window, queue = self.aged(window, queue, 1, 1)

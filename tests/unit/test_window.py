@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spcli.clock import Instant
-from spcli.ratelimit import window as policy
+from spcli.ratelimit import window as ratelimit
 from spcli.ratelimit.window import BEAT, MAX_TIMEOUT, RETRY_AFTER_CAP, WINDOW, Go, Gone, Rules, Wait, Waiter, Window
 
 NOW = Instant(1.7e9, 5e4)
 RULES = Rules(window=WINDOW, timeout=60.0)
 FRESH = 1e-3
+LONGEST = MAX_TIMEOUT + 15 + WINDOW
 
 # A busy machine is no failure.
 UNHURRIED = settings(deadline=None)
@@ -30,19 +31,19 @@ SECONDS = st.floats(0, RETRY_AFTER_CAP)
 
 
 def at(seconds: float) -> Instant:
-    return policy.later(NOW, seconds)
+    return ratelimit.add_seconds(NOW, seconds)
 
 
 def left(window: Window, now: Instant = NOW) -> float:
-    return policy.seconds_left(window, now)
+    return ratelimit.seconds_left(window, now)
 
 
 def waiters(*tickets: str) -> tuple[Waiter, ...]:
     return tuple(Waiter(ticket, NOW) for ticket in tickets)
 
 
-def ask(window: Window, queue: tuple[Waiter, ...], ticket: str = "me", now: Instant = NOW) -> policy.Step:
-    return policy.poll(window, queue, ticket=ticket, now=now, rules=RULES)
+def ask(window: Window, queue: tuple[Waiter, ...], ticket: str = "me", now: Instant = NOW) -> ratelimit.Step:
+    return ratelimit.ask_turn(window, queue, ticket=ticket, now=now, rules=RULES)
 
 
 # How long a window is closed
@@ -62,11 +63,11 @@ def ask(window: Window, queue: tuple[Waiter, ...], ticket: str = "me", now: Inst
         (Window(Instant(NOW.wall + 9000, NOW.mono + 9000), 182), 182),
         (Window(Instant(math.nan, math.inf), 182), 182),
         (Window(at(21_600), 21_600), 21_600),
-        # A bound that nobody can have stored is that of the longest ordinary call.
-        (Window(at(9000), math.nan), MAX_TIMEOUT + WINDOW),
-        (Window(at(9000), -1.0), MAX_TIMEOUT + WINDOW),
-        (Window(at(9000), 0.0), MAX_TIMEOUT + WINDOW),
-        (Window(at(9000), 30_000), MAX_TIMEOUT + WINDOW),
+        # An impossible bound is replaced by that of the longest ordinary call.
+        (Window(at(9000), math.nan), LONGEST),
+        (Window(at(9000), -1.0), LONGEST),
+        (Window(at(9000), 0.0), LONGEST),
+        (Window(at(9000), 30_000), LONGEST),
     ],
 )
 def test_the_time_left_is_the_larger_possible_reading(window: Window, seconds: float) -> None:
@@ -76,49 +77,49 @@ def test_the_time_left_is_the_larger_possible_reading(window: Window, seconds: f
 @UNHURRIED
 @given(WINDOWS)
 def test_no_stored_value_closes_a_window_beyond_its_bound(window: Window) -> None:
-    assert 0 <= left(window) <= policy.usable_bound(window.bound) + FRESH <= RETRY_AFTER_CAP + FRESH
+    assert 0 <= left(window) <= ratelimit.usable_bound(window.bound) + FRESH <= RETRY_AFTER_CAP + FRESH
 
 
 @UNHURRIED
 @given(WINDOWS)
-def test_mending_changes_no_wait_and_leaves_two_possible_clocks(window: Window) -> None:
-    mended = policy.mended(window, NOW)
-    assert left(mended) == pytest.approx(left(window), abs=FRESH)
-    assert len(policy.readings(mended, NOW)) == (0 if window.not_before is None else 2)
-    assert policy.mended(mended, NOW) == mended
+def test_repair_changes_no_wait_and_leaves_two_possible_clocks(window: Window) -> None:
+    repaired = ratelimit.repair_window(window, NOW)
+    assert left(repaired) == pytest.approx(left(window), abs=FRESH)
+    assert len(ratelimit.clock_readings(repaired, NOW)) == (0 if window.not_before is None else 2)
+    assert ratelimit.repair_window(repaired, NOW) == repaired
 
 
 @UNHURRIED
 @given(WINDOWS, st.floats(-1e6, 1e6))
-def test_after_mending_no_step_of_the_wall_clock_opens_or_prolongs_beyond_the_bound(window: Window, step: float) -> None:
-    mended = policy.mended(window, NOW)
-    assert left(mended, Instant(NOW.wall + step, NOW.mono)) <= policy.usable_bound(window.bound) + FRESH
-    assert left(mended, at(left(window) + 0.01)) == 0
+def test_after_repair_no_step_of_the_wall_clock_opens_or_prolongs_beyond_the_bound(window: Window, step: float) -> None:
+    repaired = ratelimit.repair_window(window, NOW)
+    assert left(repaired, Instant(NOW.wall + step, NOW.mono)) <= ratelimit.usable_bound(window.bound) + FRESH
+    assert left(repaired, at(left(window) + 0.01)) == 0
 
 
 @UNHURRIED
 @given(WINDOWS, SECONDS)
-def test_raising_closes_long_enough_and_no_longer(window: Window, seconds: float) -> None:
-    raised = policy.raised(window, NOW, seconds)
-    assert left(raised) == pytest.approx(max(seconds, left(window)), abs=FRESH)
-    assert (raised.before is None) == (window.before is None)
-    if window.before and raised.before:
-        assert left(raised.before) == pytest.approx(max(seconds, left(window.before)), abs=FRESH)
+def test_closing_lasts_long_enough_and_no_longer(window: Window, seconds: float) -> None:
+    closed = ratelimit.close_window(window, NOW, seconds)
+    assert left(closed) == pytest.approx(max(seconds, left(window)), abs=FRESH)
+    assert (closed.before is None) == (window.before is None)
+    if window.before and closed.before:
+        assert left(closed.before) == pytest.approx(max(seconds, left(window.before)), abs=FRESH)
 
 
 @UNHURRIED
 @given(WINDOWS, SECONDS, st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
-def test_clock_steps_before_and_after_raising_do_not_open_it_early(
+def test_clock_steps_before_and_after_closing_do_not_open_it_early(
     window: Window, seconds: float, one: float, two: float
 ) -> None:
-    raised = policy.raised(window, Instant(NOW.wall + one, NOW.mono), seconds)
-    assert left(raised, Instant(NOW.wall + one + two, NOW.mono)) >= seconds - FRESH
+    closed = ratelimit.close_window(window, Instant(NOW.wall + one, NOW.mono), seconds)
+    assert left(closed, Instant(NOW.wall + one + two, NOW.mono)) >= seconds - FRESH
 
 
-def test_the_longest_hint_is_not_taken_for_damage_because_of_rounding() -> None:
+def test_rounding_does_not_make_the_longest_hint_look_damaged() -> None:
     for wall in (0.1, 1.7e9 + 0.1, 4e9 + 1 / 3):
         now = Instant(wall, wall / 7)
-        assert left(policy.raised(Window(), now, RETRY_AFTER_CAP), now) == pytest.approx(RETRY_AFTER_CAP)
+        assert left(ratelimit.close_window(Window(), now, RETRY_AFTER_CAP), now) == pytest.approx(RETRY_AFTER_CAP)
 
 
 # The queue
@@ -141,20 +142,20 @@ def test_the_longest_hint_is_not_taken_for_damage_because_of_rounding() -> None:
     ],
 )
 def test_a_waiter_is_alive_for_thirty_seconds_by_a_possible_clock(wall: float, mono: float, alive: bool) -> None:
-    assert policy.is_alive(Waiter("a", Instant(NOW.wall - wall, NOW.mono - mono)), NOW) is alive
+    assert ratelimit.is_alive(Waiter("a", Instant(NOW.wall - wall, NOW.mono - mono)), NOW) is alive
 
 
 @UNHURRIED
 @given(QUEUES)
 def test_a_newcomer_is_last_and_the_living_keep_their_order(queue: tuple[Waiter, ...]) -> None:
-    living = tuple(waiter for waiter in queue if policy.is_alive(waiter, NOW))
-    assert policy.purge(queue, NOW) == living
-    assert policy.enqueue(queue, "me", NOW) == (*living, Waiter("me", NOW))
-    assert policy.cancel(policy.enqueue(queue, "me", NOW), "me") == living
+    living = tuple(waiter for waiter in queue if ratelimit.is_alive(waiter, NOW))
+    assert ratelimit.drop_dead(queue, NOW) == living
+    assert ratelimit.join_queue(queue, "me", NOW) == (*living, Waiter("me", NOW))
+    assert ratelimit.leave_queue(ratelimit.join_queue(queue, "me", NOW), "me") == living
 
 
-def test_who_queues_again_goes_to_the_end() -> None:
-    assert policy.enqueue(waiters("a", "b"), "a", NOW) == waiters("b", "a")
+def test_a_waiter_that_queues_again_goes_to_the_end() -> None:
+    assert ratelimit.join_queue(waiters("a", "b"), "a", NOW) == waiters("b", "a")
 
 
 # Asking for the turn
@@ -162,13 +163,13 @@ def test_who_queues_again_goes_to_the_end() -> None:
 
 @UNHURRIED
 @given(WINDOWS, QUEUES)
-def test_whoever_is_first_goes_as_soon_as_the_window_is_open(window: Window, queue: tuple[Waiter, ...]) -> None:
-    queue = policy.enqueue(queue, "me", NOW)
+def test_the_first_waiter_goes_as_soon_as_the_window_is_open(window: Window, queue: tuple[Waiter, ...]) -> None:
+    queue = ratelimit.join_queue(queue, "me", NOW)
     after, rest, turn = ask(window, queue)
-    if len(queue) == 1 and left(policy.mended(window, NOW)) == 0:
+    if len(queue) == 1 and left(ratelimit.repair_window(window, NOW)) == 0:
         assert isinstance(turn, Go)
         assert (after.holder, after.last_call, rest) == ("me", NOW.wall, ())
-        assert left(after) == pytest.approx(RULES.timeout + WINDOW)
+        assert left(after) == pytest.approx(60 + 15 + WINDOW)
     else:
         assert isinstance(turn, Wait)
         assert (turn.position, rest) == (len(queue) - 1, queue)
@@ -179,8 +180,8 @@ def test_whoever_is_first_goes_as_soon_as_the_window_is_open(window: Window, que
 
 @UNHURRIED
 @given(WINDOWS, st.floats(-1e6, 1e6))
-def test_whatever_is_stored_and_however_the_clock_is_set_nobody_waits_longer_than_the_bound(window: Window, step: float) -> None:
-    queue, seconds, bound = waiters("me"), 0.0, policy.usable_bound(window.bound)
+def test_no_stored_value_and_no_clock_step_makes_a_waiter_wait_longer_than_the_bound(window: Window, step: float) -> None:
+    queue, seconds, bound = waiters("me"), 0.0, ratelimit.usable_bound(window.bound)
     window, queue, turn = ask(window, queue)
     while isinstance(turn, Wait):
         seconds += max(turn.pause, min(turn.left, BEAT))
@@ -188,18 +189,18 @@ def test_whatever_is_stored_and_however_the_clock_is_set_nobody_waits_longer_tha
         window, queue, turn = ask(window, queue, now=Instant(NOW.wall + step + seconds, NOW.mono + seconds))
 
 
-def test_asking_is_a_heartbeat_and_passes_over_the_dead() -> None:
+def test_asking_is_a_heartbeat_and_drops_dead_waiters() -> None:
     queue = (Waiter("dead", at(-31)), Waiter("me", at(-29)), Waiter("next", at(-29)))
     window, rest, turn = ask(Window(at(60), 182), queue)
     assert rest == (Waiter("me", NOW), Waiter("next", at(-29)))
     assert (window, turn) == (Window(at(60), 182), Wait(0, 60, 60, BEAT, False))
 
 
-def test_a_waiter_that_was_stopped_and_not_missed_keeps_its_place() -> None:
+def test_a_stopped_waiter_that_was_not_dropped_keeps_its_place() -> None:
     assert isinstance(ask(Window(), (Waiter("me", at(-500)),)).turn, Go)
 
 
-def test_who_is_not_in_the_queue_is_told_so() -> None:
+def test_a_ticket_that_is_not_in_the_queue_is_gone() -> None:
     assert ask(Window(), waiters("a")) == (Window(), waiters("a"), Gone())
 
 
@@ -222,75 +223,82 @@ def test_who_is_not_in_the_queue_is_told_so() -> None:
 def test_the_expected_time_counts_the_call_under_way_and_those_ahead(
     window: Window, position: int, expected: float, sending: bool
 ) -> None:
-    turn = policy.waiting(window, position, now=NOW, rules=RULES)
+    turn = ratelimit.estimate_wait(window, position, now=NOW, rules=RULES)
     assert (turn.position, turn.sending) == (position, sending)
     assert turn.expected == pytest.approx(expected)
 
 
-def test_waiters_look_often_while_something_may_change_and_rarely_else() -> None:
+def test_waiters_ask_often_only_while_something_may_change() -> None:
     sending, closed = Window(at(172), 182, "x"), Window(at(60), 182)
-    assert policy.waiting(sending, 0, now=NOW, rules=RULES).pause == 0.25
-    assert policy.waiting(Window(), 1, now=NOW, rules=RULES).pause == 0.25
-    assert policy.waiting(closed, 0, now=NOW, rules=RULES).pause == BEAT
-    head, second = (policy.waiting(Window(at(2), 182), place, now=NOW, rules=RULES).pause for place in (0, 1))
+    assert ratelimit.estimate_wait(sending, 0, now=NOW, rules=RULES).pause == 0.25
+    assert ratelimit.estimate_wait(Window(), 1, now=NOW, rules=RULES).pause == 0.25
+    assert ratelimit.estimate_wait(closed, 0, now=NOW, rules=RULES).pause == BEAT
+    head, second = (ratelimit.estimate_wait(Window(at(2), 182), place, now=NOW, rules=RULES).pause for place in (0, 1))
     assert head == pytest.approx(2)
     assert head < second < head + 0.25
-    assert policy.waiting(sending, 0, now=NOW, rules=Rules(0.5, 0.5)).pause == 0.05
+    assert ratelimit.estimate_wait(sending, 0, now=NOW, rules=Rules(0.5, 0.5)).pause == 0.05
 
 
 # Settling
 
 
 def commit(window: Window, timeout: float = RULES.timeout) -> Window:
-    return policy.committed(window, "me", NOW, Rules(WINDOW, timeout))
+    return ratelimit.commit_window(window, "me", NOW, Rules(WINDOW, timeout))
 
 
 @pytest.mark.parametrize(
-    ("how", "hint", "seconds"),
+    ("is_over", "closed_for", "seconds"),
     [
-        ("ended", 0, WINDOW),
-        ("ended", 9999, WINDOW),
-        ("unclear", 0, 60 - 10 + WINDOW),
-        ("limited", 0, WINDOW),
-        ("limited", 600, 600),
-        ("limited", 1e9, RETRY_AFTER_CAP),
-        ("limited", math.inf, RETRY_AFTER_CAP),
-        ("limited", math.nan, WINDOW),
+        (True, 0, WINDOW),
+        (True, 600, 600),
+        (True, 1e9, RETRY_AFTER_CAP),
+        (True, math.inf, RETRY_AFTER_CAP),
+        (True, math.nan, WINDOW),
+        # It may still arrive: the rest of its time, the margin and a window.
+        (False, 0, 60 - 10 + 15 + WINDOW),
     ],
 )
-def test_the_next_call_is_anchored_at_the_end_of_this_one(how: policy.Ending, hint: float, seconds: float) -> None:
-    after = policy.settle(commit(Window(at(-5), 182)), "me", how, now=at(10), rules=RULES, hint=hint)
+def test_the_next_call_is_anchored_at_the_end_of_this_one(is_over: bool, closed_for: float, seconds: float) -> None:
+    committed = commit(Window(at(-5), 182))
+    after = ratelimit.settle_window(committed, "me", is_over=is_over, now=at(10), rules=RULES, closed_for=closed_for)
     assert left(after, at(10)) == pytest.approx(seconds)
     assert (after.holder, after.before, after.last_call) == (None, None, NOW.wall + 10)
+
+
+@pytest.mark.parametrize(("timeout", "margin"), [(60.0, 15.0), (20.0, 5.0), (0.4, 0.1), (MAX_TIMEOUT, 15.0)])
+def test_a_timed_out_call_keeps_a_margin_for_a_server_that_takes_it_late(timeout: float, margin: float) -> None:
+    rules = Rules(WINDOW, timeout)
+    after = ratelimit.settle_window(commit(Window(), timeout), "me", is_over=False, now=at(timeout), rules=rules)
+    assert left(after, at(timeout)) == pytest.approx(margin + WINDOW)
 
 
 @UNHURRIED
 @given(WINDOWS)
 def test_a_call_that_never_left_gives_back_the_window_as_it_was(window: Window) -> None:
-    given_back = policy.settle(commit(window), "me", "unsent", now=at(10), rules=RULES)
+    given_back = ratelimit.give_back(commit(window), "me")
     assert repr(given_back) == repr(window._replace(holder=None, before=None))
 
 
 @UNHURRIED
-@given(WINDOWS, SECONDS)
-def test_a_stranger_gives_nothing_back_and_never_opens_earlier(window: Window, hint: float) -> None:
-    assert policy.settle(window, "stranger", "unsent", now=NOW, rules=RULES) is window
-    for how in ("ended", "unclear", "limited"):
-        after = policy.settle(window, "stranger", how, now=NOW, rules=RULES, hint=hint)
-        least = max(WINDOW, hint) if how == "limited" else WINDOW
-        assert left(after) >= max(least, left(window)) - FRESH
-        assert after.holder == window.holder
+@given(WINDOWS, SECONDS, st.booleans())
+def test_a_ticket_that_does_not_hold_the_window_never_opens_it_earlier(window: Window, hint: float, is_over: bool) -> None:
+    assert ratelimit.give_back(window, "stranger") is window
+    after = ratelimit.settle_window(window, "stranger", is_over=is_over, now=NOW, rules=RULES, closed_for=hint)
+    assert left(after) >= max(WINDOW, hint, left(window)) - FRESH
+    assert after.holder == window.holder
 
 
 @UNHURRIED
 @given(CLOSED)
 def test_a_holder_without_a_past_keeps_its_reservation_but_can_end(window: Window) -> None:
     held = window._replace(holder="me")
-    assert policy.settle(held, "me", "unsent", now=NOW, rules=RULES) is held
-    assert left(policy.settle(held, "me", "ended", now=NOW, rules=RULES)) == pytest.approx(WINDOW)
+    assert ratelimit.give_back(held, "me") is held
+    assert left(ratelimit.settle_window(held, "me", is_over=True, now=NOW, rules=RULES)) == pytest.approx(WINDOW)
 
 
-def test_what_others_learned_during_a_call_outlasts_it() -> None:
-    learned = policy.settle(commit(Window()), "late", "limited", now=at(5), rules=RULES, hint=900)
-    for how in ("unsent", "ended", "unclear", "limited"):
-        assert left(policy.settle(learned, "me", how, now=at(10), rules=RULES), at(10)) == pytest.approx(895)
+def test_a_429_that_others_met_during_a_call_outlasts_it() -> None:
+    learned = ratelimit.settle_window(commit(Window()), "late", is_over=True, now=at(5), rules=RULES, closed_for=900)
+    assert left(ratelimit.give_back(learned, "me"), at(10)) == pytest.approx(895)
+    for is_over in (True, False):
+        after = ratelimit.settle_window(learned, "me", is_over=is_over, now=at(10), rules=RULES)
+        assert left(after, at(10)) == pytest.approx(895)
