@@ -59,17 +59,17 @@ TABLE: dict[str, Entry | Group] = {
     ),
     "api": Entry("Make one authenticated call.", "api:api", writes=True),
     "auth": Group(
-        "Store, forget and verify credentials.",
+        "Store, delete and verify credentials.",
         {
-            "login": Entry("Store the user id and API key of a profile.", "auth:login"),
-            "logout": Entry("Forget the stored key of a profile.", "auth:logout"),
+            "login": Entry("Store the user ID and API key of a profile.", "auth:login"),
+            "logout": Entry("Delete the stored credentials of a profile.", "auth:logout"),
             "status": Entry("Show which credentials are used, and verify them.", "auth:status"),
         },
     ),
     "config": Group(
         "Read and write settings.",
         {
-            "list": Entry("List all settings, each with where it comes from.", "config:list_settings"),
+            "list": Entry("List all settings and their sources.", "config:list_settings"),
             "get": Entry("Print one setting.", "config:get"),
             "set": Entry("Write a setting to the profile.", "config:set_setting"),
             "unset": Entry("Remove a setting from the profile.", "config:unset"),
@@ -77,7 +77,7 @@ TABLE: dict[str, Entry | Group] = {
             "profiles": Entry("List the profiles.", "config:profiles"),
         },
     ),
-    "doctor": Entry("Find what is wrong with the set-up, and what to type.", "doctor:doctor"),
+    "doctor": Entry("Check the setup, and suggest fixes.", "doctor:doctor"),
     "sandbox": Entry("Run a local Streampixel on loopback.", "sandbox:sandbox"),
     "demo": Entry("Show the whole pipeline against a sandbox, in a few seconds.", "demo:demo"),
     "help": Entry("Show help on a topic or a command.", "help:show_help"),

@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from spcli.runtime import Runtime
 
 WHERE = (
-    "both are in the dashboard's account menu: Copy User ID, and Request API Key, "
-    "which comes by e-mail (asking again ends the old one at once)"
+    'Find both in the dashboard\'s account menu: "Copy User ID" and "Request API Key" '
+    "(sent by e-mail; a new key revokes the old one immediately)."
 )
 
 
 def login(
     ctx: typer.Context,
     user_id: Annotated[
-        str | None, typer.Option("--user-id", metavar="ID", help="The account's user id.", show_default=False)
+        str | None, typer.Option("--user-id", metavar="ID", help="The account's user ID.", show_default=False)
     ] = None,
     key_stdin: Annotated[bool, typer.Option("--key-stdin", help="Read the API key from standard input.")] = False,
-    no_verify: Annotated[bool, typer.Option("--no-verify", help="Store without asking the service.")] = False,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Store the credentials without verifying them.")] = False,
     timeout: options.Timeout = None,
 ) -> None:
-    """Store the user id and API key of a profile.
+    """Store the user ID and API key of a profile.
 
-    Asks on a terminal; the key is not shown. In a script it comes from standard input.
+    Asks for both on a terminal, without showing the key. In a script, pass the key on standard input.
 
     \b
       printf %s "$KEY" | spcli auth login --user-id ID --key-stdin
@@ -38,27 +38,27 @@ def login(
     runtime.timeout, runtime.creates_profile = timeout, True
     settings = runtime.settings
     if not runtime.output.interactive and (user_id is None or not key_stdin):
-        lacking = "the user id" if user_id is None else "the API key"
-        hint = 'type: printf %s "$KEY" | spcli auth login --user-id ID --key-stdin'
-        raise SpcliError("usage", f"{lacking} is needed, and there is no terminal to ask on", hint=hint)
-    user, key = _asked(runtime, user_id, key_stdin)
+        missing = "the user ID" if user_id is None else "the API key"
+        hint = 'run printf %s "$KEY" | spcli auth login --user-id ID --key-stdin'
+        raise SpcliError("usage", f"cannot ask for {missing} without a terminal", hint=hint)
+    user, key = _read_credentials(runtime, user_id, key_stdin)
     runtime.output.redactor.register(key)
     if not no_verify:
-        _verify(runtime, user, key)
+        _verify_credentials(runtime, user, key)
     settings.config.store_login(settings.profile, user_id=user, key=key, base_url=settings.base_url)
     settings.config.save()
     how = "not verified" if no_verify else "verified"
     runtime.output.result(
         {"profile": settings.profile, "userId": user, "baseUrl": settings.base_url, "verified": None if no_verify else True},
-        lines=[f"stored for profile {settings.profile} in {settings.config_path} ({how})"],
+        lines=[f"stored credentials of profile {settings.profile} in {settings.config_path} ({how})"],
         bare=settings.profile,
     )
     for name in ("STREAMPIXEL_API_KEY", "STREAMPIXEL_API_KEY_FILE", "STREAMPIXEL_USER_ID"):
         if runtime.environ.get(name):
-            runtime.output.note(f"{name} is set and wins over what was stored")
+            runtime.output.note(f"{name} is set and overrides the profile")
 
 
-def _verify(runtime: "Runtime", user: str, key: Secret) -> None:
+def _verify_credentials(runtime: "Runtime", user: str, key: Secret) -> None:
     api = runtime.api_for(user, key)
     try:
         api.check_credentials()
@@ -66,18 +66,18 @@ def _verify(runtime: "Runtime", user: str, key: Secret) -> None:
         api.close()
 
 
-def _asked(runtime: "Runtime", user_id: str | None, key_stdin: bool) -> tuple[str, Secret]:
-    from spcli.settings.credentials import clean_key
+def _read_credentials(runtime: "Runtime", user_id: str | None, key_stdin: bool) -> tuple[str, Secret]:
+    from spcli.settings.credentials import clean_key  # with the settings: help does not need them
     from spcli.settings.table import parse_user_id
 
     if runtime.output.interactive and (user_id is None or not key_stdin):
         runtime.output.note(WHERE)
     try:
-        user = parse_user_id(user_id if user_id is not None else runtime.output.ask("User id", "--user-id ID"))
+        user = parse_user_id(user_id if user_id is not None else runtime.output.ask("User ID", "--user-id ID"))
     except ValueError as problem:
-        raise SpcliError("usage", f"the user id {problem}") from None
+        raise SpcliError("usage", f"the user ID {problem}") from None
     if not user:
-        raise SpcliError("usage", "the user id is empty")
+        raise SpcliError("usage", "the user ID is empty")
     if key_stdin:
         return user, clean_key(runtime.output.read_secret_stdin(), source="the key from standard input")
     typed = runtime.output.ask_secret("API key")
@@ -85,26 +85,23 @@ def _asked(runtime: "Runtime", user_id: str | None, key_stdin: bool) -> tuple[st
 
 
 def logout(ctx: typer.Context) -> None:
-    """Forget the stored key of a profile."""
+    """Delete the stored credentials of a profile."""
     runtime: Runtime = ctx.obj
     settings = runtime.settings
-    forgotten = settings.config.forget_login(settings.profile)
-    if forgotten:
+    removed = settings.config.forget_login(settings.profile)
+    text = f"profile {settings.profile} has no stored credentials"
+    if removed:
         settings.config.save()
-    text = (
-        f"forgot {', '.join(forgotten)} of profile {settings.profile}"
-        if forgotten
-        else f"profile {settings.profile} stored no credentials"
-    )
-    runtime.output.result({"profile": settings.profile, "removed": forgotten}, lines=[text], bare=settings.profile)
+        text = f"deleted {', '.join(removed)} of profile {settings.profile}"
+    runtime.output.result({"profile": settings.profile, "removed": removed}, lines=[text], bare=settings.profile)
 
 
 def status(
     ctx: typer.Context,
-    no_verify: Annotated[bool, typer.Option("--no-verify", help="Do not ask the service.")] = False,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Do not verify the credentials with the service.")] = False,
     timeout: options.Timeout = None,
 ) -> None:
-    """Show which credentials are used and where they come from, and verify them by one read."""
+    """Show which credentials are used and where they come from, and verify them with one read."""
     runtime: Runtime = ctx.obj
     runtime.timeout = timeout
     settings = runtime.settings
@@ -125,10 +122,10 @@ def status(
         },
         lines=[
             ("profile", settings.profile),
-            ("user id", f"{settings.user_id}  ({sources['user_id']})"),
+            ("user ID", f"{settings.user_id}  ({sources['user_id']})"),
             ("API key", f"****  ({sources['api_key']})"),
             ("service", f"{settings.base_url}  ({sources['base_url']})"),
-            ("verified", "not asked" if no_verify else "yes: the service answered"),
+            ("verified", "no (--no-verify)" if no_verify else "yes"),
         ],
         bare=settings.user_id,
     )

@@ -1,4 +1,4 @@
-"""`spcli config`: settings, each with where its value came from."""
+"""`spcli config`: settings and their sources."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,27 +10,27 @@ if TYPE_CHECKING:
     from spcli.runtime import Runtime
     from spcli.settings import Value
 
-Key = Annotated[str, typer.Argument(metavar="KEY", help="A setting: `spcli config list` names them.")]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="A setting, as listed by `spcli config list`.")]
 
 
-def _shown(value: "Value") -> str:
+def _value_text(value: "Value") -> str:
     if value.key == "api_key":
         return "" if value.source == "not set" else "****"
     return "" if value.value is None else str(value.value)
 
 
 def list_settings(ctx: typer.Context) -> None:
-    """List all settings, each with where it comes from.
+    """List all settings and their sources.
 
-    The key itself is never shown.
+    The API key itself is never shown.
     """
     runtime: Runtime = ctx.obj
     values = runtime.settings.values()
     runtime.output.listing(
         [{"key": value.key, "value": value.value, "source": value.source} for value in values],
         columns=("SETTING", "VALUE", "SOURCE"),
-        rows=[(value.key, _shown(value), value.source) for value in values],
-        bare=[f"{value.key}={_shown(value)}" for value in values],
+        rows=[(value.key, _value_text(value), value.source) for value in values],
+        bare=[f"{value.key}={_value_text(value)}" for value in values],
         empty="",
     )
 
@@ -38,23 +38,23 @@ def list_settings(ctx: typer.Context) -> None:
 def get(ctx: typer.Context, key: Key) -> None:
     """Print one setting.
 
-    Nothing, and exit 13, when it is not set.
+    If it is not set, prints nothing and exits with 13.
     """
     runtime: Runtime = ctx.obj
     value = runtime.settings.value(key)
     if value.source == "not set":
-        raise SpcliError(
-            "no-target", f"{key} is not set", hint=f"spcli config set {key} VALUE" if key != "api_key" else "spcli auth login"
-        )
-    # A key is never shown: what can be told of it is where it is.
-    shown = f"{_shown(value)} ({value.source})" if key == "api_key" else _shown(value)
-    runtime.output.result({"key": value.key, "value": value.value, "source": value.source}, lines=[shown], bare=_shown(value))
+        hint = f"run spcli config set {key} VALUE" if key != "api_key" else "run spcli auth login"
+        raise SpcliError("no-target", f"{key} is not set", hint=hint)
+    text = _value_text(value)
+    # The key is never shown, but its source is.
+    line = f"{text} ({value.source})" if key == "api_key" else text
+    runtime.output.result({"key": value.key, "value": value.value, "source": value.source}, lines=[line], bare=text)
 
 
 def set_setting(
     ctx: typer.Context,
     key: Key,
-    value: Annotated[list[str], typer.Argument(metavar="VALUE", help="Its value.")],
+    value: Annotated[list[str], typer.Argument(metavar="VALUE", help="The value.")],
 ) -> None:
     """Write a setting to the profile.
 
@@ -65,42 +65,42 @@ def set_setting(
     runtime: Runtime = ctx.obj
     runtime.creates_profile = True
     settings = runtime.settings
-    settings.config.set(settings.profile, key, _joined(key, value))
+    settings.config.set(settings.profile, key, _join_words(key, value))
     settings.config.save()
-    _done(runtime, key, f"{key} set in {settings.config_path}")
+    _report_change(runtime, key, f"set {key} in {settings.config_path}")
 
 
-def _joined(key: str, words: list[str]) -> str:
-    """One value; several words are a command line for `api_key_command`, and a mistake for anything else."""
+def _join_words(key: str, words: list[str]) -> str:
+    """Return the words as one value. Only `api_key_command` takes several."""
     if len(words) == 1:
         return words[0]
     if key == "api_key_command":
         import json
 
         return json.dumps(words)
-    raise SpcliError("usage", f"{key} takes one value", hint="quote a value that holds spaces")
+    raise SpcliError("usage", f"{key} takes one value", hint="quote a value that contains spaces")
 
 
 def unset(ctx: typer.Context, key: Key) -> None:
     """Remove a setting from the profile."""
     runtime: Runtime = ctx.obj
     settings = runtime.settings
-    was_there = settings.config.unset(settings.profile, key)
-    if was_there:
+    was_set = settings.config.unset(settings.profile, key)
+    if was_set:
         settings.config.save()
-    _done(runtime, key, f"{key} removed" if was_there else f"{key} was not set in profile {settings.profile}")
+    _report_change(runtime, key, f"removed {key}" if was_set else f"{key} was not set in profile {settings.profile}")
 
 
-def _done(runtime: "Runtime", key: str, text: str) -> None:
+def _report_change(runtime: "Runtime", key: str, text: str) -> None:
     settings = runtime.settings
     runtime.output.result({"key": key, "profile": settings.profile, "path": str(settings.config_path)}, lines=[text], bare="")
 
 
 def path(ctx: typer.Context) -> None:
-    """Print the config file's path, whether it exists or not."""
+    """Print the config file's path, even if it does not exist."""
     runtime: Runtime = ctx.obj
-    where = str(runtime.settings.config_path)
-    runtime.output.result({"path": where}, lines=[where], bare=where)
+    config_path = str(runtime.settings.config_path)
+    runtime.output.result({"path": config_path}, lines=[config_path], bare=config_path)
 
 
 def profiles(ctx: typer.Context) -> None:
@@ -115,5 +115,5 @@ def profiles(ctx: typer.Context) -> None:
         columns=("PROFILE", ""),
         rows=rows,
         bare=names,
-        empty=f"no profile yet in {settings.config_path}: spcli auth login makes one",
+        empty=f"no profiles in {settings.config_path}; create one with spcli auth login",
     )

@@ -1,4 +1,4 @@
-"""Pure: what `spcli doctor` says of the facts it has gathered. A check is `ok`, `warn` or `fail`, with the line that mends it."""
+"""The verdicts of `spcli doctor` on the facts it gathered, as pure functions. A check is `ok`, `warn` or `fail`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from spcli.models import Inside
 OK, WARN, FAIL = "ok", "warn", "fail"
 SKEW = 30.0
 EXPIRY = 7 * 86400.0
-# Locks and shared memory on these are one machine's at best (docker/for-mac#7004), and a stalled server hangs every command.
+# Their locks and shared memory work on one machine at best (docker/for-mac#7004), and a stalled server hangs every command.
 _FAR = frozenset(
     {
         *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "gpfs", "beegfs", "fuse"),
@@ -18,11 +18,12 @@ _FAR = frozenset(
     }
 )
 _NEAR_FUSE = frozenset({"fuse.fuse-overlayfs"})
+_LOCAL_DISK_HINT = "set SPCLI_STATE_DIR to a folder on a local disk"
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 class Check(NamedTuple):
-    """One thing looked at. `level` is `ok`, `warn` or `fail`; `hint` is what to type. `kind` names the exit code of a failure."""
+    """One check. `level` is `ok`, `warn` or `fail`; `hint` is a fix. `kind` names the exit code of a failure."""
 
     name: str
     level: str
@@ -32,25 +33,25 @@ class Check(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """All checks, in order. `ok` is false when one failed."""
+    """All checks, in order. `ok` is false if one failed."""
 
     checks: tuple[Check, ...]
     ok: bool
 
 
-def diagnosis(checks: Sequence[Check]) -> Diagnosis:
-    """The verdict over `checks`."""
+def diagnose(checks: Sequence[Check]) -> Diagnosis:
+    """Return the diagnosis of `checks`."""
     return Diagnosis(tuple(checks), all(check.level != FAIL for check in checks))
 
 
-def failed(name: str, error: SpcliError, hint: str | None = None) -> Check:
-    """A check that ended in `error`; `hint` where the error has none."""
+def failed_check(name: str, error: SpcliError, hint: str | None = None) -> Check:
+    """Return a check that failed with `error`; `hint` is used if the error has none."""
     return Check(name, FAIL, error.message, error.hint or hint, error.kind)
 
 
-def failure_of(found: Diagnosis) -> SpcliError | None:
-    """The error the diagnosis ends in: the first failure."""
-    failures = [check for check in found.checks if check.level == FAIL]
+def first_failure(diagnosis: Diagnosis) -> SpcliError | None:
+    """Return the error of the first failed check, None if none failed."""
+    failures = [check for check in diagnosis.checks if check.level == FAIL]
     if not failures:
         return None
     more = f" ({len(failures) - 1} more above)" if len(failures) > 1 else ""
@@ -58,7 +59,7 @@ def failure_of(found: Diagnosis) -> SpcliError | None:
 
 
 def network_check(base_url: str, address: str, tls_version: str | None, certificate: Mapping[str, object], now: float) -> Check:
-    """The service was reached at `address`, perhaps over TLS."""
+    """Return the check of a service that answered from `address`, perhaps over TLS."""
     where = f"{base_url} answers from {address}"
     if tls_version is None:
         return Check("network", OK, f"{where}, without TLS (on this machine)")
@@ -73,30 +74,30 @@ def network_check(base_url: str, address: str, tls_version: str | None, certific
     until = datetime.fromtimestamp(end, UTC).date().isoformat()
     message = f"{where}, {tls_version}, certificate by {issuer} until {until}"
     if end - now < EXPIRY:
-        return Check("network", WARN, message, "the certificate is about to expire: is this machine's clock right?")
+        return Check("network", WARN, message, "the certificate is about to expire; check this machine's clock")
     return Check("network", OK, message)
 
 
 def issuer_of(certificate: Mapping[str, object]) -> str:
-    """Who issued a certificate, as `ssl.getpeercert` gives it: its organisation, else its name.
+    """Return the issuer of a certificate from `ssl.getpeercert`: its organisation, else its name.
 
-    A proxy that reads along shows here.
+    It reveals a proxy that decrypts the traffic.
     """
     names = certificate.get("issuer")
     pairs = [pair for part in names for pair in part] if isinstance(names, tuple) else []
-    found = {pair[0]: pair[1] for pair in pairs if isinstance(pair, tuple) and len(pair) == 2}
-    return str(found.get("organizationName") or found.get("commonName") or "an unnamed issuer")
+    fields = {pair[0]: pair[1] for pair in pairs if isinstance(pair, tuple) and len(pair) == 2}
+    return str(fields.get("organizationName") or fields.get("commonName") or "an unnamed issuer")
 
 
 def clock_check(skew: float | None, platform: str) -> Check:
-    """How far this machine's clock is ahead of the service's, in seconds."""
+    """Return the check of this machine's clock, which is `skew` seconds ahead of the service's."""
     if skew is None:
-        return Check("clock", WARN, "the service tells no time: this machine's clock could not be compared")
+        return Check("clock", WARN, "the service sent no time to compare this machine's clock with")
     if abs(skew) <= SKEW:
-        return Check("clock", OK, f"within {max(2, round(abs(skew)) + 1)} s of the service's")
+        return Check("clock", OK, f"within {max(2, round(abs(skew)) + 1)}s of the service's")
     direction = "ahead of" if skew > 0 else "behind"
     command = {"win32": "w32tm /resync", "darwin": "sudo sntp -sS time.apple.com"}.get(platform, "sudo timedatectl set-ntp true")
-    return Check("clock", WARN, f"{abs(skew):.0f} s {direction} the service's: presigned links may fail", command)
+    return Check("clock", WARN, f"{abs(skew):.0f}s {direction} the service's; presigned URLs may fail", f"run {command}")
 
 
 class Mount(NamedTuple):
@@ -108,19 +109,19 @@ class Mount(NamedTuple):
 
 
 def mounts_in(text: str) -> list[Mount]:
-    """The mounts of a `mountinfo` (proc(5)), in its order; lines that are none are passed over."""
-    found = []
+    """Return the mounts of a `mountinfo` (proc(5)), in its order; other lines are ignored."""
+    mounts = []
     for line in text.splitlines():
         before, mark, after = line.partition(" - ")
         fields, rest = before.split(" "), after.split(" ")
         if mark and len(fields) >= 6 and len(rest) >= 2:
             point, source = (_ESCAPE.sub(lambda code: chr(int(code[1], 8)), word) for word in (fields[4], rest[1]))
-            found.append(Mount(point, rest[0], source))
-    return found
+            mounts.append(Mount(point, rest[0], source))
+    return mounts
 
 
 def mount_of(path: str, mounts: Sequence[Mount]) -> Mount | None:
-    """The mount that `path` (absolute, without links) lies on: the longest point, the last one where several are stacked."""
+    """Return the mount of `path` (absolute, without links): the longest point, the last one if several are stacked."""
     found = None
     for mount in mounts:
         is_under = path == mount.point or path.startswith(mount.point.rstrip("/") + "/")
@@ -130,50 +131,44 @@ def mount_of(path: str, mounts: Sequence[Mount]) -> Mount | None:
 
 
 def is_far(mount: Mount) -> bool:
-    """Whether locks there can't be trusted: a network or a virtual machine's shared folder."""
+    """Return whether locks do not work reliably there: a network or a virtual machine's shared folder."""
     kind = mount.kind.lower()
     return kind in _FAR or (kind.startswith("fuse.") and kind not in _NEAR_FUSE)
 
 
 def filesystem_check(path: str, mountinfo: str | None) -> Check:
-    """What the state folder (its real path) lies on; `mountinfo` is `None` where the system has none."""
+    """Return the check of the state folder's file system; `mountinfo` is None if the system has none."""
     if path.startswith(("\\\\", "//")):
-        return Check("filesystem", WARN, f"{path} is a network share: windows may not be kept there", _elsewhere())
+        return Check("filesystem", WARN, f"{path} is a network share, where locks may not work", _LOCAL_DISK_HINT)
     mount = mount_of(path, mounts_in(mountinfo or ""))
     if mount is None:
-        return Check("filesystem", OK, "this system does not tell what the state folder lies on")
+        return Check("filesystem", OK, "unknown on this system")
     if is_far(mount):
-        what = (
-            f"the state folder lies on {mount.kind} ({mount.point}), where locks of several machines or containers may not meet"
-        )
-        return Check("filesystem", WARN, what, _elsewhere())
+        what = f"the state folder is on {mount.kind} ({mount.point}), where locks may not work between machines or containers"
+        return Check("filesystem", WARN, what, _LOCAL_DISK_HINT)
     return Check("filesystem", OK, f"{mount.kind} ({mount.point})")
 
 
-def _elsewhere() -> str:
-    return "export SPCLI_STATE_DIR=/a/folder/on/a/local/disk"
-
-
 def api_check(path: str, has_builds: bool | None) -> Check:
-    """Which generation of the service answers: the path of its project list, and whether a project tells its builds."""
+    """Return the check of the API generation: the path of the project list, and whether projects have build lists."""
     if has_builds is None:
-        return Check("api", OK, f"GET {path} answers; no project was asked for its builds")
+        return Check("api", OK, f"GET {path} works; there is no project to read builds from")
     if has_builds:
-        return Check("api", OK, f"GET {path} answers, and projects tell their builds")
-    message = f"GET {path} answers, but projects do not tell their builds: `builds wait` lives on received events"
-    return Check("api", WARN, message, "spcli webhooks listen")
+        return Check("api", OK, f"GET {path} works, build list available")
+    message = f"GET {path} works, but the service has no build list: `builds wait` relies on webhook events received here"
+    return Check("api", WARN, message, "run spcli webhooks listen")
 
 
-def variables_check(environ: Mapping[str, str]) -> Check | None:
-    """Variables other programs read for CA certificates, which this one does not."""
+def ca_variables_check(environ: Mapping[str, str]) -> Check | None:
+    """Return a warning for CA variables that only other programs read; None without one."""
     ignored = [name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS") if environ.get(name)]
     if not ignored or environ.get("SSL_CERT_FILE") or environ.get("SSL_CERT_DIR"):
         return None
-    return Check("ca", WARN, f"{ignored[0]} is set, but not read here", f'export SSL_CERT_FILE="${ignored[0]}"')
+    return Check("ca", WARN, f"{ignored[0]} is set, but not read here", f"set SSL_CERT_FILE to the value of {ignored[0]}")
 
 
 def extras_check(missing: Sequence[str]) -> Check:
-    """Whether the parts of the extra `server` are there."""
+    """Return the check of the extra `server`."""
     if not missing:
         return Check("extras", OK, "server: installed")
     message = f"server: not installed ({', '.join(missing)}); only `webhooks listen` needs it"

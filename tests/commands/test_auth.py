@@ -26,7 +26,7 @@ def stored(spcli: Front) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("generation", ["paged", "status"])
-def test_login_verifies_by_one_read_and_stores_what_every_command_then_uses(spcli: Front, service: Any, generation: str) -> None:
+def test_login_verifies_with_one_read_and_stores_the_credentials(spcli: Front, service: Any, generation: str) -> None:
     server = service(generation=generation)
     found = login(spcli, "--json")
     assert found.code == 0, found
@@ -38,7 +38,7 @@ def test_login_verifies_by_one_read_and_stores_what_every_command_then_uses(spcl
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps others out by access lists")
-def test_stored_file_is_private_whatever_the_umask(spcli: Front, service: Any) -> None:
+def test_the_stored_file_is_private_for_every_umask(spcli: Front, service: Any) -> None:
     service()
     before = os.umask(0)
     try:
@@ -55,7 +55,7 @@ def test_login_refused_by_the_service_stores_nothing(spcli: Front, service: Any)
     assert not (spcli.home / "config.toml").exists()
 
 
-def test_no_verify_stores_without_asking(spcli: Front, service: Any) -> None:
+def test_no_verify_stores_without_a_request(spcli: Front, service: Any) -> None:
     server = service()
     found = login(spcli, "--no-verify", "--json", key=NEW_KEY.encode())
     assert (found.code, found.json["verified"], server.requests) == (0, None, [])
@@ -84,7 +84,7 @@ def test_one_line_end_and_a_byte_order_mark_are_dropped(spcli: Front, service: A
         (b"secret" * 1000, "longer"),
     ],
 )
-def test_unfit_key_is_named_by_position_and_never_repeated(spcli: Front, service: Any, key: bytes, says: str) -> None:
+def test_an_invalid_key_is_refused_with_the_position_and_not_shown(spcli: Front, service: Any, key: bytes, says: str) -> None:
     server = service()
     found = login(spcli, "--json", key=key)
     assert (found.code, found.error["kind"], found.out) == (3, "config", "")
@@ -97,7 +97,7 @@ def test_unfit_key_is_named_by_position_and_never_repeated(spcli: Front, service
 @pytest.mark.parametrize(
     "words", [(), ("--user-id", "u1"), ("--key-stdin",), ("--user-id", "u1", "--no-verify"), ("--key-stdin", "--json")]
 )
-def test_without_a_terminal_login_says_the_line_to_type(spcli: Front, service: Any, words: tuple[str, ...]) -> None:
+def test_login_without_a_terminal_prints_the_command_to_run(spcli: Front, service: Any, words: tuple[str, ...]) -> None:
     server = service()
     found = spcli("auth", "login", *words, stdin=b"never-read-as-an-answer\n")
     assert (found.code, found.out) == (2, "")
@@ -106,15 +106,15 @@ def test_without_a_terminal_login_says_the_line_to_type(spcli: Front, service: A
 
 
 @pytest.mark.parametrize("user_id", ["", " ", "a b", "a\x1bb"])
-def test_unfit_user_id_is_a_usage_error(spcli: Front, service: Any, user_id: str) -> None:
+def test_an_invalid_user_id_is_a_usage_error(spcli: Front, service: Any, user_id: str) -> None:
     server = service()
     found = spcli("auth", "login", "--user-id", user_id, "--key-stdin", stdin=MAIN.api_key.encode())
     assert found.code == 2, found
-    assert "user id" in found.err
+    assert "user ID" in found.err
     assert server.requests == []
 
 
-def test_login_to_a_profile_makes_it_and_binds_the_key_to_its_service(spcli: Front, service: Any) -> None:
+def test_login_creates_the_profile_and_binds_the_key_to_its_service(spcli: Front, service: Any) -> None:
     server = service()
     assert login(spcli, "--profile", "ci").code == 0
     assert stored(spcli)["profiles"]["ci"]["base_url"] == server.base_url
@@ -125,13 +125,13 @@ def test_login_to_a_profile_makes_it_and_binds_the_key_to_its_service(spcli: Fro
     assert "is not sent to" in elsewhere.error["message"]
 
 
-def test_login_says_which_variables_win_over_what_it_stored(spcli: Front, service: Any) -> None:
+def test_login_names_the_variables_that_override_the_profile(spcli: Front, service: Any) -> None:
     service()
     found = login(spcli, env={"STREAMPIXEL_USER_ID": MAIN.user_id})
-    assert "STREAMPIXEL_USER_ID is set and wins" in found.err
+    assert "STREAMPIXEL_USER_ID is set and overrides the profile" in found.err
 
 
-def test_logout_forgets_the_key_and_keeps_the_rest(spcli: Front, service: Any) -> None:
+def test_logout_deletes_the_credentials_and_keeps_the_rest(spcli: Front, service: Any) -> None:
     service()
     login(spcli)
     spcli("config", "set", "on_limit", "fail")
@@ -142,7 +142,7 @@ def test_logout_forgets_the_key_and_keeps_the_rest(spcli: Front, service: Any) -
     assert spcli("auth", "logout", "--json").json["removed"] == []
 
 
-def test_status_tells_every_source_and_that_the_service_agreed(spcli: Front, service: Any) -> None:
+def test_status_shows_every_source_and_verifies_the_key(spcli: Front, service: Any) -> None:
     service()
     found = spcli("auth", "status", "--json")
     assert found.json["verified"] is True
@@ -150,7 +150,7 @@ def test_status_tells_every_source_and_that_the_service_agreed(spcli: Front, ser
     assert spcli("auth", "status", "--no-verify", "--json").json["verified"] is None
 
 
-def test_status_of_a_wrong_key_is_the_servers_word_and_what_to_do(spcli: Front, service: Any) -> None:
+def test_status_of_a_wrong_key_is_the_servers_message_with_a_hint(spcli: Front, service: Any) -> None:
     service()
     found = spcli("auth", "status", env={"STREAMPIXEL_API_KEY": NEW_KEY})
     assert found.code == 41
@@ -160,7 +160,7 @@ def test_status_of_a_wrong_key_is_the_servers_word_and_what_to_do(spcli: Front, 
     assert NEW_KEY not in found.err
 
 
-def test_missing_credentials_name_the_lines_to_type(spcli: Front) -> None:
+def test_missing_credentials_have_the_commands_to_run_as_a_hint(spcli: Front) -> None:
     for command in (["projects", "list"], ["auth", "status"], ["upload", "https://host/a.zip", "-p", "x"], ["limits"]):
         found = spcli(*command, "--json")
         assert (found.code, found.error["kind"], found.out) == (3, "config", ""), found
@@ -182,7 +182,7 @@ def test_key_from_a_file_and_from_standard_input(spcli: Front, service: Any, tmp
     assert "STREAMPIXEL_API_KEY_FILE" in missing.error["message"]
 
 
-def test_both_key_variables_are_a_usage_error_with_the_line_to_type(spcli: Front, service: Any) -> None:
+def test_both_key_variables_are_a_usage_error_with_the_command_to_run(spcli: Front, service: Any) -> None:
     server = service()
     found = spcli("projects", "list", "--json", env={"STREAMPIXEL_API_KEY_FILE": "/nowhere"})
     assert (found.code, found.error["kind"]) == (2, "usage")
@@ -204,7 +204,7 @@ def test_key_command_is_run_without_a_shell(spcli: Front, service: Any) -> None:
     assert spcli("projects", "list", env=NOT_ELSEWHERE).code == 0
 
 
-def test_failing_key_command_is_exit_3_and_its_arguments_stay_unsaid(spcli: Front, service: Any) -> None:
+def test_a_failing_key_command_is_exit_3_without_its_arguments(spcli: Front, service: Any) -> None:
     server = service()
     from json import dumps
 

@@ -53,14 +53,14 @@ def test_precedence_is_flag_environment_profile_default(spcli: Front) -> None:
 
 
 @pytest.mark.parametrize("place", ["before", "after"])
-def test_the_flag_of_a_profile_is_read_before_and_after_the_command(spcli: Front, place: str) -> None:
+def test_the_profile_option_works_before_and_after_the_command(spcli: Front, place: str) -> None:
     write(spcli, "[profiles.ci]\nproject = 'from-ci'\n")
     words = ["config", "get", "project", "-q"]
     found = spcli("--profile", "ci", *words) if place == "before" else spcli(*words, "--profile", "ci")
     assert found.out == "from-ci\n"
 
 
-def test_key_is_shown_as_set_and_never_by_value(spcli: Front, service: Any) -> None:
+def test_the_key_is_shown_as_set_without_its_value(spcli: Front, service: Any) -> None:
     service()
     assert spcli("config", "get", "api_key").out == "**** (environment STREAMPIXEL_API_KEY)\n"
     assert spcli("config", "get", "api_key", "--json").json["value"] is None
@@ -68,10 +68,10 @@ def test_key_is_shown_as_set_and_never_by_value(spcli: Front, service: Any) -> N
 
 
 @pytest.mark.parametrize("key", ["project", "api_key"])
-def test_get_of_an_unset_setting_is_no_target_with_the_line_to_type(spcli: Front, key: str) -> None:
+def test_get_of_an_unset_setting_is_exit_13_with_the_command_to_run(spcli: Front, key: str) -> None:
     found = spcli("config", "get", key, "--json")
     assert (found.code, found.error["kind"], found.out) == (13, "no-target", "")
-    assert found.error["hint"].startswith("spcli auth login" if key == "api_key" else "spcli config set project")
+    assert found.error["hint"].startswith("run spcli auth login" if key == "api_key" else "run spcli config set project")
 
 
 def test_unknown_setting_suggests_the_nearest(spcli: Front) -> None:
@@ -93,7 +93,7 @@ def test_quiet_set_prints_nothing(spcli: Front) -> None:
     assert (found.code, found.out, found.err) == (0, "", "")
 
 
-def test_an_api_key_in_argv_is_refused_and_not_repeated(spcli: Front) -> None:
+def test_an_api_key_in_argv_is_refused_and_not_shown(spcli: Front) -> None:
     found = spcli("config", "set", "api_key", "canary-5ec4e7-key", "--json")
     assert (found.code, found.error["kind"], found.out) == (2, "usage", "")
     assert "spcli auth login" in found.error["hint"]
@@ -118,7 +118,7 @@ def test_an_api_key_in_argv_is_refused_and_not_repeated(spcli: Front) -> None:
         ("api_key_command", "'open", "quote"),
     ],
 )
-def test_unfit_value_is_a_usage_error_and_nothing_is_written(spcli: Front, key: str, value: str, says: str) -> None:
+def test_an_invalid_value_is_a_usage_error_and_not_written(spcli: Front, key: str, value: str, says: str) -> None:
     found = spcli("config", "set", key, value, "--json")
     assert (found.code, found.error["kind"], found.out) == (2, "usage", ""), found
     assert says in found.error["message"] + (found.error["hint"] or "")
@@ -140,7 +140,7 @@ def test_unknown_keys_survive_a_rewrite(spcli: Front) -> None:
     assert stored == {"future": 3, "profiles": {"default": {"later": "kept", "on_limit": "fail"}, "other": {"project": "x"}}}
 
 
-def test_broken_toml_is_exit_3_with_line_and_column_and_never_the_content(spcli: Front) -> None:
+def test_broken_toml_is_exit_3_with_line_and_column_without_the_content(spcli: Front) -> None:
     write(spcli, "[profiles.default]\napi_key = canary-5ec4e7\n")
     for command in (["config", "list"], ["projects", "list"], ["config", "set", "project", "x"]):
         found = spcli(*command, "--json")
@@ -152,7 +152,7 @@ def test_broken_toml_is_exit_3_with_line_and_column_and_never_the_content(spcli:
 
 @posix
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
-def test_config_that_others_can_read_is_refused_for_its_key_with_the_chmod(spcli: Front, service: Any, mode: int) -> None:
+def test_a_key_in_a_config_that_others_can_read_is_refused_with_a_chmod_hint(spcli: Front, service: Any, mode: int) -> None:
     server = service()
     write(spcli, f"[profiles.default]\nuser_id = 'u'\napi_key = 'k-12345'\nbase_url = '{server.base_url}'\n", mode)
     found = spcli("projects", "list", "--json", env={"STREAMPIXEL_API_KEY": ""})
@@ -162,14 +162,14 @@ def test_config_that_others_can_read_is_refused_for_its_key_with_the_chmod(spcli
     assert spcli("config", "list").code == 0
 
 
-def test_config_path_that_is_a_folder_is_exit_3_and_says_what_to_do(spcli: Front) -> None:
+def test_a_config_path_that_is_a_folder_is_exit_3_with_a_hint(spcli: Front) -> None:
     found = spcli("config", "list", "--json", env={"SPCLI_CONFIG": str(spcli.home)})
     assert (found.code, found.error["kind"]) == (3, "config")
     assert "is a folder" in found.error["message"]
     assert "SPCLI_CONFIG" in found.error["hint"]
 
 
-def test_unknown_profile_names_those_there_are(spcli: Front) -> None:
+def test_an_unknown_profile_lists_the_known_ones(spcli: Front) -> None:
     write(spcli, "[profiles.ci]\n[profiles.home]\n")
     found = spcli("projects", "list", "--profile", "cj", "--json")
     assert (found.code, found.error["kind"]) == (3, "config")
@@ -178,7 +178,7 @@ def test_unknown_profile_names_those_there_are(spcli: Front) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "x" * 65, "ü"])
-def test_unfit_profile_name_is_a_usage_error(spcli: Front, name: str) -> None:
+def test_an_invalid_profile_name_is_a_usage_error(spcli: Front, name: str) -> None:
     assert spcli("--profile", name, "config", "list").code == 2
 
 
@@ -188,7 +188,7 @@ def test_profiles_marks_the_one_in_use(spcli: Front) -> None:
     assert spcli("config", "profiles", "-q").out == "ci\nhome\n"
 
 
-def test_path_is_told_before_the_file_exists(spcli: Front) -> None:
+def test_path_is_printed_before_the_file_exists(spcli: Front) -> None:
     assert spcli("config", "path").out == f"{spcli.home / 'config.toml'}\n"
     assert spcli("config", "path", "--json").json == {"path": str(spcli.home / "config.toml")}
 
@@ -203,7 +203,7 @@ def test_path_is_told_before_the_file_exists(spcli: Front) -> None:
         ("SPCLI_WINDOW", "soon"),
     ],
 )
-def test_unfit_variable_is_exit_3_naming_it_and_how_to_unset_it(spcli: Front, service: Any, variable: str, value: str) -> None:
+def test_an_invalid_variable_is_exit_3_with_an_unset_hint(spcli: Front, service: Any, variable: str, value: str) -> None:
     server = service()
     found = spcli("upload", "https://host/Game.zip", "--json", env={variable: value})
     assert (found.code, found.error["kind"], found.error["outcome"]) == (3, "config", "not_sent"), found
@@ -213,7 +213,7 @@ def test_unfit_variable_is_exit_3_naming_it_and_how_to_unset_it(spcli: Front, se
     assert [record for record in server.requests if record.method == "POST"] == []
 
 
-def test_window_is_fixed_for_a_service_elsewhere(spcli: Front) -> None:
+def test_the_window_is_fixed_for_a_remote_service(spcli: Front) -> None:
     found = spcli(
         "config", "get", "window", "--json", env={"SPCLI_WINDOW": "3", "STREAMPIXEL_BASE_URL": "https://api.example.com/x"}
     )
@@ -222,7 +222,7 @@ def test_window_is_fixed_for_a_service_elsewhere(spcli: Front) -> None:
 
 
 @posix
-def test_unwritable_config_place_is_exit_3_and_says_what_to_do(spcli: Front, service: Any) -> None:
+def test_an_unwritable_config_path_is_exit_3_with_a_hint(spcli: Front, service: Any) -> None:
     service()
     blocked = spcli.home / "file"
     blocked.write_text("")
@@ -232,7 +232,7 @@ def test_unwritable_config_place_is_exit_3_and_says_what_to_do(spcli: Front, ser
     assert "SPCLI_CONFIG" in found.error["hint"]
 
 
-def test_the_vendors_three_variables_are_enough(spcli: Front, service: Any) -> None:
+def test_the_three_variables_of_the_vendors_recipe_are_enough(spcli: Front, service: Any) -> None:
     service()
     shown = spcli("projects", "show", "--json", env={"SPCLI_CONFIG": str(spcli.home / "none.toml")})
     assert shown.json["id"] == SHOWROOM.id

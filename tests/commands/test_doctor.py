@@ -30,13 +30,13 @@ def check_of(result: Result, name: str) -> Any:
     return next(check for check in result.json["checks"] if check["name"] == name)
 
 
-def nowhere(spcli: Front) -> None:
-    """A base URL on this machine behind which nobody listens."""
+def use_dead_url(spcli: Front) -> None:
+    """Set a base URL on this machine where no server listens."""
     with FaultServer() as server:
         spcli.environ["STREAMPIXEL_BASE_URL"] = server.url
 
 
-def test_everything_in_order_is_exit_0_with_a_line_for_each_check(spcli: Front, service: Any) -> None:
+def test_a_good_setup_exits_0_with_a_line_for_each_check(spcli: Front, service: Any) -> None:
     service()
     found = spcli("doctor", "--json")
     assert found.code == 0, found
@@ -44,14 +44,14 @@ def test_everything_in_order_is_exit_0_with_a_line_for_each_check(spcli: Front, 
     assert [list(check) for check in found.json["checks"]] == [["name", "level", "message", "hint"]] * len(ALL)
     assert [check["name"] for check in found.json["checks"]] == ALL
     assert found.json["ok"] is True
-    # What the state folder of a test lies on is the machine's affair.
+    # The file system of a test's state folder depends on the machine.
     assert {level for name, level in levels(found).items() if name != "filesystem"} == {"ok"}
     lines = spcli("doctor").out.splitlines()
     assert sum(line.startswith(("ok ", "warn ")) for line in lines) == len(ALL)
 
 
-def test_with_nothing_configured_it_says_what_to_type(spcli: Front) -> None:
-    nowhere(spcli)
+def test_an_empty_setup_fails_with_the_command_to_run(spcli: Front) -> None:
+    use_dead_url(spcli)
     found = spcli("doctor", "--json")
     assert (found.code, found.error["kind"], found.json["ok"]) == (3, "config", False)
     assert "spcli auth login" in check_of(found, "credentials")["hint"]
@@ -60,7 +60,7 @@ def test_with_nothing_configured_it_says_what_to_type(spcli: Front) -> None:
     assert "access" not in levels(found)
 
 
-def test_without_credentials_the_network_is_looked_at_all_the_same(spcli: Front) -> None:
+def test_the_network_is_checked_without_credentials(spcli: Front) -> None:
     with FaultServer([answer(401, {"message": "Unauthorized"}, {"Date": "Mon, 21 Sep 2026 14:13:20 GMT"})]) as server:
         spcli.environ["STREAMPIXEL_BASE_URL"] = server.url
         found = spcli("doctor", "--json")
@@ -69,14 +69,14 @@ def test_without_credentials_the_network_is_looked_at_all_the_same(spcli: Front)
     assert (levels(found)["network"], levels(found)["clock"]) == ("ok", "ok")
 
 
-def test_verdict_is_printed_on_stdout_and_the_error_on_stderr(spcli: Front) -> None:
-    nowhere(spcli)
+def test_checks_are_printed_on_stdout_and_the_error_on_stderr(spcli: Front) -> None:
+    use_dead_url(spcli)
     found = spcli("doctor")
     assert "fail  credentials" in found.out
     assert found.err.startswith("credentials: no user ID and no API key")
 
 
-def test_wrong_key_is_the_services_401_with_the_command_that_mends_it(spcli: Front, service: Any) -> None:
+def test_a_wrong_key_is_the_services_401_with_the_command_to_run(spcli: Front, service: Any) -> None:
     service()
     found = spcli("doctor", "--json", env={"STREAMPIXEL_API_KEY": "sandbox-wrong-key"})
     assert (found.code, found.error["kind"]) == (41, "http-401")
@@ -84,7 +84,7 @@ def test_wrong_key_is_the_services_401_with_the_command_that_mends_it(spcli: Fro
     assert "sandbox-wrong-key" not in found.out + found.err
 
 
-def test_sources_of_the_credentials_are_named_and_the_key_is_not(spcli: Front, service: Any, tmp_path: Path) -> None:
+def test_the_sources_of_the_credentials_are_shown_without_the_key(spcli: Front, service: Any, tmp_path: Path) -> None:
     service()
     path = tmp_path / "key"
     path.write_text(MAIN.api_key)
@@ -95,15 +95,15 @@ def test_sources_of_the_credentials_are_named_and_the_key_is_not(spcli: Front, s
     assert (both.code, levels(both)["credentials"]) == (2, "fail")
 
 
-def test_broken_config_file_is_the_first_failure_and_its_content_is_not_shown(spcli: Front, tmp_path: Path) -> None:
+def test_a_broken_config_file_is_the_first_failure_without_its_content(spcli: Front, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(f"[profiles.default]\napi_key = {MAIN.api_key}\n")
     found = spcli("doctor", "--json")
     assert (found.code, levels(found)) == (3, {"version": "ok", "config": "fail", "extras": "ok"})
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes say nothing there")
-def test_key_in_a_file_that_others_can_read_fails_with_the_chmod(spcli: Front, tmp_path: Path) -> None:
-    nowhere(spcli)
+def test_a_key_in_a_file_that_others_can_read_fails_with_a_chmod_hint(spcli: Front, tmp_path: Path) -> None:
+    use_dead_url(spcli)
     path = tmp_path / "config.toml"
     path.write_text(f'[profiles.default]\napi_key = "{MAIN.api_key}"\nuser_id = "u"\n')
     path.chmod(0o644)
@@ -112,12 +112,12 @@ def test_key_in_a_file_that_others_can_read_fails_with_the_chmod(spcli: Front, t
     assert "chmod" in check_of(found, "config")["hint"]
 
 
-def test_unknown_profile_fails_by_name(spcli: Front) -> None:
+def test_an_unknown_profile_fails_the_config_check(spcli: Front) -> None:
     found = spcli("doctor", "--profile", "studio", "--json")
     assert (found.code, levels(found)["config"]) == (3, "fail")
 
 
-def test_key_of_another_service_is_refused_before_anything_is_sent_with_it(spcli: Front, tmp_path: Path) -> None:
+def test_a_key_of_another_service_is_refused_and_not_sent(spcli: Front, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f'[profiles.default]\napi_key = "{MAIN.api_key}"\nuser_id = "u"\n')
     path.chmod(0o600)
@@ -130,14 +130,14 @@ def test_key_of_another_service_is_refused_before_anything_is_sent_with_it(spcli
 
 
 @pytest.mark.parametrize("url", ["http://api.example.com", "not a url"])
-def test_unfit_base_url_fails_by_name(spcli: Front, url: str) -> None:
+def test_an_invalid_base_url_fails_its_check(spcli: Front, url: str) -> None:
     found = spcli("doctor", "--json", env={"STREAMPIXEL_BASE_URL": url})
     assert found.code == 3
     assert levels(found)["base-url"] == "fail"
     assert "network" not in levels(found)
 
 
-def test_unreachable_service_is_60_with_what_to_look_at(spcli: Front, service: Any) -> None:
+def test_an_unreachable_service_is_60_with_a_hint(spcli: Front, service: Any) -> None:
     service().stop()
     found = spcli("doctor", "--json")
     assert (found.code, levels(found)["network"]) == (60, "fail")
@@ -145,7 +145,7 @@ def test_unreachable_service_is_60_with_what_to_look_at(spcli: Front, service: A
     assert levels(found)["state"] == "ok"
 
 
-def test_hanging_service_is_given_up(spcli: Front) -> None:
+def test_a_hanging_service_fails_the_network_check(spcli: Front) -> None:
     with FaultServer([hang()]) as server:
         spcli.environ["STREAMPIXEL_BASE_URL"] = server.url
         spcli.clock = Clock()
@@ -154,25 +154,25 @@ def test_hanging_service_is_given_up(spcli: Front) -> None:
     assert "access" not in levels(found)
 
 
-def test_clock_that_is_off_is_a_warning_and_exit_0(spcli: Front) -> None:
+def test_a_wrong_clock_is_a_warning_and_exit_0(spcli: Front) -> None:
     clock = FakeClock()
     with Sandbox(World(), now=lambda: clock.wall() - 600) as server:
         spcli.use(server.base_url)
         found = spcli("doctor", "--json")
     assert (found.code, found.json["ok"]) == (0, True)
     assert levels(found)["clock"] == "warn"
-    assert "600 s ahead" in check_of(found, "clock")["message"]
+    assert "600s ahead" in check_of(found, "clock")["message"]
 
 
-def test_newest_generation_is_told_with_the_way_to_live_without_a_list(spcli: Front, service: Any) -> None:
+def test_a_service_without_a_build_list_is_a_warning(spcli: Front, service: Any) -> None:
     service(generation="status")
     found = spcli("doctor", "--json")
     assert (found.code, levels(found)["api"]) == (0, "warn")
-    assert check_of(found, "api")["hint"] == "spcli webhooks listen"
+    assert check_of(found, "api")["hint"] == "run spcli webhooks listen"
 
 
-@pytest.mark.parametrize("project", [None, "showroom"])
-def test_without_a_project_id_the_accounts_first_project_tells_the_generation(
+@pytest.mark.parametrize("project", [None, "showroom", MAIN.projects[0].id.upper()])
+def test_a_project_name_or_the_first_project_is_used_to_find_the_generation(
     spcli: Front, service: Any, project: str | None
 ) -> None:
     service(project=project)
@@ -187,7 +187,7 @@ def test_without_a_project_id_the_accounts_first_project_tells_the_generation(
         ("STREAMPIXEL_PROJECT_ID", "nosuch", "project"),
     ],
 )
-def test_what_would_fail_every_upload_fails_here_with_the_same_code(
+def test_a_setting_that_fails_every_upload_fails_with_the_same_code(
     spcli: Front, service: Any, variable: str, value: str, name: str
 ) -> None:
     service()
@@ -196,13 +196,13 @@ def test_what_would_fail_every_upload_fails_here_with_the_same_code(
     assert found.code == spcli("upload", "https://builds.example.com/Game.zip", env={variable: value}).code
 
 
-def test_project_that_cannot_be_read_is_a_warning(spcli: Front, service: Any) -> None:
+def test_a_project_that_cannot_be_read_is_a_warning(spcli: Front, service: Any) -> None:
     service(faults=("project:403x*",))
     found = spcli("doctor", "--json")
     assert (found.code, levels(found)["api"]) == (0, "warn")
 
 
-def test_bad_proxy_is_named_without_its_password(spcli: Front) -> None:
+def test_a_bad_proxy_is_shown_without_its_password(spcli: Front) -> None:
     environ = {"STREAMPIXEL_BASE_URL": "https://api.example.invalid", "HTTPS_PROXY": "socks5://ada:s3cretpw@proxy:1080"}
     found = spcli("doctor", "--json", env=environ)
     assert levels(found)["proxy"] == "fail"
@@ -211,7 +211,7 @@ def test_bad_proxy_is_named_without_its_password(spcli: Front) -> None:
     assert "network" not in levels(found)
 
 
-def test_proxy_in_force_is_named_without_its_password(spcli: Front) -> None:
+def test_the_proxy_in_use_is_shown_without_its_password(spcli: Front) -> None:
     with FaultServer([answer(502)]) as proxy:
         url = proxy.url.replace("//", "//ada:s3cretpw@")
         environ = {"STREAMPIXEL_BASE_URL": "https://api.example.invalid", "HTTPS_PROXY": url}
@@ -221,7 +221,7 @@ def test_proxy_in_force_is_named_without_its_password(spcli: Front) -> None:
     assert "s3cretpw" not in found.out + found.err
 
 
-def test_unusable_certificate_file_fails_by_name(spcli: Front) -> None:
+def test_an_unusable_certificate_file_fails_with_its_variable(spcli: Front) -> None:
     environ = {"STREAMPIXEL_BASE_URL": "https://api.example.invalid", "SSL_CERT_FILE": "/nowhere/ca.pem"}
     found = spcli("doctor", "--json", env=environ)
     assert levels(found)["ca"] == "fail"
@@ -241,7 +241,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return str(folder / "cert.pem"), str(folder / "key.pem")
 
 
-def test_tls_version_and_issuer_are_told(spcli: Front, certificate: tuple[str, str]) -> None:
+def test_tls_version_and_issuer_are_shown(spcli: Front, certificate: tuple[str, str]) -> None:
     with FaultServer([answer(401, {"message": "Unauthorized"})], tls=certificate) as server:
         spcli.clock = Clock()
         found = spcli("doctor", "--json", env={"STREAMPIXEL_BASE_URL": server.url, "SSL_CERT_FILE": certificate[0]})
@@ -249,17 +249,17 @@ def test_tls_version_and_issuer_are_told(spcli: Front, certificate: tuple[str, s
     assert network["level"] == "ok", network
     assert "TLSv1." in network["message"]
     assert "Test Authority" in network["message"]
-    assert levels(found)["clock"] == "warn"  # the double tells no time
+    assert levels(found)["clock"] == "warn"  # the server sends no date
 
 
-def test_certificate_nobody_vouches_for_fails_with_the_variable(spcli: Front, certificate: tuple[str, str]) -> None:
+def test_an_untrusted_certificate_fails_with_the_variable(spcli: Front, certificate: tuple[str, str]) -> None:
     with FaultServer(tls=certificate) as server:
         found = spcli("doctor", "--json", env={"STREAMPIXEL_BASE_URL": server.url})
     assert levels(found)["network"] == "fail"
     assert "SSL_CERT_FILE" in check_of(found, "network")["hint"]
 
 
-def test_state_folder_that_is_a_link_fails(spcli: Front, service: Any, tmp_path: Path) -> None:
+def test_a_state_folder_that_is_a_link_fails(spcli: Front, service: Any, tmp_path: Path) -> None:
     service()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "state").symlink_to(tmp_path / "elsewhere")
@@ -268,7 +268,7 @@ def test_state_folder_that_is_a_link_fails(spcli: Front, service: Any, tmp_path:
     assert "SPCLI_STATE_DIR" in check_of(found, "state")["hint"]
 
 
-def test_state_that_lies_elsewhere_for_now_is_a_warning(spcli: Front, service: Any, tmp_path: Path) -> None:
+def test_state_in_the_temp_dir_is_a_warning(spcli: Front, service: Any, tmp_path: Path) -> None:
     service()
     (tmp_path / "file").write_text("")
     temporary = tmp_path / "temporary"
@@ -278,7 +278,7 @@ def test_state_that_lies_elsewhere_for_now_is_a_warning(spcli: Front, service: A
     assert levels(found)["state"] == "warn"
 
 
-def test_doctor_leaves_no_window_spent(spcli: Front, service: Any) -> None:
+def test_doctor_uses_no_rate_limit(spcli: Front, service: Any) -> None:
     service()
     spcli("doctor")
     assert [limit["secondsLeft"] for limit in spcli("limits", "--json").json] == [0, 0]

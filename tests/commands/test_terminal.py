@@ -85,7 +85,7 @@ def rows(screen: str) -> list[str]:
 
 def test_login_asks_and_hides_the_key(terminal: Terminal, tmp_path: Path) -> None:
     child = terminal("auth", "login", STREAMPIXEL_API_KEY="", STREAMPIXEL_USER_ID="")
-    child.expect_exact("User id: ")
+    child.expect_exact("User ID: ")
     child.sendline(MAIN.user_id)
     child.expect_exact("API key: ")
     child.sendline(MAIN.api_key)
@@ -99,7 +99,7 @@ def test_login_asks_and_hides_the_key(terminal: Terminal, tmp_path: Path) -> Non
 def test_login_tells_where_both_are_found(terminal: Terminal) -> None:
     child = terminal("auth", "login", STREAMPIXEL_API_KEY="", STREAMPIXEL_USER_ID="")
     child.expect_exact("Request API Key")
-    child.expect_exact("User id: ")
+    child.expect_exact("User ID: ")
     child.sendeof()
     code, screen = ended(child)
     assert code == 2, screen
@@ -135,7 +135,7 @@ def test_reset_asks_and_only_a_yes_is_one(terminal: Terminal, typed: str, code: 
 
 
 @pytest.mark.parametrize(
-    ("words", "question"), [(("auth", "login"), "User id: "), (("limits", "--reset"), "[y/N] ")], ids=["login", "reset"]
+    ("words", "question"), [(("auth", "login"), "User ID: "), (("limits", "--reset"), "[y/N] ")], ids=["login", "reset"]
 )
 @pytest.mark.parametrize("key", ["intr", "eof"])
 def test_ctrl_c_and_ctrl_d_at_a_prompt_leave_its_line_to_it(terminal: Terminal, words: Any, question: str, key: str) -> None:
@@ -144,7 +144,7 @@ def test_ctrl_c_and_ctrl_d_at_a_prompt_leave_its_line_to_it(terminal: Terminal, 
     getattr(child, f"send{key}")()
     code, screen = ended(child)
     first, *lines = screen.split("\n")
-    told = {"intr": (130, "interrupted"), "eof": (2, "User id is required, and nothing was entered")}[key]
+    told = {"intr": (130, "interrupted"), "eof": (2, "User ID is required, and nothing was entered")}[key]
     assert (code, COLOUR.sub("", lines[0])) == (told if words[0] == "auth" or key == "intr" else (15, "nothing was changed")), (
         screen
     )

@@ -1,4 +1,4 @@
-"""What `doctor` says of the facts: pure."""
+"""The verdicts of `spcli doctor`, as pure functions."""
 
 import pytest
 
@@ -7,17 +7,17 @@ from spcli.commands.doctor_checks import (
     Diagnosis,
     Mount,
     api_check,
+    ca_variables_check,
     clock_check,
-    diagnosis,
+    diagnose,
     extras_check,
-    failed,
-    failure_of,
+    failed_check,
     filesystem_check,
+    first_failure,
     issuer_of,
     mount_of,
     mounts_in,
     network_check,
-    variables_check,
 )
 from spcli.errors import SpcliError
 
@@ -52,7 +52,7 @@ ISSUER = ((("countryName", "US"),), (("organizationName", "Let's Encrypt"),), ((
         ("/home/ada/scratch/x", "cifs", "warn"),
     ],
 )
-def test_state_folder_on_a_network_or_a_shared_folder_of_a_virtual_machine_is_a_warning(path: str, kind: str, level: str) -> None:
+def test_a_state_folder_on_a_network_or_shared_with_a_virtual_machine_is_a_warning(path: str, kind: str, level: str) -> None:
     mount = mount_of(path, mounts_in(MOUNTS))
     assert mount is not None
     assert mount.kind == kind
@@ -62,23 +62,23 @@ def test_state_folder_on_a_network_or_a_shared_folder_of_a_virtual_machine_is_a_
     assert ("SPCLI_STATE_DIR" in (check.hint or "")) == (level == "warn")
 
 
-def test_system_without_mountinfo_is_no_reason_to_worry() -> None:
+def test_a_system_without_mountinfo_is_ok() -> None:
     assert filesystem_check("/x", None).level == "ok"
     assert filesystem_check("/x", "junk").level == "ok"
 
 
-def test_windows_share_is_a_warning() -> None:
+def test_a_windows_share_is_a_warning() -> None:
     assert filesystem_check("\\\\server\\share\\spcli", None).level == "warn"
 
 
-def test_junk_in_mountinfo_is_passed_over() -> None:
+def test_junk_in_mountinfo_is_ignored() -> None:
     assert mounts_in("a - b\n1 2 3 4 5 - x\n\n1 2 3 / /p rw - ext4 dev rw") == [Mount("/p", "ext4", "dev")]
 
 
 @pytest.mark.parametrize(
     ("skew", "level", "says"),
     [
-        (0.0, "ok", "within"), (-29.0, "ok", "within 30 s"), (31.0, "warn", "31 s ahead of"), (-600.0, "warn", "600 s behind"),
+        (0.0, "ok", "within"), (-29.0, "ok", "within 30s"), (31.0, "warn", "31s ahead of"), (-600.0, "warn", "600s behind"),
         (None, "warn", "no time"),
     ],
 )  # fmt: skip
@@ -88,11 +88,11 @@ def test_clock_is_compared_with_the_services(skew: float | None, level: str, say
 
 
 @pytest.mark.parametrize(("platform", "command"), [("linux", "timedatectl"), ("darwin", "sntp"), ("win32", "w32tm")])
-def test_wrong_clock_comes_with_the_systems_own_command(platform: str, command: str) -> None:
+def test_a_wrong_clock_has_the_command_of_its_system_as_a_hint(platform: str, command: str) -> None:
     assert command in (clock_check(90.0, platform).hint or "")
 
 
-def test_certificate_is_named_with_issuer_and_end_and_warned_about_before_it() -> None:
+def test_a_certificate_is_shown_with_issuer_and_expiry_and_warned_about() -> None:
     certificate = {"issuer": ISSUER, "notAfter": "Jun  1 12:00:00 2027 GMT"}
     june = 1_811_851_200.0
     fine = network_check("https://x", "192.0.2.1", "TLSv1.3", certificate, june - 30 * 86400)
@@ -110,39 +110,39 @@ def test_certificate_is_named_with_issuer_and_end_and_warned_about_before_it() -
         ({}, "an unnamed issuer"), ({"issuer": "x"}, "an unnamed issuer"),
     ],
 )  # fmt: skip
-def test_issuer_shows_who_reads_along(certificate: dict[str, object], name: str) -> None:
+def test_the_issuer_reveals_a_proxy_that_decrypts_the_traffic(certificate: dict[str, object], name: str) -> None:
     assert issuer_of(certificate) == name
 
 
-def test_generation_without_build_list_is_a_warning_with_the_way_out() -> None:
+def test_a_service_without_a_build_list_is_a_warning_with_a_hint() -> None:
     assert api_check("/projects", True).level == "ok"
     assert api_check("/projects", None).level == "ok"
     without = api_check("/projects/projects-status", False)
-    assert (without.level, without.hint) == ("warn", "spcli webhooks listen")
+    assert (without.level, without.hint) == ("warn", "run spcli webhooks listen")
 
 
-def test_variables_of_other_programs_are_pointed_out_unless_ours_are_set() -> None:
-    found = variables_check({"REQUESTS_CA_BUNDLE": "/ca.pem"})
+def test_ca_variables_of_other_programs_are_a_warning_unless_ours_are_set() -> None:
+    found = ca_variables_check({"REQUESTS_CA_BUNDLE": "/ca.pem"})
     assert found is not None
-    assert found.hint == 'export SSL_CERT_FILE="$REQUESTS_CA_BUNDLE"'
-    assert variables_check({"REQUESTS_CA_BUNDLE": "/ca.pem", "SSL_CERT_DIR": "/certs"}) is None
-    assert variables_check({"CURL_CA_BUNDLE": ""}) is None
+    assert found.hint == "set SSL_CERT_FILE to the value of REQUESTS_CA_BUNDLE"
+    assert ca_variables_check({"REQUESTS_CA_BUNDLE": "/ca.pem", "SSL_CERT_DIR": "/certs"}) is None
+    assert ca_variables_check({"CURL_CA_BUNDLE": ""}) is None
 
 
-def test_missing_extra_is_no_failure_and_says_how_to_get_it() -> None:
+def test_a_missing_extra_is_ok_and_says_how_to_install_it() -> None:
     assert extras_check([]) == Check("extras", "ok", "server: installed")
     missing = extras_check(["uvicorn"])
     assert (missing.level, "pip install" in (missing.hint or "")) == ("ok", True)
 
 
-def test_verdict_is_the_first_failures() -> None:
+def test_the_diagnosis_ends_with_the_first_failure() -> None:
     fine, doubt = Check("a", "ok", "fine"), Check("b", "warn", "hm")
-    assert failure_of(diagnosis([fine, doubt])) is None
-    assert diagnosis([fine, doubt]) == Diagnosis((fine, doubt), True)
-    first = failed("network", SpcliError("network", "refused"), "check the URL")
-    second = failed("state", SpcliError("config", "read-only", hint="mend it"))
-    found = diagnosis([fine, first, second])
-    error = failure_of(found)
+    assert first_failure(diagnose([fine, doubt])) is None
+    assert diagnose([fine, doubt]) == Diagnosis((fine, doubt), True)
+    first = failed_check("network", SpcliError("network", "refused"), "check the URL")
+    second = failed_check("state", SpcliError("config", "read-only", hint="fix it"))
+    found = diagnose([fine, first, second])
+    error = first_failure(found)
     assert error is not None
     assert (found.ok, error.exit_code, error.message, error.hint) == (
         False,
@@ -150,4 +150,4 @@ def test_verdict_is_the_first_failures() -> None:
         "network: refused (1 more above)",
         "check the URL",
     )
-    assert second.hint == "mend it"
+    assert second.hint == "fix it"
