@@ -12,9 +12,10 @@ from spcli.sandbox.seeds import MAIN
 from spcli.sandbox.server import Sandbox
 from tests.front import RAW_CONTROL, FakeClock, Front, leaks, sandbox, spacing_problems
 
-# A slow example on a busy machine is not a failure.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
+# A slow example on a busy machine is not a failure. `--hypothesis-profile thorough` searches longer.
+settings.register_profile("quick", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session", autouse=True)

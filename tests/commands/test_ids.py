@@ -54,12 +54,12 @@ def test_the_default_project_is_stored_in_lower_case(spcli: Front, service: Any)
 def test_events_of_a_build_are_listed_by_its_id_in_upper_case(spcli: Front, service: Any) -> None:
     from spcli.clock import Clock
     from spcli.state.store import State
-    from spcli.webhooks.payload import parse
+    from spcli.webhooks.payload import parse_event
 
     service()
     state = State(spcli.home / "state", clock=Clock(), environ={}, note=pytest.fail)
     body = json.dumps({"event": "build.approved", "uploadId": SHOWROOM_NEW.upper()}).encode()
-    state.events.add_events([parse(body, spcli.clock.wall())])
+    state.events.add_events([parse_event(body, spcli.clock.wall())])
     state.close()
     (event,) = spcli("webhooks", "events", "--upload-id", SHOWROOM_NEW.upper(), "--json").json
     assert event["uploadId"] == SHOWROOM_NEW

@@ -193,7 +193,7 @@ def play(story: Story) -> None:
 PLAIN = Story([], [0] * 9, [], 0, [], False, False, 0, [()])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(Stories)
 @example(PLAIN._replace(fates=["lost after"], lags=[90] * 9))
 @example(PLAIN._replace(fates=["lost after"], lags=[90] * 9, runs=[("--on-limit", "fail"), ()]))
