@@ -210,13 +210,13 @@ def _has_builds(runtime: "Runtime") -> bool | None:
     Raises:
         SpcliError: `no-target`, if the account has no project of that name; errors of the read.
     """
-    named = runtime.settings.project
-    if named is not None and is_id(named.strip()):
-        return runtime.api.project(normalize_id(named)).builds is not None
+    wanted = runtime.settings.project
+    if wanted is not None and is_id(wanted.strip()):
+        return runtime.api.project(normalize_id(wanted)).builds is not None
     projects = runtime.api.projects()
-    if not projects and named is None:
+    if not projects and wanted is None:
         return None
-    chosen = projects[0] if named is None else match_project(projects, named.strip())
+    chosen = projects[0] if wanted is None else match_project(projects, wanted.strip())
     return runtime.api.project(chosen.id).builds is not None
 
 

@@ -122,12 +122,12 @@ def mounts_in(text: str) -> list[Mount]:
 
 def mount_of(path: str, mounts: Sequence[Mount]) -> Mount | None:
     """Return the mount of `path` (absolute, without links): the longest point, the last one if several are stacked."""
-    found = None
+    deepest = None
     for mount in mounts:
         is_under = path == mount.point or path.startswith(mount.point.rstrip("/") + "/")
-        if is_under and (found is None or len(mount.point) >= len(found.point)):
-            found = mount
-    return found
+        if is_under and (deepest is None or len(mount.point) >= len(deepest.point)):
+            deepest = mount
+    return deepest
 
 
 def is_far(mount: Mount) -> bool:

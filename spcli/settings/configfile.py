@@ -88,8 +88,8 @@ class ConfigFile:
             raise self._error("profiles must be a table", "write [profiles.default] above the settings of a profile")
         for name, profile in profiles.items():
             if not isinstance(profile, dict):
-                shown = name if name.isprintable() else "?"
-                raise self._error(f"profiles.{shown} must be a table", "write [profiles.NAME] above the settings of a profile")
+                label = name if name.isprintable() else "?"
+                raise self._error(f"profiles.{label} must be a table", "write [profiles.NAME] above the settings of a profile")
 
     def _error(self, what: str, hint: str) -> SpcliError:
         return SpcliError("config", f"{self.path}: {what}", hint=hint)
@@ -240,9 +240,9 @@ def _parse_toml(raw: bytes, path: "Path") -> dict[str, object]:
 def _error_position(message: str, raw: bytes) -> str:
     import re
 
-    found = re.search(r"\(at line (\d+), column (\d+)\)\Z", message)
-    if found:
-        return f": line {found[1]}, column {found[2]}"
+    match = re.search(r"\(at line (\d+), column (\d+)\)\Z", message)
+    if match:
+        return f": line {match[1]}, column {match[2]}"
     if not message.endswith("(at end of document)"):
         return ""
     last = raw.rpartition(b"\n")[2].decode("utf-8")

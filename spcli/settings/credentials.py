@@ -24,9 +24,9 @@ _KEY_VARIABLES = "STREAMPIXEL_API_KEY"
 
 def key_variable(environ: "Mapping[str, str]") -> str | None:
     """Return the variable that sets the key, None without one. Raises `SpcliError` (usage) if both are set."""
-    named = [name for name in ("STREAMPIXEL_API_KEY", "STREAMPIXEL_API_KEY_FILE") if environ.get(name)]
-    if len(named) < 2:
-        return named[0] if named else None
+    variables = [name for name in ("STREAMPIXEL_API_KEY", "STREAMPIXEL_API_KEY_FILE") if environ.get(name)]
+    if len(variables) < 2:
+        return variables[0] if variables else None
     raise SpcliError(
         "usage",
         "both STREAMPIXEL_API_KEY and STREAMPIXEL_API_KEY_FILE are set",

@@ -182,10 +182,10 @@ def parse_base_url(raw: object) -> str:
 
     scheme, mark, rest = raw.strip().partition("://")
     host, slash, path = rest.partition("/")
-    found = re.fullmatch(_BASE_URL, f"{scheme.lower()}{mark}{host.lower()}{slash}{path}")
-    if found is None:
+    match = re.fullmatch(_BASE_URL, f"{scheme.lower()}{mark}{host.lower()}{slash}{path}")
+    if match is None:
         raise ValueError("must look like https://host/path: without user, password, query and fragment, in ASCII")
-    scheme, host, port, path = found.groups()
+    scheme, host, port, path = match.groups()
     if scheme == "http" and not _is_loopback_host(host):
         raise ValueError("must be https: with http the key could be read on the way (http is for this machine only)")
     if port and not 0 < int(port) < 65536:

@@ -1,4 +1,4 @@
-"""The network dies, at any point, under any command: the right exit code, no traceback, an empty stdout."""
+"""Network failures at every point of every command: the right exit code, no traceback, an empty stdout."""
 
 import socket
 from typing import Any
@@ -73,7 +73,7 @@ def check(found: Any, codes: set[int]) -> None:
 
 
 @pytest.mark.parametrize("words", [*READS, "upload " + URL, f"distribute {SHOWROOM_OLD}"])
-def test_nobody_listens(spcli: Front, words: str) -> None:
+def test_a_refused_connection_is_exit_60(spcli: Front, words: str) -> None:
     spcli.use(f"http://127.0.0.1:{closed_port()}")
     found = spcli(*words.split(), "--json")
     check(found, {60})

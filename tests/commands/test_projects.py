@@ -21,7 +21,7 @@ def test_list_prints_every_project_id_in_json(spcli: Front, service: Any, genera
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
-def test_list_speaks_of_state_alike_in_both_generations(spcli: Front, service: Any, generation: str) -> None:
+def test_list_shows_the_same_status_in_both_generations(spcli: Front, service: Any, generation: str) -> None:
     service(generation=generation)
     by_name = {project["name"]: project for project in spcli("projects", "list", "--json").json}
     assert by_name[SHOWROOM.name]["status"] == "active"
@@ -77,7 +77,7 @@ def test_a_list_longer_than_the_cap_of_pages_is_noted(spcli: Front) -> None:
     assert listed.err == "note: only the first 400 projects were read: the account has more\n"
 
 
-def test_a_server_that_ignores_the_page_is_asked_no_third_time(spcli: Front) -> None:
+def test_a_server_that_ignores_the_page_gets_no_third_request(spcli: Front) -> None:
     page = {"projects": [{"_id": f"{number:024x}", "name": "x"} for number in range(50)], "totalPages": 9}
     with FaultServer([answer(200, page), answer(200, page)]) as server:
         spcli.use(server.url)
@@ -156,7 +156,7 @@ def test_several_projects_and_none_named_is_no_target(spcli: Front, service: Any
     assert "spcli projects use" in shown.err
 
 
-def test_show_in_the_newest_generation_tells_what_the_list_knows(spcli: Front, service: Any) -> None:
+def test_show_in_the_newest_generation_has_the_fields_of_the_list(spcli: Front, service: Any) -> None:
     service(generation="status")
     shown = spcli("projects", "show", "--json")
     assert shown.code == 0, shown
@@ -170,7 +170,7 @@ def test_show_where_a_project_has_no_page_takes_what_other_endpoints_tell(spcli:
 
 
 @pytest.mark.parametrize("fault", ["stats:500x*", "stats:404x*"])
-def test_show_goes_on_without_the_users_where_nothing_tells_them(spcli: Front, service: Any, fault: str) -> None:
+def test_show_works_without_user_counts(spcli: Front, service: Any, fault: str) -> None:
     service(generation="status", faults=(fault,))
     shown = spcli("projects", "show", "--json")
     assert shown.code == 0, shown

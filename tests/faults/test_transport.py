@@ -345,7 +345,7 @@ def test_an_error_status_is_refused_with_the_servers_words(call: Call, status: i
     [truncate(502), gzip_body(502), huge_headers(502), huge_body(502), drip_body(status=502), drip_headers(status=502)],
     ids=lambda shape: shape.name,
 )
-def test_an_error_status_counts_whatever_follows_it(call: Call, shape: Behaviour) -> None:
+def test_an_error_status_counts_with_any_body(call: Call, shape: Behaviour) -> None:
     with FaultServer([shape]) as server:
         error = failure_of(server.url, call, seconds=1.0)
     assert isinstance(error, Refused)

@@ -73,7 +73,7 @@ def test_an_empty_text_counts_as_unset(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "text"),
     [
         ('[profiles.default]\napi_key = "CANARY', ": line 2, column"),
         ("[profiles.default]\napi_key = CANARY\n", ": line 2, column 11"),
@@ -88,13 +88,13 @@ def test_an_empty_text_counts_as_unset(path: Path) -> None:
         ("#" * ((1 << 20) + 1), "larger than 1 MiB"),
     ],
 )
-def test_the_error_of_a_broken_file_has_the_position_and_not_the_content(path: Path, content: str | bytes, told: str) -> None:
+def test_the_error_of_a_broken_file_has_the_position_and_not_the_content(path: Path, content: str | bytes, text: str) -> None:
     with pytest.raises(SpcliError) as caught:
         at(path, content)
     error = caught.value
     assert error.exit_code == 3
     assert str(path) in error.message
-    assert told in error.message
+    assert text in error.message
     assert "CANARY" not in f"{error.message}{error.hint}{error.__context__}{error.__cause__}"
 
 
@@ -200,7 +200,7 @@ def test_a_setting_is_removed_and_an_unknown_one_refused(path: Path) -> None:
 
 
 @posix_only
-def test_a_saved_file_and_its_folders_are_private_whatever_the_umask(tmp_path: Path) -> None:
+def test_a_saved_file_and_its_folders_are_private_for_every_umask(tmp_path: Path) -> None:
     code = (
         "import os, sys; from spcli.settings.configfile import ConfigFile; os.umask(0)\n"
         "config = ConfigFile.load({'SPCLI_CONFIG': sys.argv[1]}); config.set('default', 'project', 'x'); config.save()"

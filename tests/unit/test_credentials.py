@@ -32,7 +32,7 @@ def test_a_byte_order_mark_and_one_line_end_are_not_part_of_the_key(raw: bytes) 
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "text"),
     [
         (b"CANARY key\n", "position 7 of 10"),
         (b" CANARY", "position 1 of"),
@@ -48,11 +48,11 @@ def test_a_byte_order_mark_and_one_line_end_are_not_part_of_the_key(raw: bytes) 
         ("CANARY".encode("utf-16"), "UTF-16"),
     ],
 )
-def test_an_invalid_key_is_refused_with_the_position_and_not_shown(raw: bytes, told: str) -> None:
+def test_an_invalid_key_is_refused_with_the_position_and_not_shown(raw: bytes, text: str) -> None:
     with pytest.raises(SpcliError, match=r"^the key from standard input ") as caught:
         clean_key(raw, source="the key from standard input")
     assert caught.value.exit_code == 3
-    assert told in text_of(caught.value)
+    assert text in text_of(caught.value)
     assert "CANARY" not in text_of(caught.value)
 
 
@@ -115,7 +115,7 @@ def test_a_key_command_gets_no_input_and_no_variable_with_a_key(tmp_path: Path) 
 
 @posix_only
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "text"),
     [
         ("echo CANARY; exit 7", "exit code 7"),
         ("echo CANARY; kill -9 $$", "signal 9"),
@@ -126,12 +126,12 @@ def test_a_key_command_gets_no_input_and_no_variable_with_a_key(tmp_path: Path) 
         ("echo CANARY; exec >&-; sleep 30", "did not end"),
     ],
 )
-def test_the_error_of_a_key_command_does_not_show_its_output(tmp_path: Path, body: str, told: str) -> None:
+def test_the_error_of_a_key_command_does_not_show_its_output(tmp_path: Path, body: str, text: str) -> None:
     with pytest.raises(SpcliError) as caught:
-        run_key_command([script(tmp_path, body), "CANARY"], os.environ, seconds=10.0 if told != "did not end" else 0.2)
+        run_key_command([script(tmp_path, body), "CANARY"], os.environ, seconds=10.0 if text != "did not end" else 0.2)
     assert caught.value.exit_code == 3
     assert "keeper" in caught.value.message
-    assert told in caught.value.message
+    assert text in caught.value.message
     assert "CANARY" not in text_of(caught.value)
 
 

@@ -129,7 +129,7 @@ def test_ca_variables_of_other_programs_are_a_warning_unless_ours_are_set() -> N
     assert ca_variables_check({"CURL_CA_BUNDLE": ""}) is None
 
 
-def test_a_missing_extra_is_ok_and_says_how_to_install_it() -> None:
+def test_a_missing_extra_is_ok_with_an_install_hint() -> None:
     assert extras_check([]) == Check("extras", "ok", "server: installed")
     missing = extras_check(["uvicorn"])
     assert (missing.level, "pip install" in (missing.hint or "")) == ("ok", True)

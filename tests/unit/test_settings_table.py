@@ -178,7 +178,7 @@ def test_a_typed_value_is_stored_with_its_own_type(key: str, text: str, value: o
 
 
 @pytest.mark.parametrize(
-    ("key", "text", "told"),
+    ("key", "text", "message"),
     [
         ("api_key", "CANARY", "auth login"),
         ("config_file", "CANARY", "SPCLI_CONFIG"),
@@ -189,11 +189,11 @@ def test_a_typed_value_is_stored_with_its_own_type(key: str, text: str, value: o
         ("default_profile", "CANARY!", "letters"),
     ],
 )
-def test_a_value_that_cannot_be_stored_is_a_usage_error_without_it(key: str, text: str, told: str) -> None:
+def test_a_value_that_cannot_be_stored_is_a_usage_error_without_it(key: str, text: str, message: str) -> None:
     with pytest.raises(SpcliError) as caught:
         typed_value(key, text)
     assert caught.value.exit_code == 2
-    assert told in caught.value.message + str(caught.value.hint)
+    assert message in caught.value.message + str(caught.value.hint)
     assert "CANARY" not in caught.value.message + str(caught.value.hint)
 
 
