@@ -1,6 +1,7 @@
-"""Private, atomic files: written whole or not at all, readable only by their owner."""
+"""Private, atomic files: written whole or not at all, readable only by their owner, never written through a link."""
 
 import os
+import stat
 import sys
 from contextlib import suppress
 
@@ -10,8 +11,26 @@ _PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4)
 """Seconds between tries on Windows, where a virus scanner or a backup may hold the file open for a moment."""
 
 
+class UnsafeFile(OSError):
+    """A file or folder that must not be used: a link, another user's, or open to others."""
+
+    def __init__(self, path: "str | os.PathLike[str]", reason: str) -> None:
+        super().__init__(0, reason)
+        self.path = path
+        self.reason = reason
+
+
+def identify(path: "str | os.PathLike[str]") -> tuple[int, int] | None:
+    """Return the file's identity (device, inode), or None if it does not exist. Raises `OSError` where that can't be known."""
+    try:
+        info = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return info.st_dev, info.st_ino
+
+
 def replace_patiently(source: "str | os.PathLike[str]", target: "str | os.PathLike[str]", clock: Clock) -> None:
-    """`os.replace`, tried again for under a second while Windows says that another program has the file open.
+    """Replace `target`, trying again for under a second while Windows reports that another program has the file open.
 
     Its errors 5, 32 and 33 are all a `PermissionError`; elsewhere that is final. Raises `OSError`.
     """
@@ -32,10 +51,7 @@ def replace_file(target: str, content: bytes) -> None:
     make_private_folder(folder)
     temporary = os.path.join(folder, f".{os.path.basename(target)}.{os.urandom(6).hex()}.tmp")
     # Created anew and never through a link: a file planted under that name is an error, not a place for the key.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
-        flags |= getattr(os, name, 0)
-    descriptor = os.open(temporary, flags, 0o600)
+    descriptor = _create_exclusively(temporary)
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
@@ -49,17 +65,84 @@ def replace_file(target: str, content: bytes) -> None:
     _sync_folder(folder)
 
 
-def make_private_folder(folder: str) -> None:
-    """Make `folder` and its missing parents, mode 0700 each (os.makedirs leaves the parents to the umask)."""
+def make_private_folder(folder: "str | os.PathLike[str]") -> None:
+    """Make `folder` and its missing parents, mode 0700 each whatever the umask; one that is there stays as it is.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    folder = os.fspath(folder)
     if os.path.isdir(folder):
         return
     if os.path.dirname(folder) != folder:
         make_private_folder(os.path.dirname(folder))
     try:
         os.mkdir(folder, 0o700)
+        if sys.platform != "win32":
+            os.chmod(folder, 0o700)  # the umask may have taken the owner's own bits
     except FileExistsError:
         if not os.path.isdir(folder):
             raise
+
+
+def make_private_file(path: "str | os.PathLike[str]") -> None:
+    """Make an empty `path` unless it is there, mode 0600 whatever the umask. Raises as `assert_private_file`."""
+    with suppress(FileExistsError):
+        os.close(_create_exclusively(path))
+        os.chmod(path, 0o600)
+    assert_private_file(path)
+
+
+def assert_private_file(path: "str | os.PathLike[str]") -> None:
+    """Make sure that `path` is a plain file of this user, and close it to others.
+
+    Raises:
+        UnsafeFile: it is a link (also a hard one), another user's, or no plain file: a FIFO would block the one who opens it.
+        OSError: it does not exist, or can't be looked at.
+    """
+    info = os.lstat(path)
+    if stat.S_ISLNK(info.st_mode) or (stat.S_ISREG(info.st_mode) and info.st_nlink > 1):
+        raise UnsafeFile(path, "is a link")
+    if not stat.S_ISREG(info.st_mode):
+        raise UnsafeFile(path, "is not a regular file")
+    _assert_own(path, info)
+    if sys.platform != "win32" and info.st_mode & 0o077:
+        os.chmod(path, info.st_mode & 0o700)
+
+
+def assert_private_folder(folder: "str | os.PathLike[str]", *, prefix: str) -> None:
+    """Make sure that `folder` is a folder of this user that nobody else can write to.
+
+    It is closed to others if it holds only files named `prefix…`: the path may be that of a home, or of /tmp.
+
+    Raises:
+        UnsafeFile: it is a link, another user's, or holds other files while others may write to it.
+        OSError: it is no folder, or can't be looked at.
+    """
+    info = os.lstat(folder)
+    if stat.S_ISLNK(info.st_mode):
+        raise UnsafeFile(folder, "is a link")
+    if not stat.S_ISDIR(info.st_mode):
+        raise NotADirectoryError(0, f"{os.path.basename(folder)} is not a folder")
+    _assert_own(folder, info)
+    if sys.platform == "win32" or not info.st_mode & 0o077:
+        return
+    if all(name.startswith(prefix) for name in os.listdir(folder)):
+        os.chmod(folder, info.st_mode & 0o700)
+    elif info.st_mode & 0o022:
+        raise UnsafeFile(folder, "holds other files and others may write to it")
+
+
+def _assert_own(path: "str | os.PathLike[str]", info: os.stat_result) -> None:
+    if sys.platform != "win32" and info.st_uid != os.geteuid():
+        raise UnsafeFile(path, "belongs to another user")
+
+
+def _create_exclusively(path: "str | os.PathLike[str]") -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    return os.open(path, flags, 0o600)
 
 
 def _sync_folder(folder: str) -> None:

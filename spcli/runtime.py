@@ -80,7 +80,8 @@ class Runtime:
         """The database of windows, ledger and events; nothing is opened until it is asked."""
         from spcli.state.store import State
 
-        return State(self.settings.state_dir, clock=self.clock, environ=self.environ, note=self.output.note)
+        settings, note = self.settings, self.output.note
+        return State(settings.state_dir, clock=self.clock, environ=self.environ, note=note, window=settings.window)
 
     @cached_property
     def account(self) -> Account:

@@ -228,9 +228,11 @@ def _state_checks(runtime: "Runtime") -> "Iterator[Check]":
         yield failed_check("state", failure)
         return
     if path.parent != folder:
-        from spcli.state.place import state_hint
+        from spcli.state.place import folder_hint
 
-        yield Check("state", WARN, f"{folder} cannot be used; rate limits and history are in {path.parent} for now", state_hint())
+        yield Check(
+            "state", WARN, f"{folder} cannot be used; rate limits and history are in {path.parent} for now", folder_hint()
+        )
     else:
         yield Check("state", OK, f"{path} is writable")
     yield doctor_checks.filesystem_check(os.path.realpath(path.parent), _read_mountinfo())

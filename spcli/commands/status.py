@@ -149,10 +149,7 @@ def _read_screen(runtime: "Runtime", project_id: str | None, no_project: SpcliEr
         elif is_reachable and problems[0].failure.may_pass:
             project = _find_in_list(runtime, project_id)
         builds = _read_builds(runtime, project_id, page, problems)
-    limits = runtime.state.windows.list_limits(runtime.account)
-    if runtime.state.problem is not None:
-        limits = []
-        problems.append(ScreenProblem("limits", runtime.state.problem))
+    limits = _read_limits(runtime, problems)
     return Screen(project_id, no_project, project, stats, limits, builds, problems)
 
 
@@ -170,6 +167,14 @@ def _read_stats(runtime: "Runtime", project_id: str, problems: list[ScreenProble
     except SpcliError as failure:
         problems.append(ScreenProblem("stats", failure))
         return None
+
+
+def _read_limits(runtime: "Runtime", problems: list[ScreenProblem]) -> list[Limit]:
+    try:
+        return runtime.state.windows.list_limits(runtime.account)
+    except SpcliError as failure:
+        problems.append(ScreenProblem("limits", failure))
+        return []
 
 
 def _find_in_list(runtime: "Runtime", project_id: str) -> ProjectDetail | None:

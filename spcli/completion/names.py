@@ -37,7 +37,7 @@ def live_offers(kind: str, environ: "Mapping[str, str]", profile: "str | None") 
     account = _find_account(environ, settings if isinstance(settings, dict) else {})
     if account is None:
         return []
-    from spcli.state.names import read_names  # loads sqlite3 and hashlib
+    from spcli.state.reader import read_names  # loads sqlite3
 
     rows = read_names(_state_file(environ), "upload" if kind == "upload" else "project", account)
     ids = [(id_, describe(name)) for id_, name in rows if is_safe_word(id_)]

@@ -1,41 +1,47 @@
-"""The SQLite file as a thing that can be read and written, or that is damaged, full or locked.
+"""The SQLite file as a thing that can be read and written, or that is damaged, full or in use.
 
-Nothing here knows what is stored; `state` does. SQLite's own busy handler would hold Ctrl-C back, so waiting for a lock happens
+Nothing here knows what is stored; `schema` does. SQLite's own busy handler would hold Ctrl-C back, so waiting for a lock happens
 in slices of a tenth of a second. No transaction is ever open while the program sleeps or talks to the network.
+
+A state that exists and can't be used is never replaced by an empty one elsewhere: that would know nothing of the windows, and the
+next call would go out too early.
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from spcli.clock import Clock
 from spcli.errors import SpcliError
-from spcli.files import replace_patiently
-from spcli.state.connection import Connection, damage, readable
+from spcli.files import UnsafeFile, assert_private_folder, identify, make_private_file, replace_patiently
 from spcli.state.place import (
-    Unfit,
-    identity,
-    kept_aside,
-    private_file,
-    private_folder,
-    refuse_foreign_file,
+    JOURNALS,
+    PREFIX,
+    access_hint,
+    assert_private_database,
+    config_error,
+    find_spare_folder,
+    folder_hint,
+    follows_damage,
+    has_state,
+    prepare_folder,
+    remove_journals,
     set_aside,
-    spare_folder,
-    unusable,
 )
-from spcli.state.schema import create, kind_of
+from spcli.state.reader import decode_text, open_read_only
+from spcli.state.schema import SCHEMA_VERSION, create_schema, read_kind
 
 SLICE = 0.1
 PATIENCE = 5.0
-KEPT_DAMAGED = 3
-_FAILING = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_MAY_PASS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 _REASONS = {
     sqlite3.SQLITE_BUSY: "another process holds it locked",
     sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_READONLY: "it cannot be written",
+    sqlite3.SQLITE_READONLY: "it is read-only",
     sqlite3.SQLITE_IOERR: "the disk fails",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
     sqlite3.SQLITE_CORRUPT: "it is damaged",
@@ -45,8 +51,20 @@ _REASONS = {
 T = TypeVar("T")
 
 
+class Connection(sqlite3.Connection):
+    """A connection that stores and returns any text."""
+
+    def run(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        """Execute one statement with values from outside: JSON may hold lone surrogates, a damaged page any bytes."""
+        try:
+            return self.execute(sql, [_storable(value) for value in values])
+        except UnicodeDecodeError:
+            # SQLite quotes what it found in a damaged schema, and the module cannot read the message.
+            raise _sqlite_error("not a state file", sqlite3.SQLITE_NOTADB) from None
+
+
 class Database:
-    """One process's way to the file. `problem` is why it can't be used, once that is known."""
+    """One process's way to the file; nothing is opened before it is needed."""
 
     def __init__(
         self,
@@ -65,7 +83,6 @@ class Database:
         self._connection: Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._noted: set[str] = set()
-        self.problem: SpcliError | None = None
         self.path = folder / "state.db"
 
     def close(self) -> None:
@@ -75,34 +92,87 @@ class Database:
             connection.close()
 
     def write(self, work: Callable[[Connection], T], *, durable: bool = False) -> T:
-        """Do `work` in one transaction, which a `durable` one puts on the disk; after damage, once more on a fresh file.
+        """Run `work` in one transaction; after damage, once more on a fresh file. A file in use is waited for.
+
+        Args:
+            durable: it is on the disk when this returns.
 
         Raises:
-            SpcliError: `config`, the file can't be written (now).
+            SpcliError: `config`, not_sent: the file can't be written.
         """
-        return self._using(lambda connection: self._transact(connection, work, durable))
-
-    def read(self, sql: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
-        """Rows, or none at all where the file can't be read: what was remembered is then simply not known, and noted once."""
-        try:
-            return self._using(lambda connection: self._run(connection, sql, values).fetchall())
-        except SpcliError as problem:
-            self.tell(problem.message)
-            return []
+        return self._use(lambda connection: self._transact(connection, work, durable), self._patience)
 
     def attempt(self, work: Callable[[Connection], T], *, durable: bool = False) -> T | None:
-        """Write something that may be lost; a failure is noted once, hurts nobody, and gives `None`."""
+        """Write optional data. On failure, print one note and return None."""
         try:
-            return self.write(work, durable=durable)
+            return self._use(lambda connection: self._transact(connection, work, durable), 0.0)
         except SpcliError as problem:
-            self.tell(problem.message)
+            self.note_once(problem.message)
             return None
 
-    def tell(self, text: str) -> None:
-        """Note something once."""
+    def require(self, sql: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """Return rows that a decision depends on. A file in use is waited for.
+
+        Raises:
+            SpcliError: `config`, not_sent: the file can't be read.
+        """
+        rows = self.read_any(sql, values)
+        return (
+            self._use(lambda connection: self._run(connection, sql, values).fetchall(), self._patience) if rows is None else rows
+        )
+
+    def read(self, sql: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """Return rows; none, and one note, if the file can't be read: then nothing is known."""
+        return self.read_any(sql, values) or []
+
+    def note_once(self, text: str) -> None:
+        """Print a note, once."""
         if text not in self._noted:
             self._noted.add(text)
             self._note(text)
+
+    def read_any(self, sql: str, values: Sequence[object]) -> list[sqlite3.Row] | None:
+        """Return rows; None, and one note, if the file can't be read. A file that can be read but not written is noted, too."""
+        try:
+            return self._use(lambda connection: self._run(connection, sql, values).fetchall(), 0.0)
+        except SpcliError as problem:
+            self.note_once(problem.message)
+        with suppress(sqlite3.Error, OSError):
+            assert_private_database(self.path)
+            connection = open_read_only(str(self.path))
+            connection.row_factory = sqlite3.Row
+            try:
+                if connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
+                    return connection.execute(sql, [_storable(value) for value in values]).fetchall()
+            finally:
+                connection.close()
+        return None
+
+    def _use(self, operation: Callable[[Connection], T], patience: float) -> T:
+        """Run `operation`, again for `patience` seconds while the file is in use."""
+        waited = 0.0
+        while True:
+            try:
+                return self._operate(operation)
+            except (sqlite3.Error, OSError) as error:
+                if waited >= patience or not _may_pass(error):
+                    raise self._refusal(error) from None
+            self.close()
+            waited += SLICE
+            self._clock.sleep(SLICE)
+
+    def _operate(self, operation: Callable[[Connection], T]) -> T:
+        """Run `operation`; a damaged file is set aside, and a fresh one used instead."""
+        connection = self._open()
+        try:
+            return operation(connection)
+        except sqlite3.Error as error:
+            is_moved = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_DBMOVED
+            if not is_moved and _code(error) not in _DAMAGE:
+                raise
+        self.close()
+        self._connection = connection = self._open_somewhere() if is_moved else self._make_fresh(self._identity)
+        return operation(connection)
 
     def _transact(self, connection: Connection, work: Callable[[Connection], T], durable: bool) -> T:
         # A signal may have come between the beginning or the end of a transaction and the lines that see to it.
@@ -110,6 +180,9 @@ class Database:
         try:
             self._run(connection, f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             self._run(connection, "BEGIN IMMEDIATE")
+            if identify(self.path) != self._identity:
+                # Another process put a fresh file there while this one waited for its lock.
+                raise _sqlite_error("the state file was moved", sqlite3.SQLITE_READONLY_DBMOVED)
             result = work(connection)
             self._run(connection, "COMMIT")
         except BaseException:
@@ -117,28 +190,11 @@ class Database:
             raise
         return result
 
-    def _using(self, operation: Callable[[Connection], T]) -> T:
-        """Do `operation`; a damaged file is set aside, and a fresh one used instead."""
-        connection = self._open()
-        try:
-            return operation(connection)
-        except sqlite3.Error as error:
-            if _code(error) not in _DAMAGE:
-                raise self._refusal(error) from None
-        self.close()
-        try:
-            self._connection = connection = self._fresh(self._identity)
-            return operation(connection)
-        except sqlite3.Error as error:
-            raise self._refusal(error) from None
-        except OSError as error:
-            raise unusable(f"the state file {self.path} is damaged and cannot be set aside: {_words(error)}") from None
-
     def _run(self, connection: Connection, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
-        return self._patiently(lambda: connection.run(sql, values))
+        return self._wait_for_lock(lambda: connection.run(sql, values))
 
-    def _patiently(self, operation: Callable[[], T]) -> T:
-        """Do `operation`, waiting for a lock in slices."""
+    def _wait_for_lock(self, operation: Callable[[], T]) -> T:
+        """Run `operation`, waiting for a lock in slices."""
         waited = 0.0
         while True:
             try:
@@ -150,119 +206,166 @@ class Database:
             # Where a lock cannot be waited for SQLite answers at once.
             self._clock.sleep(SLICE / 5)
 
-    def _refusal(self, error: sqlite3.Error) -> SpcliError:
-        message = f"the state file {self.path} cannot be used: {_reason(error)}"
-        return unusable(message, retryable=_code(error) == sqlite3.SQLITE_BUSY)
+    def _refusal(self, error: sqlite3.Error | OSError) -> SpcliError:
+        where = error.path if isinstance(error, UnsafeFile) else f"the state file {self.path}"
+        # Another program's hold on the file passes; on POSIX only a lock is one.
+        is_held = _code(error) == sqlite3.SQLITE_BUSY or (sys.platform == "win32" and _may_pass(error))
+        if is_held:
+            hint = "run the command again once the other program has closed it"
+        else:
+            hint = "free some disk space" if _code(error) == sqlite3.SQLITE_FULL else access_hint(self.path)
+        return config_error(f"{where} cannot be used: {_words(error)}", hint=hint, retryable=is_held)
 
     def _open(self) -> Connection:
-        """The open connection; another one when another process has set the file aside and begun a fresh one."""
-        if self._connection is not None and identity(self.path) != self._identity:
+        """Return the open connection; another one when another process has set the file aside and begun a fresh one."""
+        if self._connection is not None and identify(self.path) != self._identity:
             self.close()
         if self._connection is None:
-            if self.problem is not None:
-                raise self.problem
-            try:
-                self._connection = self._open_somewhere()
-            except SpcliError as problem:
-                self.problem = None if problem.retryable else problem
-                raise
+            self._connection = self._open_somewhere()
         return self._connection
 
     def _open_somewhere(self) -> Connection:
+        """Open the state in the wanted folder; in a spare one if there has never been one and none can be made."""
         try:
             return self._open_in(self._wanted)
-        except Unfit as reason:
-            first = str(reason)
+        except (sqlite3.Error, OSError) as error:
+            if self._is_in_use(error):
+                raise
+            reason = _words(error)
         try:
-            spare = spare_folder(self._environ)
+            spare = find_spare_folder(self._environ)
             connection = self._open_in(spare)
-        except (Unfit, OSError) as reason:
-            raise unusable(f"the state folder {self._wanted} cannot be used ({first}), nor the temp dir ({reason})") from None
-        self.tell(f"the state folder {self._wanted} cannot be used ({first}); using {spare}, which this machine may clear")
+        except (sqlite3.Error, OSError) as error:
+            if self._is_in_use(error):
+                raise
+            message = f"the state folder {self._wanted} cannot be used ({reason}), nor the temp dir ({_words(error)})"
+            raise config_error(message, hint=folder_hint()) from None
+        self.note_once(f"the state folder {self._wanted} cannot be used ({reason}); using {spare}, which the system may clear")
         return connection
 
+    def _is_in_use(self, error: sqlite3.Error | OSError) -> bool:
+        """Return whether a state exists, or may exist, behind this error. On Windows a denied access may be another's hold."""
+        if isinstance(error, UnsafeFile) or _code(error) == sqlite3.SQLITE_BUSY or has_state(self.path):
+            return True
+        return sys.platform == "win32" and isinstance(error, PermissionError)
+
     def _open_in(self, folder: Path) -> Connection:
-        """Open or make the file in `folder`.
-
-        Raises:
-            Unfit: the folder can't be used.
-            SpcliError: it must not be used, or no other may stand in for it: a link, a foreign owner, a newer schema, a lock.
-        """
+        """Open or make the file in `folder`. Raises `sqlite3.Error`, `OSError`, and `SpcliError` for a newer schema."""
         self.path = folder / "state.db"
+        prepare_folder(folder)
         try:
-            private_folder(folder)
-            is_stored = identity(self.path) is not None
-            try:
-                return self._existing() if is_stored else self._fresh()
-            except sqlite3.Error as error:
-                # Another folder would know nothing of the windows that are stored in this one.
-                if _code(error) == sqlite3.SQLITE_BUSY or (is_stored and _code(error) in _FAILING):
-                    raise self._refusal(error) from None
-                raise Unfit(_reason(error)) from None
-        except OSError as error:
-            raise Unfit(_words(error)) from None
-
-    def _existing(self) -> Connection:
-        """The file that is there, or a fresh one in the place of a damaged one."""
-        try:
-            return self._connected(self.path)
+            return self._connect()
         except FileNotFoundError:
-            return self._fresh()
+            return self._make_fresh()
         except sqlite3.DatabaseError as error:
             if _code(error) not in _DAMAGE:
                 raise
-        return self._fresh(self._identity)
+        return self._make_fresh(self._identity)
 
-    def _fresh(self, damaged: tuple[int, int] | None = None) -> Connection:
-        """A fresh file, the `damaged` one set aside; or the one that another process has put there meanwhile.
+    def _make_fresh(self, damaged: tuple[int, int] | None = None) -> Connection:
+        """Make a fresh file, the `damaged` one set aside; or open the one that another process has put there meanwhile.
 
         Several may meet the same damaged or missing file at once: one of them acts, while it holds the lock of another file.
         """
         lock = self.path.with_name("state.lock")
-        private_file(lock)
+        make_private_file(lock)
         guard = sqlite3.connect(lock, isolation_level=None, timeout=SLICE, factory=Connection)
         try:
             self._run(guard, "BEGIN EXCLUSIVE")
-            if damaged is not None and identity(self.path) == damaged:
-                kept = set_aside(self.path, KEPT_DAMAGED, self._clock)
-                self.tell(f"the state file was damaged; it is kept as {kept}, and the windows count as just used")
-            if identity(self.path) is None:
+            if damaged is not None and identify(self.path) == damaged:
+                self._set_aside()
+            if identify(self.path) is None:
                 self._create()
-            return self._connected(self.path)
+            return self._connect()
         finally:
             guard.close()
 
-    def _create(self) -> None:
-        """Make the file under another name and put it there whole: a state file without a schema is a damaged one."""
-        path = self.path.with_name("state.new")
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        private_file(path)
-        connection = sqlite3.connect(path, isolation_level=None, factory=Connection)
+    def _set_aside(self) -> None:
         try:
-            # Where the filesystem has no shared memory the pragma fails or does not stick, and the rollback journal stays.
-            with suppress(sqlite3.OperationalError):
-                connection.run("PRAGMA journal_mode=WAL")
-            connection.run("BEGIN IMMEDIATE")
-            create(connection, self._clock.now(), reborn=bool(kept_aside(self.path)))
-            connection.run("COMMIT")
-        finally:
-            connection.close()
-        replace_patiently(path, self.path, self._clock)
+            kept = set_aside(self.path, self._clock)
+        except OSError as error:
+            raise type(error)(error.errno, f"it is damaged and cannot be set aside: {_words(error)}") from None
+        self.note_once(f"the state file was damaged; it is kept as {kept}, and the rate limits count as just used")
 
-    def _connected(self, path: Path) -> Connection:
-        """The database at `path`. Raises `sqlite3.DatabaseError` with the code of a damaged one where it is not ours."""
-        refuse_foreign_file(path)
-        self._identity = identity(path)
-        connection = sqlite3.connect(path, isolation_level=None, timeout=SLICE, factory=Connection)
-        connection.row_factory = sqlite3.Row
-        connection.text_factory = readable
+    def _create(self) -> None:
+        """Make the file under another name and put it there whole: a state file without a schema is a damaged one.
+
+        It begins as a copy of a state that was kept in the spare folder while this one could not be used.
+        """
+        path = self.path.with_name("state.new")
+        for suffix in ("", *JOURNALS):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        make_private_file(path)
+        now = self._clock.now()
+        is_lost = follows_damage(self.path, now.wall)
+        with self._hold_spare() as spare:
+            connection = sqlite3.connect(path, isolation_level=None, factory=Connection)
+            try:
+                # Where the filesystem has no shared memory the pragma fails or does not stick, and the rollback journal stays.
+                with suppress(sqlite3.OperationalError):
+                    connection.run("PRAGMA journal_mode=WAL")
+                if isinstance(spare, Connection):
+                    spare.backup(connection)
+                else:
+                    connection.run("BEGIN IMMEDIATE")
+                    create_schema(connection, now, follows_damage=is_lost or spare == "damaged")
+                    connection.run("COMMIT")
+            finally:
+                connection.close()
+            remove_journals(self.path)
+            replace_patiently(path, self.path, self._clock)
+
+    @contextmanager
+    def _hold_spare(self) -> Iterator[Connection | Literal["damaged"] | None]:
+        """Yield the state in the spare folder, locked for other writers; it is removed when the block succeeds."""
+        path = self._find_spare()
+        if path is None:
+            yield None
+            return
+        holder, spare = (sqlite3.connect(path, isolation_level=None, timeout=SLICE, factory=Connection) for _ in range(2))
         try:
-            kind = self._patiently(lambda: kind_of(connection))
+            yield spare if self._lock_spare(holder) else "damaged"
+            with suppress(OSError):
+                path.unlink()
+        finally:
+            spare.close()
+            holder.close()
+
+    def _find_spare(self) -> Path | None:
+        """Return the file of a private state in the spare folder, if there is one and this is not it."""
+        with suppress(OSError):
+            folder = find_spare_folder(self._environ)
+            path = folder / self.path.name
+            if path != self.path:
+                assert_private_folder(folder, prefix=PREFIX)
+                assert_private_database(path)
+                return path
+        return None
+
+    def _lock_spare(self, holder: Connection) -> bool:
+        """Lock the state in the spare folder; return False if it is damaged. Raises `sqlite3.Error` while it is in use."""
+        try:
+            if self._wait_for_lock(lambda: read_kind(holder)) == "own":
+                self._run(holder, "BEGIN IMMEDIATE")
+                return True
+        except sqlite3.Error as error:
+            if _code(error) not in _DAMAGE:
+                raise
+        return False
+
+    def _connect(self) -> Connection:
+        """Open the database that is there. Raises `sqlite3.DatabaseError` with the code of a damaged one if it is foreign."""
+        self._identity = identify(self.path)
+        assert_private_database(self.path)
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=SLICE, factory=Connection)
+        connection.row_factory = sqlite3.Row
+        connection.text_factory = decode_text
+        try:
+            kind = self._wait_for_lock(lambda: read_kind(connection))
             if kind == "newer":
-                raise unusable(f"{path} was written by a newer spcli: upgrade this one")
-            if kind == "alien":
-                raise damage()
+                raise config_error(f"{self.path} was written by a newer spcli", hint="upgrade spcli")
+            if kind == "foreign":
+                raise _sqlite_error("not a state file", sqlite3.SQLITE_NOTADB)
         except BaseException:
             connection.close()
             raise
@@ -276,14 +379,28 @@ def _roll_back(connection: Connection) -> None:
             connection.execute("ROLLBACK")
 
 
-def _code(error: sqlite3.Error) -> int:
-    """The primary result code; 0 for an error of the module itself."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+def _sqlite_error(message: str, code: int) -> sqlite3.DatabaseError:
+    """Return an error as SQLite would raise it."""
+    error = sqlite3.DatabaseError(message)
+    error.sqlite_errorcode = code
+    return error
 
 
-def _reason(error: sqlite3.Error) -> str:
+def _code(error: BaseException) -> int:
+    """Return the primary result code; 0 for an error that is not SQLite's."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _may_pass(error: sqlite3.Error | OSError) -> bool:
+    """Return whether the file may be usable a moment later, though waiting for a lock does not help."""
+    return _code(error) in _MAY_PASS or (isinstance(error, OSError) and not isinstance(error, UnsafeFile))
+
+
+def _words(error: sqlite3.Error | OSError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
     return _REASONS.get(_code(error), type(error).__name__)
 
 
-def _words(error: OSError) -> str:
-    return error.strerror or type(error).__name__
+def _storable(value: object) -> object:
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

@@ -1,33 +1,42 @@
-"""The ledger: one row for every write sent from here, durable before its first byte leaves.
+"""The history of writes: one row for every write sent from here, durable before its first byte leaves.
 
 It is what a later run knows of an upload whose outcome was lost, and the only build history where the service has none.
 """
 
+import json
 import math
 import re
-import sqlite3
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from spcli.clock import Clock, Instant
 from spcli.ratelimit.window import BEAT_LIMIT, MAX_TIMEOUT, add_seconds
-from spcli.state import stored
 from spcli.state.account import Account
-from spcli.state.connection import Connection
-from spcli.state.database import Database
-from spcli.state.processes import is_gone, is_running, owner
+from spcli.state.processes import is_process_gone, is_process_running, own_process
+from spcli.state.schema import read_instant, read_number, read_text, read_time
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from spcli.state.database import Connection, Database
 
 YEAR = 366 * 86400.0
 PRUNED_AT_ONCE = 50
-"""Rows older than a year that each write forgets: more than it adds, and too few to make the call that waits for it late."""
+"""Rows that each write deletes at most: more than it adds, and too few to make the call that waits for it late."""
+ROWS_KEPT = 1_000
+"""Newest rows that are never deleted: a wall clock that is ahead for a moment must not cost the whole history."""
 MESSAGE_KEPT = 500
 LIVE_LIMIT = MAX_TIMEOUT + 4 * BEAT_LIMIT
-"""No call is handled for longer: a deadline beyond it is a damaged value or a stepped clock's."""
-_PRUNE = "DELETE FROM ledger WHERE id IN (SELECT id FROM ledger WHERE started < ? LIMIT ?)"
+"""Seconds that a process handles a call at most: a deadline beyond them is a damaged value or a stepped clock's."""
 OPEN_PHASES = "('sending', 'settling', 'unclear')"
+"""Of writes whose outcome is unknown: their rows are never deleted, or the next run would send once more."""
+_PRUNE = (
+    "DELETE FROM ledger WHERE id IN (SELECT id FROM ledger WHERE started < ?"
+    f" AND id <= (SELECT max(id) FROM ledger) - {ROWS_KEPT} AND phase NOT IN {OPEN_PHASES} LIMIT {PRUNED_AT_ONCE})"
+)
 KEPT = ("unclear", "absent")
-"""Phases of calls whose end is remembered by both clocks, in the columns that hold a process's own deadline before."""
+"""Phases in which the columns `live_wall` and `live_mono` hold the call's end; before, they hold its process's deadline."""
 SETTLING = 4 * BEAT_LIMIT
-"""Seconds within which a process that looks for evidence is done."""
+"""Seconds that a process looks for evidence at most."""
 
 
 class NewAttempt(NamedTuple):
@@ -77,15 +86,13 @@ class Attempt(NamedTuple):
     over: Instant | None = None
 
     def age(self, now: Instant) -> float:
-        """Seconds since the call was over, by the clock that has moved less: a step of the other must not age it."""
+        """Return the seconds since the call was over, by the clock that has moved less: a step of the other must not age it."""
         over = self.over or Instant(self.ended or self.started, math.nan)
         return min((age for age in (now.wall - over.wall, now.mono - over.mono) if age >= 0), default=0.0)
 
 
-def insert(connection: Connection, ticket: str, attempt: NewAttempt, now: Instant, timeout: float) -> int:
-    """The row of a call that is about to be sent, in the transaction that commits its window; its id."""
-    import json
-
+def insert_attempt(connection: "Connection", ticket: str, attempt: NewAttempt, now: Instant, timeout: float) -> int:
+    """Insert the row of a call that is about to be sent, in the transaction that commits its window; return its id."""
     baseline = None if attempt.baseline is None else json.dumps(attempt.baseline)
     live = now.wall + timeout + BEAT_LIMIT, now.mono + timeout + BEAT_LIMIT
     row = connection.run(
@@ -93,17 +100,17 @@ def insert(connection: Connection, ticket: str, attempt: NewAttempt, now: Instan
         " phase, started, live_wall, live_mono, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             ticket, attempt.action, attempt.account.origin, attempt.account.user, attempt.project_id, attempt.url, attempt.digest,
-            attempt.upload_id, attempt.auto_release, baseline, attempt.note, "sending", now.wall, *live, owner(),
+            attempt.upload_id, attempt.auto_release, baseline, attempt.note, "sending", now.wall, *live, own_process(),
         ),
     )  # fmt: skip
-    connection.run(_PRUNE, (now.wall - YEAR, PRUNED_AT_ONCE))
+    connection.run(_PRUNE, (now.wall - YEAR,))
     return int(row.lastrowid or 0)
 
 
 class Ledger:
     """Read and write the rows; reads return nothing where the state can't be read."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: "Database", clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
@@ -118,28 +125,31 @@ class Ledger:
         accepted: bool = False,
         anew: NewAttempt | None = None,
     ) -> int:
-        """What became of a write; its row's id. A state that can't be written is noted: the row stays what it was, the safe side.
+        """Store the outcome of a write and return its row's id.
 
-        Where the row is gone, with a damaged file that another process set aside, `anew` makes another.
+        If the state can't be written, print a note: the row stays open, which is the safe side.
+
+        Args:
+            anew: makes another row where this one is gone, with a damaged file that another process set aside.
         """
         now = self._clock.now()
         live = add_seconds(now, SETTLING) if phase == "settling" else now if phase in KEPT else (None, None)
         # A service that repeats the URL it objects to would bring its signature in here.
         words = message and re.sub(r"[?#]\S+", "?…", message)[:MESSAGE_KEPT]
 
-        def update(connection: Connection, row_id: int) -> bool:
+        def update(connection: "Connection", row_id: int) -> bool:
             done = connection.run(
                 "UPDATE ledger SET phase = ?, upload_id = coalesce(?, upload_id), message = coalesce(?, message),"
                 " server_wall = coalesce(?, server_wall), accepted = max(accepted, ?), ended = coalesce(ended, ?),"
-                f" live_wall = {_put('live_wall', phase)}, live_mono = {_put('live_mono', phase)} WHERE id = ?",
+                f" live_wall = {_ended_sql('live_wall', phase)}, live_mono = {_ended_sql('live_mono', phase)} WHERE id = ?",
                 (phase, upload_id, words, server_wall, accepted, now.wall, *live, row_id),
             )
             return done.rowcount > 0
 
-        def work(connection: Connection) -> int:
+        def work(connection: "Connection") -> int:
             row_id = attempt_id
             if not update(connection, row_id) and anew is not None:
-                row_id = insert(connection, "", anew, now, 0.0)
+                row_id = insert_attempt(connection, "", anew, now, 0.0)
                 update(connection, row_id)
             return row_id
 
@@ -148,120 +158,126 @@ class Ledger:
     def find_unsettled(
         self, action: str, account: Account, project_id: str, *, url: str | None = None, upload_id: str | None = None
     ) -> list[Attempt]:
-        """Writes whose outcome is unknown and that nobody handles any more, newest first; uploads match by bare URL."""
+        """Return writes of unknown outcome that no live process handles, newest first; uploads match by bare URL.
+
+        Raises:
+            SpcliError: `config`, not_sent: the state can't be read, so nothing may be sent.
+        """
         column, value, index = ("url", url, "file") if action == "upload" else ("upload_id", upload_id, "upload")
         # The index is named: for the sake of the order SQLite would otherwise go through all that the project ever had.
-        rows = self._database.read(
+        rows = self._database.require(
             f"SELECT * FROM ledger INDEXED BY ledger_of_{index}"
             f" WHERE account = ? AND project_id = ? AND {column} = ? AND phase IN {OPEN_PHASES}"
             " AND action = ? AND origin = ? ORDER BY id DESC",
             (account.user, project_id, value, action, account.origin),
         )
-        return [attempt for row in rows if not (attempt := self._attempt(row)).is_live]
+        return [attempt for row in rows if not (attempt := self._attempt_of(row)).is_live]
 
     def find_open_releases(self, account: Account, project_id: str) -> list[Attempt]:
-        """Distributes and rollbacks of the project whose outcome is unknown and that nobody handles any more, newest first."""
+        """Return the project's releases of unknown outcome that no live process handles, newest first."""
         rows = self._database.read(
             f"SELECT * FROM ledger WHERE account = ? AND project_id = ? AND phase IN {OPEN_PHASES}"
             " AND action <> 'upload' AND origin = ? ORDER BY id DESC",
             (account.user, project_id, account.origin),
         )
-        return [attempt for row in rows if not (attempt := self._attempt(row)).is_live]
+        return [attempt for row in rows if not (attempt := self._attempt_of(row)).is_live]
 
     def find_recent_upload(self, account: Account, project_id: str, url: str, within: float) -> Attempt | None:
-        """The newest registered upload of that bare URL in the last `within` seconds."""
+        """Return the newest registered upload of that bare URL in the last `within` seconds."""
         now = self._clock.wall()
         rows = self._database.read(
             "SELECT * FROM ledger WHERE account = ? AND project_id = ? AND url = ? AND phase = 'done' AND action = 'upload'"
             " AND origin = ? AND started BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
             (account.user, project_id, url, account.origin, now - within, now),
         )
-        return self._attempt(rows[0]) if rows else None
+        return self._attempt_of(rows[0]) if rows else None
 
     def find_absent_uploads(self, account: Account, project_id: str, url: str, within: float) -> list[Attempt]:
-        """Uploads of that bare URL in the last `within` seconds that were found to have done nothing, newest first."""
+        """Return uploads of that bare URL that were found to have done nothing in the last `within` seconds, newest first.
+
+        Raises:
+            SpcliError: `config`, not_sent: the state can't be read, so nothing may be sent.
+        """
         now = self._clock.now()
-        rows = self._database.read(
+        rows = self._database.require(
             "SELECT * FROM ledger WHERE account = ? AND project_id = ? AND url = ? AND phase = 'absent' AND action = 'upload'"
             " AND origin = ? ORDER BY id DESC LIMIT 20",
             (account.user, project_id, url, account.origin),
         )
-        return [attempt for row in rows if (attempt := self._attempt(row)).age(now) <= within]
+        return [attempt for row in rows if (attempt := self._attempt_of(row)).age(now) <= within]
 
     def recorded_uploads(self, account: Account, project_id: str) -> dict[str, str | None]:
-        """Return the upload ids that belong to attempts, which are never another attempt's build, each with its bare URL."""
+        """Return the upload IDs recorded for attempts, each with its bare URL: no other attempt made these builds."""
         rows = self._database.read(
             "SELECT upload_id, url FROM ledger WHERE account = ? AND project_id = ? AND origin = ?"
             " AND action = 'upload' AND upload_id IS NOT NULL",
             (account.user, project_id, account.origin),
         )
-        return {str(row["upload_id"]): stored.text(row["url"]) for row in rows}
+        return {str(row["upload_id"]): read_text(row["url"]) for row in rows}
 
     def find_uploads(self, account: Account, project_id: str, *, limit: int) -> list[Attempt]:
-        """Registered uploads, newest first."""
-        return self._done(account, project_id, "action = 'upload'", limit)
+        """Return registered uploads, newest first."""
+        return self._find_done(account, project_id, "action = 'upload'", limit)
 
     def find_releases(self, account: Account, project_id: str, *, limit: int) -> list[Attempt]:
-        """What was put live from here, newest first: distributes, rollbacks, and uploads that release themselves."""
-        return self._done(account, project_id, "(action <> 'upload' OR auto_release = 1)", limit)
+        """Return what was released from here, newest first: distributes, rollbacks, and uploads that release themselves."""
+        return self._find_done(account, project_id, "(action <> 'upload' OR auto_release = 1)", limit)
 
-    def _done(self, account: Account, project_id: str, which: str, limit: int) -> list[Attempt]:
+    def _find_done(self, account: Account, project_id: str, which: str, limit: int) -> list[Attempt]:
         rows = self._database.read(
             f"SELECT * FROM ledger WHERE account = ? AND project_id = ? AND origin = ? AND phase = 'done' AND {which}"
             " ORDER BY id DESC LIMIT ?",
             (account.user, project_id, account.origin, limit),
         )
-        return [self._attempt(row) for row in rows]
+        return [self._attempt_of(row) for row in rows]
 
     def record_state(self, upload_id: str, state: str) -> None:
-        """Remember a build's last seen state, for where the service tells none."""
+        """Remember a build's last seen state, for services without a build list."""
 
-        def work(connection: Connection) -> None:
+        def work(connection: "Connection") -> None:
             connection.run("UPDATE ledger SET state = ? WHERE upload_id = ?", (state, upload_id))
 
         if self._database.read("SELECT 1 FROM ledger WHERE upload_id = ? AND state IS NOT ? LIMIT 1", (upload_id, state)):
             self._database.attempt(work)
 
-    def _attempt(self, row: sqlite3.Row) -> Attempt:
+    def _attempt_of(self, row: "sqlite3.Row") -> Attempt:
         def text(name: str) -> str | None:
-            return stored.text(row[name])
+            return read_text(row[name])
 
         return Attempt(
             row["id"], text("action") or "", text("project_id") or "", text("url"), text("digest"), text("upload_id"),
-            None if row["auto_release"] is None else bool(row["auto_release"]), _ids(text("baseline")), text("note"),
-            text("phase") or "unclear", text("message"), stored.moment(row["started"]) or 0.0, stored.moment(row["ended"]),
-            stored.moment(row["server_wall"]), bool(row["accepted"]), text("state"), self._is_live(row), _over(row),
+            None if row["auto_release"] is None else bool(row["auto_release"]), _parse_ids(text("baseline")), text("note"),
+            text("phase") or "unclear", text("message"), read_time(row["started"]) or 0.0, read_time(row["ended"]),
+            read_time(row["server_wall"]), bool(row["accepted"]), text("state"), self._is_live(row), _ended_at(row),
         )  # fmt: skip
 
-    def _is_live(self, row: sqlite3.Row) -> bool:
-        """Whether the process that sent it still handles it: looked up where that is possible, else by its own deadline."""
-        if row["phase"] not in ("sending", "settling") or is_gone(row["owner"]):
+    def _is_live(self, row: "sqlite3.Row") -> bool:
+        """Return whether the process that sent it still handles it: looked up where that is possible, else by its deadline."""
+        if row["phase"] not in ("sending", "settling") or is_process_gone(row["owner"]):
             return False
-        if is_running(row["owner"]):
+        if is_process_running(row["owner"]):
             return True
         now = self._clock.now()
-        left = (stored.number(row["live_wall"]) - now.wall, stored.number(row["live_mono"]) - now.mono)
+        left = (read_number(row["live_wall"]) - now.wall, read_number(row["live_mono"]) - now.mono)
         return any(0 < one <= LIVE_LIMIT for one in left)
 
 
-def _put(column: str, phase: str) -> str:
-    """SQL for what becomes of a reading: once it says when the call was over, it stays as it is."""
+def _ended_sql(column: str, phase: str) -> str:
+    """Return SQL for a reading's new value: once it says when the call was over, it stays as it is."""
     if phase not in KEPT:
         return "?"
     ended = f"WHEN phase = 'settling' THEN {column} - {SETTLING}"
     return f"CASE {ended} WHEN phase = 'sending' OR {column} IS NULL THEN ? ELSE {column} END"
 
 
-def _over(row: sqlite3.Row) -> Instant | None:
-    """When the call had ended for certain: one that its process did not settle, at its own deadline."""
+def _ended_at(row: "sqlite3.Row") -> Instant | None:
+    """Return when the call had certainly ended: one that its process did not settle, at its own deadline."""
     late = {"sending": BEAT_LIMIT, "settling": SETTLING}.get(row["phase"], 0.0)
-    live = stored.instant(row["live_wall"], row["live_mono"])
+    live = read_instant(row["live_wall"], row["live_mono"])
     return None if live is None else Instant(live.wall - late, live.mono - late)
 
 
-def _ids(baseline: str | None) -> tuple[str, ...] | None:
-    import json
-
+def _parse_ids(baseline: str | None) -> tuple[str, ...] | None:
     try:
         ids = None if baseline is None else json.loads(baseline)
     except (ValueError, RecursionError):

@@ -1,126 +1,132 @@
-"""Where the file lies, and who may read it: a folder and files of this user alone, never through a link."""
+"""Where the state file lies: its folder, a spare one, the files beside it, and damaged ones that were set aside."""
 
 import os
-import stat
+import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from spcli.clock import Clock
+from spcli.clock import Clock, Instant
 from spcli.errors import SpcliError
-from spcli.files import replace_patiently
+from spcli.files import assert_private_file, assert_private_folder, identify, make_private_folder, replace_patiently
 
-OWN = "state."
-"""Every file of ours begins so."""
-
-
-class Unfit(Exception):
-    """The folder can't be used; another one may."""
-
-
-def unusable(message: str, *, retryable: bool = False) -> SpcliError:
-    """The error of a limited call without a state: it is refused before it is sent."""
-    return SpcliError("config", message, hint=state_hint(), outcome="not_sent", retryable=retryable)
+PREFIX = "state."
+"""The name of every file of the state begins so."""
+JOURNALS = ("-wal", "-shm", "-journal")
+"""The files that SQLite keeps beside a database; it writes to them as to the database itself."""
+KEPT_DAMAGED = 3
+MEMORY_LOST = 86400.0
+"""Seconds for which a lost history makes the build list doubtful."""
 
 
-def state_hint() -> str:
-    """The line to type that gives the state another folder."""
+def config_error(message: str, *, hint: str, retryable: bool = False) -> SpcliError:
+    """Return the error of a limited call without a state: it is refused before it is sent."""
+    return SpcliError("config", message, hint=hint, outcome="not_sent", retryable=retryable)
+
+
+def folder_hint() -> str:
+    """Return the lines to type that give the state another folder."""
     return (
-        "name a private folder on a local disk; in bash: export SPCLI_STATE_DIR=$HOME/.spcli-state\n"
+        "choose a private folder on a local disk, in bash: export SPCLI_STATE_DIR=$HOME/.spcli-state\n"
         'in PowerShell: $env:SPCLI_STATE_DIR = "$HOME\\.spcli-state"'
     )
 
 
-def spare_folder(environ: Mapping[str, str]) -> Path:
-    """A private folder's place under the temp dir. Raises `OSError` where there is none."""
-    import tempfile
-
-    user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""
-    temporary = next((environ[name] for name in ("TMPDIR", "TEMP", "TMP") if environ.get(name)), None)
-    return Path(temporary or tempfile.gettempdir()) / f"spcli{user}"
+def access_hint(path: Path) -> str:
+    """Return how to look at a state that exists and can't be used. Another folder would forget the rate limits."""
+    look = f'Get-Acl "{path}"' if sys.platform == "win32" else f"ls -la {shlex.quote(str(path.parent))}"
+    warning = "a new folder starts without the rate limits and history of this one"
+    return f"check the owner and permissions: {look}\n{warning}: {folder_hint()}"
 
 
-def identity(path: Path) -> tuple[int, int] | None:
-    """Which file lies there, whatever it is called; `None` for none."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def private_folder(folder: Path) -> None:
-    """Make `folder` and its missing parents, mode 0700 each whatever the umask; one that was there is closed to others.
+def find_spare_folder(environ: Mapping[str, str]) -> Path:
+    """Return where a private folder may lie under the temp dir.
 
     Raises:
-        OSError: it can't be made.
-        SpcliError: it must not be used: a link, a foreign owner, a folder of many things that others write to.
+        OSError: there is none. On Windows the machine's own temp dir is shared by all services, and who owns a folder in it can't
+            be told without its access list: only a temp dir inside the user's profile will do.
     """
-    for one in (*reversed(folder.parents), folder):
-        if not os.path.lexists(one):
-            with suppress(FileExistsError):
-                one.mkdir(mode=0o700)
-                one.chmod(0o700)
-    found = os.lstat(folder)
-    _refuse_foreign(folder, found, stat.S_ISDIR(found.st_mode))
-    if sys.platform != "win32" and found.st_mode & 0o077:
-        _close_to_others(folder, found.st_mode)
+    import tempfile
+
+    temporary = next((environ[name] for name in ("TMPDIR", "TEMP", "TMP") if environ.get(name)), None) or tempfile.gettempdir()
+    if sys.platform == "win32":
+        profile = environ.get("USERPROFILE", "")
+        if not profile or not os.path.normcase(os.path.abspath(temporary)).startswith(os.path.normcase(profile) + os.sep):
+            raise OSError(0, "the temp dir is shared by all users of this machine")
+        return Path(temporary) / "spcli"
+    return Path(temporary) / f"spcli-{os.getuid()}"
 
 
-def private_file(path: Path) -> None:
-    """Make `path` unless it is there, mode 0600 from its first byte whatever the umask. Raises as `private_folder`."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    with suppress(FileExistsError):
-        os.close(os.open(path, flags, 0o600))
-        path.chmod(0o600)
-    refuse_foreign_file(path)
+def prepare_folder(folder: Path) -> None:
+    """Make the state's folder, or make sure that the one which is there is private. Raises `OSError`."""
+    if identify(folder) is None:
+        make_private_folder(folder)
+    assert_private_folder(folder, prefix=PREFIX)
 
 
-def refuse_foreign_file(path: Path) -> None:
-    """Refuse `path` when it is a link or not ours, and close it to others. Raises as `private_folder`."""
-    found = os.lstat(path)
-    _refuse_foreign(path, found, stat.S_ISREG(found.st_mode) and found.st_nlink == 1)
-    if found.st_mode & 0o077:
-        path.chmod(found.st_mode & 0o700)
+def has_state(path: Path) -> bool:
+    """Return whether a state file exists or may exist. Only a path that leads nowhere means that there has never been one."""
+    try:
+        return identify(path) is not None
+    except OSError:
+        return True
 
 
-def set_aside(path: Path, keep: int, clock: Clock) -> Path:
-    """Rename a damaged database, journals included; the oldest of those kept makes room. Its new name."""
-    numbers = sorted(int(one.name.rpartition("-")[2]) for one in kept_aside(path))
-    for old in numbers[: max(0, len(numbers) - keep + 1)]:
-        for suffix in ("", "-wal", "-journal"):
-            _aside(path, old, suffix).unlink(missing_ok=True)
-    number = max(numbers, default=0) + 1
-    # The shared memory first: a fresh database that met the old one's would take it for its own.
-    path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
-    for suffix in ("", "-wal", "-journal"):
+def assert_private_database(path: Path) -> None:
+    """Make sure that the database and the files SQLite keeps beside it are private. Raises as `assert_private_file`."""
+    assert_private_file(path)
+    for suffix in JOURNALS:
         with suppress(FileNotFoundError):
-            replace_patiently(path.with_name(path.name + suffix), _aside(path, number, suffix), clock)
-    return _aside(path, number, "")
+            assert_private_file(_beside(path, suffix))
 
 
-def kept_aside(path: Path) -> list[Path]:
-    """The damaged databases that were kept."""
+def set_aside(path: Path, clock: Clock) -> Path:
+    """Rename a damaged database, journals included, and return its new name; the oldest of those kept makes room."""
+    numbers = sorted(int(one.name.rpartition("-")[2]) for one in list_damaged(path))
+    for old in numbers[: max(0, len(numbers) - KEPT_DAMAGED + 1)]:
+        for suffix in ("", *JOURNALS):
+            _beside(_damaged_name(path, old), suffix).unlink(missing_ok=True)
+    kept = _damaged_name(path, max(numbers, default=0) + 1)
+    # The shared memory first: a fresh database that met the old one's would take it for its own.
+    _beside(path, "-shm").unlink(missing_ok=True)
+    replace_patiently(path, kept, clock)
+    with suppress(OSError):
+        os.utime(kept, (clock.wall(), clock.wall()))
+    for suffix in ("-wal", "-journal"):
+        with suppress(FileNotFoundError):
+            replace_patiently(_beside(path, suffix), _beside(kept, suffix), clock)
+    return kept
+
+
+def list_damaged(path: Path) -> list[Path]:
+    """Return the damaged databases that were kept."""
     return [one for one in path.parent.glob(f"{path.name}.damaged-*") if one.name.rpartition("-")[2].isdecimal()]
 
 
-def _aside(path: Path, number: int, suffix: str) -> Path:
-    return path.with_name(f"{path.name}.damaged-{number}{suffix}")
+def follows_damage(path: Path, now: float) -> bool:
+    """Return whether a database was set aside in the last day, so that a new one takes the place of a memory that is lost.
+
+    The process that set it aside may have died before it made the new one. Set aside in the future is a stepped clock: lately.
+    """
+    return any(now - one.stat().st_mtime < MEMORY_LOST for one in list_damaged(path))
 
 
-def _close_to_others(folder: Path, mode: int) -> None:
-    """Only a folder that holds nothing but the state is ours to close: the name may be that of a home or of /tmp."""
-    if all(name.startswith(OWN) for name in os.listdir(folder)):
-        folder.chmod(mode & 0o700)
-    elif mode & 0o022:
-        raise unusable(f"{folder} holds other files and others may write to it")
+def is_recent_loss(lost: Instant, now: Instant) -> bool:
+    """Return whether a memory lost at `lost` still counts: unless each clock that can tell shows that a day has passed."""
+    ages = [age for age in (now.wall - lost.wall, now.mono - lost.mono) if age >= 0]
+    return not ages or min(ages) < MEMORY_LOST
 
 
-def _refuse_foreign(path: Path, found: os.stat_result, fits: bool) -> None:
-    if stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1):
-        raise unusable(f"{path} is a link: the state is never written through one")
-    if not fits:
-        raise NotADirectoryError(0, f"{path.name} is not what it should be")
-    if sys.platform != "win32" and found.st_uid != os.geteuid():
-        raise unusable(f"{path} belongs to another user")
+def remove_journals(path: Path) -> None:
+    """Remove journals that lie where a new database is put: SQLite would replay those of another one into it."""
+    for suffix in JOURNALS:
+        _beside(path, suffix).unlink(missing_ok=True)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _damaged_name(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.damaged-{number}")

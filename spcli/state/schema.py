@@ -1,9 +1,14 @@
-"""What is in the file, and how one tells that a file is ours."""
+"""What is in the file, how to tell that a file is the state's own, and how stored values are read back.
 
-from typing import Literal
+A damaged row may hold anything: a value that is not of its kind is read as unknown.
+"""
+
+from typing import TYPE_CHECKING, Literal
 
 from spcli.clock import Instant
-from spcli.state.connection import Connection
+
+if TYPE_CHECKING:
+    from spcli.state.database import Connection
 
 APPLICATION_ID = 0x53504349
 SCHEMA_VERSION = 1
@@ -34,36 +39,60 @@ CREATE TABLE listeners (owner TEXT PRIMARY KEY, wall REAL, mono REAL);
 CREATE TABLE names (kind TEXT, account TEXT, id TEXT, name TEXT, seen REAL, PRIMARY KEY (kind, account, id));
 """
 _STATEMENTS = [statement.strip() for statement in SCHEMA.split(";") if statement.strip()]
+YEAR_9000 = 2.2e11
 
-Kind = Literal["ours", "newer", "alien"]
+Kind = Literal["own", "newer", "foreign"]
 
 
-def kind_of(connection: Connection) -> Kind:
-    """What kind of database this is, from one consistent look; an empty one is not ours."""
+def read_kind(connection: "Connection") -> Kind:
+    """Return what kind of database this is, from one consistent read; an empty one is foreign."""
     if connection.in_transaction:
         connection.run("ROLLBACK")
     connection.run("BEGIN")
     version = connection.run("PRAGMA user_version").fetchone()[0]
     application = connection.run("PRAGMA application_id").fetchone()[0]
-    found = {row[0] for row in connection.run("SELECT sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")}
+    query = "SELECT sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    statements = {row[0] for row in connection.run(query)}
     connection.run("COMMIT")
     if application == APPLICATION_ID and version > SCHEMA_VERSION:
         return "newer"
-    is_ours = (application, version) == (APPLICATION_ID, SCHEMA_VERSION) and found == set(_STATEMENTS)
-    return "ours" if is_ours else "alien"
+    is_own = (application, version) == (APPLICATION_ID, SCHEMA_VERSION) and statements == set(_STATEMENTS)
+    return "own" if is_own else "foreign"
 
 
-def create(connection: Connection, now: Instant, *, reborn: bool) -> None:
-    """Make an empty database ours, in the caller's transaction.
+def create_schema(connection: "Connection", now: Instant, *, follows_damage: bool) -> None:
+    """Make an empty database the state's own, in the caller's transaction.
 
     Args:
-        reborn: it follows a damaged one, whose windows nobody knows: they count as just used.
+        now: the moment that is recorded when it `follows_damage`: it takes the place of a damaged database, whose windows are
+            unknown and count as just used.
     """
     for statement in _STATEMENTS:
         connection.run(statement)
-    if reborn:
+    if follows_damage:
         connection.run("INSERT INTO meta VALUES ('reborn', ?, ?)", now)
     # A process that still knows a row of the damaged file by its id must not meet another row under it.
     connection.run("INSERT INTO sqlite_sequence VALUES ('ledger', ?)", (max(0, int(now.wall)),))
     connection.run(f"PRAGMA application_id={APPLICATION_ID}")
     connection.run(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def read_number(value: object) -> float:
+    """Return a number; NaN for anything else, which `ratelimit.window` takes for a damaged value."""
+    return float(value) if isinstance(value, (int, float)) else float("nan")
+
+
+def read_instant(wall: object, mono: object) -> Instant | None:
+    """Return a moment; None where neither reading was stored."""
+    return None if wall is None and mono is None else Instant(read_number(wall), read_number(mono))
+
+
+def read_time(value: object) -> float | None:
+    """Return Unix seconds that a calendar can show."""
+    seconds = read_number(value)
+    return seconds if 0 <= seconds < YEAR_9000 else None
+
+
+def read_text(value: object) -> str | None:
+    """Return text."""
+    return value if isinstance(value, str) else None

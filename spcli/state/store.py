@@ -7,13 +7,14 @@ It holds no key and no URL query, and the user id only hashed. Instants are pair
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from spcli.clock import Clock
-from spcli.errors import SpcliError
-from spcli.state.connection import Connection
-from spcli.state.database import PATIENCE, Database
+from spcli.clock import Clock, Instant
+from spcli.ratelimit.window import WINDOW
+from spcli.state.database import PATIENCE, Connection, Database
 from spcli.state.events import Events
 from spcli.state.ledger import Ledger
 from spcli.state.names import Names
+from spcli.state.place import is_recent_loss
+from spcli.state.schema import read_instant
 from spcli.state.windows import Windows
 
 
@@ -21,17 +22,26 @@ class State:
     """The parts of the state over one database; nothing is opened before it is needed.
 
     Args:
-        folder: where `state.db` lies; a private folder under the temp dir stands in where it can't be used.
-        environ: says where the temp dir is.
-        note: receives a line, once, about a damaged file or another folder.
-        patience: seconds to wait for a lock that another process holds.
+        folder: where `state.db` lies. If there has never been one and none can be made, a folder under the temp dir is used.
+        environ: tells where the temp dir is.
+        note: receives a line, once, about a damaged file, a file in use, or another folder.
+        window: seconds between two limited calls.
+        patience: seconds to wait for a file that is in use.
     """
 
     def __init__(
-        self, folder: Path, *, clock: Clock, environ: Mapping[str, str], note: Callable[[str], None], patience: float = PATIENCE
+        self,
+        folder: Path,
+        *,
+        clock: Clock,
+        environ: Mapping[str, str],
+        note: Callable[[str], None],
+        window: float = WINDOW,
+        patience: float = PATIENCE,
     ) -> None:
+        self._clock = clock
         self._database = Database(folder, clock=clock, environ=environ, note=note, patience=patience)
-        self.windows = Windows(self._database, clock)
+        self.windows = Windows(self._database, clock, window)
         self.ledger = Ledger(self._database, clock)
         self.events = Events(self._database, clock)
         self.names = Names(self._database, clock)
@@ -40,10 +50,15 @@ class State:
         """Close the file."""
         self._database.close()
 
-    @property
-    def problem(self) -> SpcliError | None:
-        """Return why the state can't be used, once that was tried; reads return nothing then."""
-        return self._database.problem
+    def lost_memory_at(self) -> Instant | None:
+        """Return when a damaged file was set aside, with all attempts of unknown outcome in it; None if that is a day ago.
+
+        Raises:
+            SpcliError: `config`, not_sent: the state can't be read, so nothing may be sent.
+        """
+        rows = self._database.require("SELECT wall, mono FROM meta WHERE key = 'reborn'")
+        lost = read_instant(rows[0]["wall"], rows[0]["mono"]) if rows else None
+        return lost if lost is not None and is_recent_loss(lost, self._clock.now()) else None
 
     def probe(self) -> Path:
         """Write to the disk, leave nothing behind, and return where the file is. Raises `SpcliError` (config)."""

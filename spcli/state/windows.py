@@ -1,15 +1,18 @@
-"""The windows and their queues, stored; `ratelimit.window` decides what they mean."""
+"""The windows and their queues, stored; `ratelimit.window` decides what they mean.
 
-import sqlite3
+A window that is not in the file is open, or, in a fresh file after a damaged one, as if a call had just been committed: with the
+default timeout, whoever asks. What a window is held to must not depend on the asker.
+"""
+
+import uuid
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from spcli.clock import Clock
+from spcli.clock import Clock, Instant
 from spcli.errors import Interrupted
 from spcli.models import Limit, iso_utc
 from spcli.ratelimit.window import (
     BEAT,
-    WINDOW,
     Go,
     Gone,
     Rules,
@@ -23,12 +26,15 @@ from spcli.ratelimit.window import (
     seconds_left,
     settle_window,
 )
-from spcli.state import stored
 from spcli.state.account import Account
-from spcli.state.connection import Connection
-from spcli.state.database import Database
-from spcli.state.ledger import NewAttempt, insert
-from spcli.state.processes import is_gone, owner
+from spcli.state.ledger import NewAttempt, insert_attempt
+from spcli.state.processes import is_process_gone, own_process
+from spcli.state.schema import read_instant, read_number, read_text, read_time
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from spcli.state.database import Connection, Database
 
 _WAITERS = "SELECT ticket, wall, mono, owner FROM waiters WHERE bucket = ? ORDER BY seq"
 # A place may be taken in a file that is not the one it is from.
@@ -39,12 +45,13 @@ _ENQUEUE = (
 _BEAT = "UPDATE waiters SET wall = ?, mono = ? WHERE ticket = ?"
 _WINDOW = "SELECT * FROM windows WHERE bucket = ?"
 _REBORN = "SELECT wall, mono FROM meta WHERE key = 'reborn'"
-_ORDINARY = Rules(WINDOW, 60.0)
+DEFAULT_TIMEOUT = 60.0
+"""Seconds of one write, as `--timeout` has it when it is not given."""
 LIMITED_ENDPOINTS = ("upload", "distribute")
 
 
 class WindowView(NamedTuple):
-    """A window for people: `seconds_left` 0 is open; `queued` counts waiting processes; `last_call` is Unix time."""
+    """A window as it is shown: `seconds_left` 0 is open; `queued` counts waiting processes; `last_call` is Unix time."""
 
     seconds_left: float
     queued: int
@@ -52,22 +59,28 @@ class WindowView(NamedTuple):
 
 
 class Windows:
-    """Read and change stored windows and their queues; `key` is an account's bucket for an endpoint."""
+    """Read and change stored windows and their queues; `key` is an account's bucket for an endpoint.
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    Args:
+        window: seconds between two calls, as the settings have it.
+    """
+
+    def __init__(self, database: "Database", clock: Clock, window: float) -> None:
         self._database = database
         self._clock = clock
+        self._rules = Rules(window, DEFAULT_TIMEOUT)
 
     def enqueue(self, key: str, place: int | None = None) -> str:
-        """Queue for the window `key`; the ticket. `place` is that of an earlier ticket (`place_of`), whose turn brought nothing.
+        """Join the queue of the window `key` and return the ticket.
+
+        Args:
+            place: that of an earlier ticket (`place_of`), to rejoin the queue after a turn that sent nothing.
 
         Raises:
             SpcliError: `config`, not_sent: the state can't be written.
         """
-        import uuid
-
         ticket = uuid.uuid4().hex
-        row = (place, place, key, ticket, *self._clock.now(), owner())
+        row = (place, place, key, ticket, *self._clock.now(), own_process())
         try:
             self._database.write(lambda connection: connection.run(_ENQUEUE, row))
         except Interrupted:
@@ -76,7 +89,8 @@ class Windows:
         return ticket
 
     def list_limits(self, account: Account) -> list[Limit]:
-        """Return the rate limit of each limited endpoint as it stands."""
+        """Return the rate limit of each limited endpoint. Raises `SpcliError` (config) if it can't be read."""
+        self._database.require(_WINDOW, ("",))
         now, limits = self._clock.wall(), []
         for endpoint in LIMITED_ENDPOINTS:
             view = self.view_window(account.bucket(endpoint))
@@ -86,63 +100,66 @@ class Windows:
         return limits
 
     def place_of(self, ticket: str) -> int | None:
-        """The place of a ticket that is in the queue: who came earlier has a smaller one."""
+        """Return the place of a ticket in the queue, None if it is not there; whoever came earlier has a smaller one."""
         rows = self._database.read("SELECT seq FROM waiters WHERE ticket = ?", (ticket,))
         return rows[0]["seq"] if rows else None
 
     def poll(
         self, key: str, ticket: str, *, rules: Rules, attempt: NewAttempt | None = None, is_ready: bool = True
     ) -> tuple[Go | Gone | Wait, int | None]:
-        """Ask for the turn; on `Go` the window is committed and `attempt` is in the ledger, both on the disk; its id is given.
+        """Ask for the turn, and return the id of the attempt with it.
 
-        Who is not `is_ready` to send is told to come again at once instead of getting the turn.
+        On `Go` the window is committed and `attempt` is in the ledger, both on the disk.
+
+        Args:
+            is_ready: False for a waiter that must read the build list first: it gets a short `Wait` instead of the turn.
 
         Raises:
             SpcliError: `config`, not_sent: the state can't be written, so nothing may be sent.
         """
 
-        def work(connection: Connection) -> tuple[Go | Gone | Wait, int | None]:
+        def work(connection: "Connection") -> tuple[Go | Gone | Wait, int | None]:
             now = self._clock.now()
-            queue = _queue(connection, key)
-            step = ask_turn(_window(connection, key, rules), queue, ticket=ticket, now=now, rules=rules)
+            queue = _purge_queue(connection, key)
+            step = ask_turn(self._find_window(connection, key), queue, ticket=ticket, now=now, rules=rules)
             if isinstance(step.turn, Go) and not is_ready:
-                return Wait(0, 0.0, 0.0, 0.0, sending=False), None
+                return Wait(0, 0.0, 0.0, min(0.25, rules.window / 10), sending=False), None
             _store_queue(connection, queue, step.queue)
             _store_window(connection, key, step.window)
             if not isinstance(step.turn, Go) or attempt is None:
                 return step.turn, None
-            return step.turn, insert(connection, ticket, attempt, now, rules.timeout)
+            return step.turn, insert_attempt(connection, ticket, attempt, now, rules.timeout)
 
-        waiting = self._look(key, ticket, rules)
+        waiting = self._peek(key, ticket, rules)
         return self._database.write(work, durable=True) if waiting is None else (waiting, None)
 
-    def _look(self, key: str, ticket: str, rules: Rules) -> Wait | None:
-        """Whether the answer is plainly "wait": a dozen waiters that only read leave the disk to the one that sends."""
+    def _peek(self, key: str, ticket: str, rules: Rules) -> Wait | None:
+        """Return the answer if it is plainly "wait": a dozen waiters that only read leave the disk to the one that sends."""
         now = self._clock.now()
         # The window first: a head that commits between the two readings is then still counted as waiting, or its window as open.
-        found = self._database.read(_WINDOW, (key,))
+        windows = self._database.read(_WINDOW, (key,))
         rows = self._database.read(_WAITERS, (key,))
         mine = next((row for row in rows if row["ticket"] == ticket), None)
-        if not found or mine is None or any(is_gone(row["owner"]) for row in rows):
+        if not windows or mine is None or any(is_process_gone(row["owner"]) for row in rows):
             return None
-        window, queue = _window_of(found[0]), _waiters(rows)
+        window, queue = _window_of(windows[0]), _waiters(rows)
         step = ask_turn(window, queue, ticket=ticket, now=now, rules=rules)
         is_changed = step.window != window or len(step.queue) != len(queue)
         if is_changed or not isinstance(step.turn, Wait):
             return None
-        if not 0 <= now.mono - stored.number(mine["mono"]) < BEAT / 2:
+        if not 0 <= now.mono - read_number(mine["mono"]) < BEAT / 2:
             self.refresh_heartbeat(ticket)
         return step.turn
 
     def refresh_heartbeat(self, ticket: str) -> None:
-        """Be heard of in the queue, for whoever knows without asking that it is not its turn."""
+        """Refresh this waiter's heartbeat without polling."""
         self._database.attempt(lambda connection: connection.run(_BEAT, (*self._clock.now(), ticket)))
 
     def settle(self, key: str, ticket: str, *, is_over: bool, rules: Rules, closed_for: float = 0.0) -> None:
-        """End a committed call (`settle_window`). A state that can't be written is only noted: the commit was pessimistic."""
+        """End a committed call. If the state can't be written, print a note: the commit was pessimistic."""
 
-        def work(connection: Connection) -> None:
-            window, now = _window(connection, key, rules), self._clock.now()
+        def work(connection: "Connection") -> None:
+            window, now = self._find_window(connection, key), self._clock.now()
             settled = settle_window(window, ticket, is_over=is_over, now=now, rules=rules, closed_for=closed_for)
             _store_window(connection, key, settled)
 
@@ -152,7 +169,7 @@ class Windows:
     def leave_queue(self, key: str, ticket: str) -> None:
         """Leave the queue before a byte has left; a window that was committed is given back, and its attempt with it."""
 
-        def work(connection: Connection) -> None:
+        def work(connection: "Connection") -> None:
             connection.run("DELETE FROM waiters WHERE ticket = ?", (ticket,))
             row = connection.run(_WINDOW, (key,)).fetchone()
             if row is not None and row["holder"] == ticket:
@@ -161,32 +178,39 @@ class Windows:
 
         self._database.attempt(work)
 
-    def view_window(self, key: str, rules: Rules = _ORDINARY) -> WindowView:
-        """The window as it stands; open where nothing is known."""
+    def view_window(self, key: str) -> WindowView:
+        """Return the window as it stands. If it can't be read, it is shown closed for a whole window: it may be just used."""
         now = self._clock.now()
-        rows = self._database.read(_WINDOW, (key,))
-        waiters = self._database.read(_WAITERS, (key,))
-        reborn = self._database.read(_REBORN)
-        queued = sum(is_alive(one, now) for one in _waiters([row for row in waiters if not is_gone(row["owner"])]))
-        window = _window_of(rows[0]) if rows else _reborn_window(reborn[0] if reborn else None, rules)
+        rows = self._database.read_any(_WINDOW, (key,))
+        if rows is None:
+            return WindowView(self._rules.window, 0, None)
+        waiters = _waiters([row for row in self._database.read(_WAITERS, (key,)) if not is_process_gone(row["owner"])])
+        window = _window_of(rows[0]) if rows else self._unknown_window(self._database.read(_REBORN))
+        queued = sum(is_alive(one, now) for one in waiters)
         return WindowView(seconds_left(window, now), queued, window.last_call)
 
     def reset_limits(self, account: Account) -> None:
-        """Forget the account's windows: the next calls go out at once. Raises `SpcliError` (config)."""
+        """Open the account's windows: the next calls go out at once. Raises `SpcliError` (config)."""
         for endpoint in LIMITED_ENDPOINTS:
             self.reset_window(account.bucket(endpoint))
 
     def reset_window(self, key: str) -> None:
-        """Forget the window: the next call goes out at once. Raises `SpcliError` (config) when the state can't be written."""
+        """Open the window: the next call goes out at once. Raises `SpcliError` (config) if the state can't be written."""
         self._database.write(lambda connection: _store_window(connection, key, Window()), durable=True)
 
+    def _find_window(self, connection: "Connection", key: str) -> Window:
+        row = connection.run(_WINDOW, (key,)).fetchone()
+        return self._unknown_window(connection.run(_REBORN).fetchall()) if row is None else _window_of(row)
 
-def _window(connection: Connection, key: str, rules: Rules) -> Window:
-    row = connection.run(_WINDOW, (key,)).fetchone()
-    return _reborn_window(connection.run(_REBORN).fetchone(), rules) if row is None else _window_of(row)
+    def _unknown_window(self, reborn: Sequence["sqlite3.Row"]) -> Window:
+        """Return a window that is not in the file: open, or as if a call had been committed when the file was made."""
+        moment = read_instant(reborn[0]["wall"], reborn[0]["mono"]) if reborn else None
+        if moment is None:
+            return Window()
+        return Window(add_seconds(moment, self._rules.bound), self._rules.bound)
 
 
-def _store_window(connection: Connection, key: str, window: Window) -> None:
+def _store_window(connection: "Connection", key: str, window: Window) -> None:
     before = window.before or Window()
     connection.run(
         "INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -203,16 +227,16 @@ def _store_window(connection: Connection, key: str, window: Window) -> None:
     )
 
 
-def _queue(connection: Connection, key: str) -> tuple[Waiter, ...]:
-    """The waiters in order of arrival, without those whose process is provably gone."""
+def _purge_queue(connection: "Connection", key: str) -> tuple[Waiter, ...]:
+    """Return the waiters in order of arrival, and remove those whose process is provably gone."""
     rows = connection.run(_WAITERS, (key,)).fetchall()
-    gone = [row["ticket"] for row in rows if is_gone(row["owner"])]
+    gone = [row["ticket"] for row in rows if is_process_gone(row["owner"])]
     for ticket in gone:
         connection.run("DELETE FROM waiters WHERE ticket = ?", (ticket,))
     return _waiters([row for row in rows if row["ticket"] not in gone])
 
 
-def _store_queue(connection: Connection, before: Sequence[Waiter], after: Sequence[Waiter]) -> None:
+def _store_queue(connection: "Connection", before: Sequence[Waiter], after: Sequence[Waiter]) -> None:
     kept = {waiter.ticket: waiter for waiter in after}
     for waiter in before:
         if waiter.ticket not in kept:
@@ -222,25 +246,17 @@ def _store_queue(connection: Connection, before: Sequence[Waiter], after: Sequen
             connection.run(_BEAT, (*beat, waiter.ticket))
 
 
-def _waiters(rows: Sequence[sqlite3.Row]) -> tuple[Waiter, ...]:
-    return tuple(stored.waiter(row["ticket"], row["wall"], row["mono"]) for row in rows)
+def _waiters(rows: Sequence["sqlite3.Row"]) -> tuple[Waiter, ...]:
+    return tuple(Waiter(str(row["ticket"]), Instant(read_number(row["wall"]), read_number(row["mono"]))) for row in rows)
 
 
-def _window_of(row: sqlite3.Row) -> Window:
+def _window_of(row: "sqlite3.Row") -> Window:
     before = Window(
-        stored.instant(row["before_wall"], row["before_mono"]),
-        stored.number(row["before_bound"]),
+        read_instant(row["before_wall"], row["before_mono"]),
+        read_number(row["before_bound"]),
         None,
-        stored.moment(row["before_last_call"]),
+        read_time(row["before_last_call"]),
     )
-    holder = stored.text(row["holder"])
-    opening, bound = stored.instant(row["wall"], row["mono"]), stored.number(row["bound"])
-    return Window(opening, bound, holder, stored.moment(row["last_call"]), before if holder else None)
-
-
-def _reborn_window(row: sqlite3.Row | None, rules: Rules) -> Window:
-    """A window nobody knows: open, or in a fresh file after a damaged one as if a call had just been committed."""
-    moment = None if row is None else stored.instant(row["wall"], row["mono"])
-    if moment is None:
-        return Window()
-    return Window(add_seconds(moment, rules.bound), rules.bound)
+    holder = read_text(row["holder"])
+    opening, bound = read_instant(row["wall"], row["mono"]), read_number(row["bound"])
+    return Window(opening, bound, holder, read_time(row["last_call"]), before if holder else None)

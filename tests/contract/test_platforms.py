@@ -20,7 +20,7 @@ from spcli.output.stream import is_closed_pipe
 from spcli.settings.places import find_program
 from spcli.settings.table import parse_command_line
 from spcli.state.account import Account
-from spcli.state.processes import is_gone, is_running, owner
+from spcli.state.processes import is_process_gone, is_process_running, own_process
 from spcli.state.store import State
 from spcli.transport.proxies import proxy_for
 from spcli.transport.tls import tls_context
@@ -155,10 +155,10 @@ def test_elsewhere_einval_is_a_failure_of_its_own() -> None:
 
 
 def test_nobody_is_provably_dead_or_alive_on_windows(windows: None) -> None:
-    stored = owner()
-    assert not is_gone(stored)
-    assert not is_running(stored)
-    assert not is_gone(f"{stored.rsplit('/', 2)[0]}/999999/1")
+    stored = own_process()
+    assert not is_process_gone(stored)
+    assert not is_process_running(stored)
+    assert not is_process_gone(f"{stored.rsplit('/', 2)[0]}/999999/1")
 
 
 @pytest.fixture

@@ -1,63 +1,19 @@
-"""The ledger, received events and names: what a later run knows."""
+"""The history of writes: what a later run knows."""
 
-import os
 import re
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from spcli.clock import Instant
-from spcli.ratelimit.window import WINDOW, Go, Rules
 from spcli.state.account import Account
-from spcli.state.events import Event
-from spcli.state.ledger import PRUNED_AT_ONCE, YEAR, NewAttempt
-from spcli.state.processes import here, owner
-from spcli.state.store import State
-from tests.front import START, FakeClock
-
-RULES = Rules(WINDOW, 60.0)
-WHO = Account("https://api", "user")
-FILE = "https://builds.example.com/Game.zip"
-
-
-class Book:
-    """A state with its clock and short ways to write rows."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.clock = FakeClock()
-        self.notes: list[str] = []
-        self.state = State(folder, clock=self.clock, environ={}, note=self.notes.append)
-        self._window = 0
-
-    def begin(self, action: str = "upload", **fields: Any) -> int:
-        """Commit a call in a window of its own."""
-        self._window += 1
-        known = {"account": WHO, "project_id": "p", "url": FILE, "digest": "d", "upload_id": None}
-        known |= {"auto_release": True, "baseline": ("1", "2"), "note": None} | fields
-        ticket = self.state.windows.enqueue(f"b{self._window}")
-        turn, number = self.state.windows.poll(f"b{self._window}", ticket, rules=RULES, attempt=NewAttempt(action, **known))
-        assert isinstance(turn, Go)
-        assert number is not None
-        return number
-
-    def unsettled(self, url: str = FILE) -> list[int]:
-        return [one.id for one in self.state.ledger.find_unsettled("upload", WHO, "p", url=url)]
-
-    def orphan(self, *attempts: int) -> None:
-        """As if the process that sent them had died elsewhere, long ago."""
-        marks = ", ".join("?" * len(attempts))
-        sql = f"UPDATE ledger SET owner = 'elsewhere', live_wall = 1, live_mono = 1 WHERE id IN ({marks})"
-        self.state._database.write(lambda connection: connection.execute(sql, attempts))
-
-    def set(self, **columns: object) -> None:
-        sql = ", ".join(f"{name} = ?" for name in columns)
-        self.state._database.write(lambda connection: connection.execute(f"UPDATE ledger SET {sql}", tuple(columns.values())))
+from spcli.state.ledger import PRUNED_AT_ONCE, ROWS_KEPT, YEAR
+from spcli.state.processes import own_process
+from tests.front import START
+from tests.unit.book import FILE, RULES, WHO, Book
 
 
 @pytest.fixture
@@ -102,7 +58,7 @@ def test_call_of_a_process_that_provably_runs_is_handled_however_late(book: Book
 def test_call_of_a_process_that_was_killed_is_unsettled_at_once(book: Book) -> None:
     number = book.begin()
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    book.set(owner=owner(process.pid))
+    book.set(owner=own_process(process.pid))
     assert book.unsettled() == ([] if sys.platform.startswith("linux") else book.unsettled())
     process.kill()
     process.communicate()
@@ -180,7 +136,7 @@ def test_age_counts_from_the_calls_end_whatever_the_wall_clock_does(
     book.clock.sleep(-30)
     book.clock.seconds -= 30
     book.clock.stepped += step
-    (attempt,) = [book.state.ledger._attempt(row) for row in book.state._database.read("SELECT * FROM ledger")]
+    (attempt,) = [book.state.ledger._attempt_of(row) for row in book.state._database.read("SELECT * FROM ledger")]
     assert attempt.age(book.clock.now()) == pytest.approx(age)
 
 
@@ -317,9 +273,6 @@ def test_server_text_with_a_lone_surrogate_is_recorded(book: Book) -> None:
     assert book.state.ledger.find_uploads(WHO, "p", limit=1)[0].message == "queued ?"
 
 
-# -- a hundred thousand rows ---------------------------------------------------------------------------------------------
-
-
 def fill(book: Book, rows: int, started: float) -> None:
     """Rows spread over files and builds, as a busy year leaves them."""
     sql = (
@@ -359,13 +312,34 @@ def test_every_query_of_the_ledger_uses_an_index(book: Book) -> None:
         assert scans == [], sql
 
 
-def test_rows_older_than_a_year_are_forgotten_a_few_at_each_write(book: Book) -> None:
-    fill(book, 3 * PRUNED_AT_ONCE, START - YEAR - 1)
+def count_after_writes(book: Book, writes: int) -> list[int]:
     counts = []
-    for _ in range(4):
+    for _ in range(writes):
         book.begin()
         counts.append(book.state._database.read("SELECT count(*) FROM ledger")[0][0])
-    assert counts == [2 * PRUNED_AT_ONCE + 1, PRUNED_AT_ONCE + 2, 3, 4]
+    return counts
+
+
+def test_rows_older_than_a_year_are_deleted_a_few_at_each_write(book: Book) -> None:
+    fill(book, ROWS_KEPT + 2 * PRUNED_AT_ONCE, START - YEAR - 1)
+    assert count_after_writes(book, 4) == [ROWS_KEPT + PRUNED_AT_ONCE + 1, ROWS_KEPT + 2, ROWS_KEPT, ROWS_KEPT]
+
+
+def test_clock_that_is_a_year_ahead_deletes_no_row_of_a_short_history(book: Book) -> None:
+    fill(book, ROWS_KEPT - 10, START)
+    book.clock.stepped = 2 * YEAR
+    assert count_after_writes(book, 3) == [ROWS_KEPT - 9, ROWS_KEPT - 8, ROWS_KEPT - 7]
+
+
+@pytest.mark.parametrize("phase", ["sending", "settling", "unclear"])
+def test_row_of_unknown_outcome_is_never_deleted(book: Book, phase: str) -> None:
+    number = book.begin()
+    book.state.ledger.record(number, phase)
+    book.orphan(number)
+    fill(book, ROWS_KEPT + 2 * PRUNED_AT_ONCE, START - YEAR - 1)
+    book.clock.stepped = 2 * YEAR
+    assert count_after_writes(book, 3)[-1] < ROWS_KEPT + PRUNED_AT_ONCE
+    assert book.unsettled() == [number]
 
 
 def test_row_numbers_are_never_those_of_an_earlier_file(book: Book, tmp_path: Path) -> None:
@@ -375,115 +349,3 @@ def test_row_numbers_are_never_those_of_an_earlier_file(book: Book, tmp_path: Pa
     later.clock.sleep(3600)
     assert later.begin() > number
     later.state.close()
-
-
-# -- events and names ----------------------------------------------------------------------------------------------------
-
-
-def event(number: int, **fields: Any) -> Event:
-    known = {"event": "build.approved", "project_id": "p", "upload_id": "u", "file_url": FILE, "status": "Approved"}
-    known |= {"objection": None, "timestamp": f"t{number}", "received": START} | fields
-    return Event(**known)
-
-
-def test_same_event_twice_is_one(book: Book) -> None:
-    assert book.state.events.add_events([event(1), event(1), event(2)]) == [True, False, True]
-    assert book.state.events.add_events([event(2), event(2, project_id=None), event(2, project_id=None)]) == [False, True, False]
-
-
-def test_events_are_the_newest_of_a_project_or_build_oldest_first(book: Book) -> None:
-    book.state.events.add_events([event(1), event(2, upload_id="v"), event(3), event(4, project_id="q")])
-    assert [one.timestamp for one in book.state.events.find_events()] == ["t1", "t2", "t3", "t4"]
-    assert [one.timestamp for one in book.state.events.find_events(limit=2)] == ["t3", "t4"]
-    assert [one.timestamp for one in book.state.events.find_events(project_id="p", upload_id="u")] == ["t1", "t3"]
-    assert book.state.events.newest_event_id("v") > 0
-    assert book.state.events.newest_event_id("none") == 0
-
-
-def test_old_events_are_forgotten(book: Book) -> None:
-    book.state.events.add_events([event(number, received=START - YEAR - 9) for number in range(5)])
-    book.state.events.add_events([event(9)])
-    assert [one.timestamp for one in book.state.events.find_events()] == ["t9"]
-
-
-def test_damaged_event_reads_as_unknown(book: Book) -> None:
-    book.state.events.add_events([event(1)])
-    book.state._database.write(
-        lambda connection: connection.execute("UPDATE events SET received = 'x', status = x'00', event = NULL")
-    )
-    (found,) = book.state.events.find_events()
-    assert (found.received, found.status, found.event, found.upload_id) == (0.0, None, None, "u")
-
-
-def test_listener_is_alive_while_it_beats_and_its_process_runs(book: Book) -> None:
-    assert not book.state.events.is_listener_alive()
-    book.state.events.refresh_listener()
-    assert book.state.events.is_listener_alive()
-    book.clock.sleep(29)
-    assert book.state.events.is_listener_alive()
-    book.clock.sleep(2)
-    assert not book.state.events.is_listener_alive()
-    book.state.events.refresh_listener()
-    book.state.events.remove_listener()
-    assert not book.state.events.is_listener_alive()
-
-
-@pytest.mark.parametrize(("wall", "mono"), [(None, None), ("x", b"y"), (float("inf"), float("inf")), (0, 0)])
-def test_damaged_listener_is_none(book: Book, wall: object, mono: object) -> None:
-    book.state.events.refresh_listener()
-    book.state._database.write(lambda connection: connection.execute("UPDATE listeners SET wall = ?, mono = ?", (wall, mono)))
-    assert not book.state.events.is_listener_alive()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="on Windows only the heartbeat tells")
-def test_listener_that_was_killed_is_gone_at_once(book: Book) -> None:
-    book.state.events.refresh_listener()
-    free = subprocess.Popen([sys.executable, "-c", ""])
-    free.wait()
-    gone = f"{here()}/{free.pid}/1"
-    book.state._database.write(lambda connection: connection.execute("UPDATE listeners SET owner = ?", (gone,)))
-    assert not book.state.events.is_listener_alive()
-
-
-def names_of(book: Book, kind: str) -> list[tuple[str, str]]:
-    rows = book.state._database.read("SELECT id, name FROM names WHERE account = ? AND kind = ? ORDER BY rowid", (WHO.user, kind))
-    return [(row["id"], row["name"]) for row in rows]
-
-
-def test_projects_take_the_place_of_those_known_before(book: Book) -> None:
-    book.state.names.remember_projects(WHO, [("1", "one"), ("2", "two"), ("3", "three")])
-    book.state.names.remember_projects(Account("https://api", "other"), [("9", "nine")])
-    book.state.names.remember_projects(WHO, [("3", "third"), ("1", "one")])
-    assert names_of(book, "project") == [("3", "third"), ("1", "one")]
-    assert len(book.state._database.read("SELECT 1 FROM names WHERE id = '9'")) == 1
-
-
-def test_uploads_are_written_only_when_new_and_the_latest_are_kept(book: Book) -> None:
-    uploads = [(str(number), f"n{number}.zip") for number in range(60)]
-    book.state.names.remember_uploads(WHO, uploads)
-    assert names_of(book, "upload") == uploads[:50]
-    changes = book.state._database._connection.total_changes  # type: ignore[union-attr]
-    book.state.names.remember_uploads(WHO, uploads)
-    assert book.state._database._connection.total_changes == changes  # type: ignore[union-attr]
-    for day in range(1, 30):
-        book.clock.sleep(86400)
-        book.state.names.remember_uploads(WHO, [(f"{day}/{number}", "n.zip") for number in range(50)])
-    kept = names_of(book, "upload")
-    assert len(kept) == 1000
-    assert kept[0] == ("10/0", "n.zip")
-
-
-def test_nothing_in_the_folder_shows_the_user_id_or_a_query(book: Book) -> None:
-    number = book.begin(account=Account("https://api", "5ec4e7-user"))
-    book.state.ledger.record(number, "unclear", message="https://x/y.zip?token=5ec4e7")
-    book.state.names.remember_projects(Account("https://api", "5ec4e7-user"), [("p", "n")])
-    content = b"".join(one.read_bytes() for one in book.folder.iterdir())
-    assert b"5ec4e7" not in content
-    assert os.fsencode(FILE) in content
-
-
-def test_ledger_is_plain_sqlite_that_others_can_read(book: Book) -> None:
-    book.begin()
-    other = sqlite3.connect(f"file:{book.folder / 'state.db'}?mode=ro", uri=True)
-    assert other.execute("SELECT phase FROM ledger").fetchall() == [("sending",)]
-    other.close()

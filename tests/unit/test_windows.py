@@ -1,4 +1,4 @@
-"""The windows as they are stored: several states over one file are several processes."""
+"""Stored windows: the queue, the order, heartbeats. Several states over one file are several processes."""
 
 import os
 import signal
@@ -16,94 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spcli.errors import Interrupted
-from spcli.ratelimit.window import BEAT, BEAT_LIMIT, RETRY_AFTER_CAP, WINDOW, Go, Gone, Rules, Wait
-from spcli.state.account import Account
-from spcli.state.ledger import NewAttempt
-from spcli.state.processes import owner
-from spcli.state.store import State
-from tests.front import START, FakeClock
-
-RULES = Rules(WINDOW, 60.0)
-DAY = 86400.0
-ATTEMPT = NewAttempt("upload", Account("o", "a"), "p", "https://h/a.zip", "d", None, True, (), None)
-
-
-class SteppedClock(FakeClock):
-    """A clock whose wall may be set, and whose machine may be started again."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stepped = 0.0
-        self.booted = 0.0
-
-    def wall(self) -> float:
-        return super().wall() + self.stepped
-
-    def mono(self) -> float:
-        return super().mono() - self.booted
-
-
-class Machine:
-    """Processes of one user: each is a `State` over the same file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.clock = SteppedClock()
-        self.notes: list[str] = []
-        self._states: list[State] = []
-
-    def process(self) -> State:
-        state = State(self.folder, clock=self.clock, environ={}, note=self.notes.append, patience=0.1)
-        self._states.append(state)
-        return state
-
-    def set(self, table: str, **columns: object) -> None:
-        sql = ", ".join(f"{name} = ?" for name in columns)
-        state = self.process()
-        state._database.write(lambda connection: connection.execute(f"UPDATE {table} SET {sql}", tuple(columns.values())))
-
-    def rows(self, table: str) -> list[Any]:
-        return self.process()._database.read(f"SELECT * FROM {table}")
-
-    def close(self) -> None:
-        for state in self._states:
-            state.close()
-
-
-class Caller:
-    """One process in the queue."""
-
-    def __init__(self, machine: Machine) -> None:
-        self.state = machine.process()
-        self.clock = machine.clock
-        self.ticket = self.state.windows.enqueue("b")
-
-    def ask(self) -> Go | Gone | Wait:
-        turn, self.attempt = self.state.windows.poll("b", self.ticket, rules=RULES, attempt=ATTEMPT)
-        return turn
-
-    def wait(self) -> Wait:
-        turn = self.ask()
-        assert isinstance(turn, Wait)
-        return turn
-
-    def go(self) -> int:
-        assert isinstance(self.ask(), Go)
-        assert self.attempt is not None
-        return self.attempt
-
-    def settle(self, how: Any = "ended", hint: float = 0.0) -> None:
-        closed_for = max(WINDOW, hint) if how == "limited" else 0.0
-        self.state.windows.settle("b", self.ticket, is_over=how != "unclear", rules=RULES, closed_for=closed_for)
-
-    def until_go(self, limit: float = 1e9) -> float:
-        """Seconds waited until the turn comes."""
-        began = self.clock.seconds
-        while not isinstance(turn := self.ask(), Go):
-            assert isinstance(turn, Wait)
-            assert self.clock.seconds - began <= limit
-            self.clock.sleep(turn.pause)
-        return self.clock.seconds - began
+from spcli.ratelimit.window import BEAT, BEAT_LIMIT, RETRY_AFTER_CAP, WINDOW, Go, Gone, Wait
+from spcli.state.processes import own_process
+from tests.front import START
+from tests.unit.machine import RULES, Caller, Machine, SteppedClock, called, left, waiting_together
 
 
 @pytest.fixture
@@ -112,29 +28,6 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     yield found
     found.close()
     assert found.notes == []
-
-
-def called(machine: Machine) -> Caller:
-    """A call that has just ended."""
-    caller = Caller(machine)
-    caller.go()
-    caller.settle()
-    return caller
-
-
-def left(machine: Machine) -> float:
-    return machine.process().windows.view_window("b").seconds_left
-
-
-def waiting_together(machine: Machine, callers: list[Caller], seconds: float) -> None:
-    """Let time pass while all of them wait."""
-    for _ in range(10):
-        machine.clock.sleep(seconds / 10)
-        for caller in callers:
-            caller.wait()
-
-
-# -- three in a queue, with the real constants -----------------------------------------------------------------------------
 
 
 def test_three_are_served_in_the_order_they_came_a_window_after_each_calls_end(machine: Machine) -> None:
@@ -331,9 +224,6 @@ def test_reset_opens_the_window_at_once(machine: Machine) -> None:
     Caller(machine).go()
 
 
-# -- heartbeats --------------------------------------------------------------------------------------------------------------
-
-
 def test_waiter_that_polls_as_told_never_loses_its_place_and_beats_often_enough(machine: Machine) -> None:
     called(machine).settle("limited", 3600)
     callers = [Caller(machine) for _ in range(3)]
@@ -398,7 +288,7 @@ def test_waiter_whose_process_was_killed_is_passed_over_at_once(machine: Machine
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     state = machine.process()
     sql = "UPDATE waiters SET owner = ? WHERE ticket = ?"
-    state._database.write(lambda connection: connection.execute(sql, (owner(process.pid), callers[place].ticket)))
+    state._database.write(lambda connection: connection.execute(sql, (own_process(process.pid), callers[place].ticket)))
     assert callers[2].wait().position == 2
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
@@ -435,94 +325,3 @@ def test_random_runs_of_four_keep_order_and_distance(tmp_path_factory: pytest.Te
                     sending, is_open = caller, False
     finally:
         machine.close()
-
-
-# -- clocks --------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("step", [-DAY, DAY, -3600.0, 3600.0])
-def test_stepped_wall_clock_changes_nothing(machine: Machine, step: float) -> None:
-    called(machine)
-    caller, other = Caller(machine), Caller(machine)
-    machine.clock.sleep(10)
-    machine.clock.stepped = step
-    turn = caller.wait()
-    assert turn.left == pytest.approx(WINDOW - 10)
-    assert other.wait().position == 1
-    assert caller.until_go() == pytest.approx(WINDOW - 10, abs=0.3)
-
-
-@pytest.mark.parametrize("step", [-DAY, DAY])
-def test_clock_stepped_there_and_back_changes_nothing(machine: Machine, step: float) -> None:
-    called(machine)
-    caller = Caller(machine)
-    for moment in (step, 0.0):
-        machine.clock.sleep(20)
-        machine.clock.stepped = moment
-        caller.wait()
-    assert caller.until_go() == pytest.approx(WINDOW - 40, abs=0.3)
-
-
-def test_after_a_restart_the_wall_clock_decides(machine: Machine) -> None:
-    called(machine)
-    machine.clock.sleep(50)
-    machine.clock.booted = machine.clock.mono() - 5
-    assert Caller(machine).until_go() == pytest.approx(WINDOW - 50, abs=0.3)
-
-
-FAR = {
-    "1970": 0.0,
-    "2200": 7.26e9,
-    "nan": float("nan"),
-    "inf": float("inf"),
-    "-inf": float("-inf"),
-    "text": "soon",
-    "blob": b"\0",
-}
-
-
-@pytest.mark.parametrize("wall", FAR)
-@pytest.mark.parametrize("mono", [*FAR, None])
-def test_no_stored_value_makes_anybody_wait_beyond_the_bound(machine: Machine, wall: str, mono: str | None) -> None:
-    called(machine)
-    columns = {"wall": FAR[wall]} | ({} if mono is None else {"mono": FAR[mono]})
-    machine.set("windows", **columns)
-    assert Caller(machine).until_go(limit=RULES.bound + BEAT) <= RULES.bound + BEAT
-
-
-@pytest.mark.parametrize("bound", [None, float("inf"), -1.0, 0.0, 1e300, "x", b"\0"])
-def test_damaged_bound_is_the_longest_ordinary_one(machine: Machine, bound: object) -> None:
-    called(machine)
-    machine.set("windows", bound=bound, wall=7e9, mono=7e9)
-    assert Caller(machine).until_go() <= 600 + 15 + WINDOW + BEAT
-
-
-@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), "x", b"\0", 1e300, -5.0, 3e11])
-def test_damaged_values_of_people_and_waiters_are_not_known(machine: Machine, value: object) -> None:
-    called(machine)
-    waiting = Caller(machine)
-    machine.set("windows", last_call=value, before_last_call=value, before_wall=value, before_mono=value, before_bound=value)
-    machine.set("waiters", owner=value)
-    view = machine.process().windows.view_window("b")
-    assert view.last_call is None
-    assert view.queued == 1
-    machine.set("waiters", wall=value, mono=value)
-    assert machine.process().windows.view_window("b").queued == 0
-    assert waiting.until_go() <= WINDOW
-
-
-def test_damaged_holder_is_none(machine: Machine) -> None:
-    Caller(machine).go()
-    machine.set("windows", holder=b"\0\xff")
-    assert not Caller(machine).wait().sending
-
-
-def test_missing_window_row_after_damage_uses_the_callers_own_rules(machine: Machine) -> None:
-    state = machine.process()
-    state._database.write(lambda connection: connection.execute("INSERT INTO meta VALUES ('reborn', ?, ?)", machine.clock.now()))
-    assert state.windows.view_window("b", Rules(1.0, 2.0)).seconds_left == pytest.approx(3.5)
-    turn, _ = state.windows.poll("b", state.windows.enqueue("b"), rules=Rules(1.0, 2.0))
-    assert isinstance(turn, Wait)
-    assert turn.left == pytest.approx(3.5)
-    machine.set("meta", wall=None, mono=None)
-    assert state.windows.view_window("c").seconds_left == 0
