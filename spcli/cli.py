@@ -1,4 +1,7 @@
-"""Typer over the command table, and the one door: `main(argv, runtime)` returns the exit code."""
+"""The command line: Typer groups from the command table, and `main(argv, runtime)`, which returns the exit code.
+
+How a failure is reported is decided here: `main` turns everything that a command raises into one `SpcliError`.
+"""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
@@ -8,9 +11,10 @@ import typer
 import typer.core
 
 from spcli import __version__
-from spcli import usage as failures
 from spcli.commands import TABLE, Entry, Group
-from spcli.errors import Interrupted, SpcliError
+from spcli.errors import DEFAULT_HINTS, Interrupted, SpcliError
+from spcli.output.words import count_of
+from spcli.usage import TYPER_ERROR, is_about_value, is_write, split_words, unknown_command, usage_error
 
 if TYPE_CHECKING:
     from spcli.runtime import Runtime
@@ -20,7 +24,7 @@ HELP = """Ship Unreal Engine builds to Streampixel.
 \b
   spcli demo                                  see it work, without an account
   spcli auth login                            store your credentials
-  spcli projects list                         your projects and their ids
+  spcli projects list                         your projects and their IDs
   spcli upload https://host/Game.zip --wait   register a build, wait for it
   spcli distribute UPLOAD_ID                  release it, or another one
 """
@@ -65,179 +69,203 @@ def _flag(words: Sequence[str], help_text: str, callback: Callable[..., None]) -
 
 
 def common_options() -> list[typer.core.TyperOption]:
-    """The options that every command takes, before it or after it."""
+    """Return the options that every command takes, before it or after it."""
     profile = typer.core.TyperOption(
         param_decls=["--profile"], type=str, metavar="NAME", expose_value=False, callback=_set_profile, help="Use this profile."
     )
     return [
-        _flag(["--json"], "One JSON document on standard output.", _set_output("json_mode")),
+        _flag(["--json"], "Print one JSON document.", _set_output("json_mode")),
         profile,
-        _flag(["-q", "--quiet"], "Nothing on standard error but errors; bare ids.", _set_output("quiet")),
-        _flag(["-v", "--verbose"], "Log requests to standard error, key redacted.", _set_output("verbose")),
-        _flag(["--no-color"], "No colour.", _set_output("no_color")),
+        _flag(["-q", "--quiet"], "Print only IDs, and errors.", _set_output("quiet")),
+        _flag(["-v", "--verbose"], "Log requests to standard error, with the key redacted.", _set_output("verbose")),
+        _flag(["--no-color"], "Print without colours.", _set_output("no_color")),
         _flag(["-h", "--help"], "Show this help and exit.", _show_help),
     ]
 
 
 class Command(typer.core.TyperCommand):
-    """A command that takes the common options and does not repeat stray words: one of them may be a key."""
+    """A command that takes the common options and does not repeat surplus words: one of them may be a key."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As Typer's, but a surplus argument is counted instead of quoted."""
+        """Parse as Typer does, but count surplus arguments instead of quoting them."""
         ctx.allow_extra_args = True
         rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:
-            many = f"{len(rest)} argument{'s' * (len(rest) > 1)} too many"
-            raise _Surplus("usage", many, hint=f"`{ctx.command_path} --help` lists what it takes")
+            raise SurplusError("usage", f"{count_of(len(rest), 'argument')} too many", hint=f"see `{ctx.command_path} --help`")
+        ctx.obj.is_parsed = True
         return rest
 
 
-class _Surplus(SpcliError):
+class SurplusError(SpcliError):
     """More words than the command takes."""
 
 
 class Commands(typer.core.TyperGroup):
-    """A group that knows its commands by the table and builds one when it is invoked."""
+    """A group that knows its commands from the table, and builds one only when it is invoked."""
 
     table: Mapping[str, Entry | Group] = TABLE
     default: str | None = None
-    words_after_options: Sequence[str] = ()
+    words: Sequence[str] = ()
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The table's words."""
+        """Return the table's words."""
         return list(self.table)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command, built now; `None` for a word that is not in the table."""
+        """Build the command; return None for a word that is not in the table."""
         entry = self.table.get(cmd_name)
-        return None if entry is None else built(cmd_name, entry)
+        return None if entry is None else build_command(cmd_name, entry)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Names and purposes from the table: no command's module is loaded for the help."""
+        """Write names and purposes from the table: the help loads no command's module."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in self.table.items()])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Without a subcommand: the default one, or the help, which is no JSON."""
+        """Insert the default command if none is named; without one, show the help, except with `--json`."""
         is_named = bool(args) and (not args[0].startswith("-") or args[0] in ("-h", "--help"))
         if self.default is not None and not is_named:
-            self.words_after_options = [word for word in args if word in self.table]
+            self.words = args
             args = [self.default, *args]
         elif not args and not ctx.obj.output.json_mode:
             args = ["--help"]
         return super().parse_args(ctx, args)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command and remember it; suggest the nearest word for an unknown one."""
+        name = args[0]
+        entry = self.table.get(name)
+        if entry is None:
+            raise unknown_command(name, self.table, ctx.command_path)
+        ctx.obj.command = f"{ctx.command_path} {name}"
+        ctx.obj.is_write = isinstance(entry, Entry) and entry.writes
+        return name, build_command(name, entry), args[1:]
+
     def invoke(self, ctx: Any) -> Any:
-        """As Typer's; a command's word that comes after options of the default one is explained."""
+        """Invoke as Typer does; explain a subcommand that follows options of the default command."""
         try:
             return super().invoke(ctx)
-        except (_Surplus, failures.TYPER_ERROR) as usage:
-            if not self.words_after_options or failures.is_about_a_value(usage):
+        except (SurplusError, TYPER_ERROR) as error:
+            word = next(iter(split_words(self.words)[1]), None)
+            if word not in self.table or is_about_value(error):
                 raise
-            word = self.words_after_options[0]
-        message = f"options before `{word}` are those of {ctx.command_path} {self.default}"
-        raise SpcliError("usage", message, hint=f"its own stand behind it: {ctx.command_path} {word} …")
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Suggest the nearest word for an unknown one."""
-        name = args[0]
-        if name in self.table:
-            return name, self.get_command(ctx, name), args[1:]
-        near = self._nearest(name.lower(), ctx.command_path)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"`{ctx.command_path} --help` lists the commands"
-        shown = f" {name!r}" if failures.is_showable(name) else ""
-        raise SpcliError("usage", f"no such command{shown}", hint=hint)
-
-    def _nearest(self, name: str, path: str) -> list[str]:
-        """What may have been meant: a word that stands somewhere else (`wait`, under `builds`), else the one spelt nearly so."""
-        from difflib import get_close_matches
-
-        homes: dict[str, list[str]] = {}
-        for word, entry in TABLE.items():
-            for member in entry.commands if isinstance(entry, Group) else ():
-                homes.setdefault(member, []).append(f"`spcli {word} {member}`")
-        homes |= {word: [f"`spcli {word}`"] for word in TABLE}
-        if name not in homes:
-            if self.table is not TABLE:
-                homes = {word: [f"`{path} {word}`"] for word in self.table}
-            name = next(iter(get_close_matches(name, homes, n=1, cutoff=0.5)), name)
-        return homes.get(name, [])
+        message = f"options before `{word}` belong to {ctx.command_path} {self.default}"
+        raise SpcliError("usage", message, hint=f"put the options after the subcommand: {ctx.command_path} {word} …")
 
 
-def built(name: str, entry: Entry | Group) -> Any:
-    """The Typer command or group for a row of the table."""
+def build_command(name: str, entry: Entry | Group) -> Any:
+    """Return the Typer command or group for a row of the table."""
     if isinstance(entry, Group):
         members = {"table": entry.commands, "default": entry.default}
         app = typer.Typer(cls=type("Commands", (Commands,), members), rich_markup_mode=None, add_completion=False)
         app.callback(help=entry.help)(lambda: None)
     else:
-        module, _, function = entry.function.partition(":")
+        module, _, name_of_function = entry.function.partition(":")
+        function = getattr(importlib.import_module(f"spcli.commands.{module}"), name_of_function)
         app = typer.Typer(rich_markup_mode=None, add_completion=False)
-        app.command(cls=Command, add_help_option=False)(getattr(importlib.import_module(f"spcli.commands.{module}"), function))
+        # Python drops docstrings with -OO.
+        app.command(cls=Command, add_help_option=False, help=function.__doc__ or entry.help)(function)
     command: Any = typer.main.get_command(app)
     command.name = name
-    return _with_common(command)
+    return _add_common_options(command)
 
 
-def _with_common(command: Any) -> Any:
+def _add_common_options(command: Any) -> Any:
     command.add_help_option = False
     command.params.extend(common_options())
     return command
 
 
 def root() -> Any:
-    """The whole program as one Typer group."""
+    """Return the whole program as one Typer group."""
     app = typer.Typer(cls=Commands, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
     app.callback(help=HELP, epilog=EPILOG)(lambda: None)
-    command = _with_common(typer.main.get_command(app))
-    command.params.append(_flag(["--version"], "Show the version and exit.", _show_version))
+    command = _add_common_options(typer.main.get_command(app))
+    version = _flag(["--version"], "Show the version and exit.", _show_version)
+    version.is_eager = False  # a --json after it is obeyed
+    command.params.append(version)
     return command
 
 
 def main(argv: Sequence[str], runtime: "Runtime") -> int:
-    """Run one command line and return its exit code; every failure ends here, as data."""
-    words = list(argv[: list(argv).index("--")]) if "--" in argv else list(argv)
-    runtime.door = main
-    # Parsing may fail before the option is seen, and its error must be JSON all the same.
-    runtime.output.json_mode = "--json" in words
-    runtime.output.quiet = "-q" in words or "--quiet" in words
+    """Run one command line and return its exit code. Every failure is reported here."""
+    runtime.main = main
     try:
-        code = _heard(argv, runtime)
-    except SpcliError as error:
-        code = failures.report(error, runtime, writes=_writes(words))
-    except Interrupted as signal:
-        code = failures.report(failures.interruption(signal), runtime, writes=_writes(words))
-    except Exception as bug:  # noqa: BLE001 - the last resort: a bug is reported as data, too
-        code = failures.report(failures.bug(bug, runtime), runtime, writes=_writes(words))
+        return _run_and_report(argv, runtime)
     finally:
         runtime.close()
-    return code
 
 
-def _heard(argv: Sequence[str], runtime: "Runtime") -> int:
-    """Run while signals are heard: how a command ended is told, and put away, without them."""
-    with runtime.signals.deliver():
-        code = _run(argv, runtime)
-        runtime.output.finish()
-    return code
+def _run_and_report(argv: Sequence[str], runtime: "Runtime") -> int:
+    failure: SpcliError
+    try:
+        with runtime.signals.deliver():
+            code = _run(argv, runtime)
+            runtime.output.finish()
+        return code
+    except SpcliError as error:
+        failure = error
+    except Interrupted as signal:
+        failure = _describe_interruption(signal, runtime)
+    except Exception as error:  # noqa: BLE001 - the last resort: a bug is reported as data, too
+        failure = _describe_bug(error, runtime)
+    # From here on signals are held back: the outcome is decided.
+    if not runtime.is_parsed:
+        _read_unparsed(argv, runtime)
+    return report_failure(failure, runtime)
 
 
 def _run(argv: Sequence[str], runtime: "Runtime") -> int:
     try:
         # Without a name for it, Typer would look for a TAB press in the process's environment; __main__ has answered that.
         code = root().main(args=list(argv), prog_name="spcli", complete_var="", standalone_mode=False, obj=runtime)
-    except failures.TYPER_ERROR as usage:
-        raise failures.usage_error(usage, argv) from None
+    except TYPER_ERROR as error:
+        raise usage_error(error, runtime.command, argv) from None
     except typer.Abort:
         raise SpcliError("unconfirmed", "aborted") from None
     return code if isinstance(code, int) else 0
 
 
-def _writes(words: Sequence[str]) -> bool:
-    """Whether the command writes to the service, as far as its words show; a raw call does unless its method only reads."""
-    named = next((entry for word in words if (entry := TABLE.get(word)) is not None), None)
-    if named is not TABLE["api"]:
-        return isinstance(named, Entry) and named.writes
-    from spcli.api.raw import READS
+def _read_unparsed(argv: Sequence[str], runtime: "Runtime") -> None:
+    """Find out what the report needs of a command line that was not parsed to its end."""
+    options, _ = split_words(argv)
+    runtime.output.json_mode |= "--json" in options
+    runtime.output.quiet |= "-q" in options or "--quiet" in options
+    if runtime.command == "spcli":
+        runtime.is_write = is_write(argv)
 
-    return not any(word.upper() in READS for word in words)
+
+def _describe_interruption(signal: Interrupted, runtime: "Runtime") -> SpcliError:
+    """Return the error for Ctrl-C or SIGTERM before anything was sent, while waiting, or in a command that only reads."""
+    is_waiting = bool(runtime.output.write_happened)
+    error = SpcliError("interrupted", "stopped waiting; the build is still processing" if is_waiting else "interrupted")
+    error.code = signal.exit_code
+    return error
+
+
+def _describe_bug(defect: Exception, runtime: "Runtime") -> SpcliError:
+    """Return the error for a bug: its type and place. Its text may hold a secret, so only `-v` prints it, redacted."""
+    import traceback
+
+    where = traceback.extract_tb(defect.__traceback__)[-1]
+    runtime.output.detail("".join(traceback.format_exception(defect)))
+    name = where.filename.replace("\\", "/").rpartition("/")[2]
+    message = f"a bug in spcli: {type(defect).__name__} in {name}:{where.lineno}"
+    return SpcliError("internal", message, hint="run it again with -v and report the output")
+
+
+def report_failure(error: SpcliError, runtime: "Runtime") -> int:
+    """Print the error with its outcome and hint, and return its exit code."""
+    written = runtime.output.write_happened
+    if written is not None:
+        error.outcome, error.upload_id = "done", error.upload_id or written or None
+    elif error.outcome is None and error.kind != "internal" and runtime.is_write:
+        error.outcome = "not_sent"
+        if error.kind == "interrupted":
+            error.hint = error.hint or "nothing was sent"
+    error.hint = error.hint or DEFAULT_HINTS.get(error.kind)
+    if written and written not in (error.hint or ""):
+        resume = f"wait for the build: spcli builds wait {written}"
+        error.hint = f"{error.hint}; {resume}" if error.hint else resume
+    runtime.output.error(error)
+    return error.exit_code

@@ -1,6 +1,6 @@
 """Every way a command can fail: name, exit code, what happened at the service, what to do next.
 
-The table is the contract's section 5: `spcli exit-codes`, the man pages and the README print it from here.
+`spcli exit-codes`, the man pages and the README print the table from here. Codes and names never change.
 """
 
 from typing import Literal, NamedTuple
@@ -57,8 +57,19 @@ _HTTP_KINDS = {400: "http-400", 401: "http-401", 403: "http-403", 404: "http-404
 _SAFE_KINDS = frozenset({"receiver", "rate-limited", "network", "closed-pipe"})
 
 
+# What to do next where the place that raised the error knows nothing better. Causes: https://docs.streampixel.io, errors.
+DEFAULT_HINTS = {
+    "http-401": "check which credentials are used with `spcli auth status --no-verify`; store others with `spcli auth login` "
+    "(requesting a new API key revokes the old one immediately)",
+    "http-403": "check that the project belongs to this account, is active, and that this key has write access",
+    "http-404": "list valid IDs with `spcli projects list` and `spcli builds`",
+    "network": "check the address with `spcli config get base_url`; -v shows each call",
+    "protocol": "check whether a proxy or a login page answers: `spcli config get base_url` shows the address, -v each call",
+}
+
+
 def http_kind(status: int) -> str:
-    """The failure's name for an HTTP status of 300 or more, as the Streampixel API answered it."""
+    """Return the failure's name for an HTTP status of 300 or more of the Streampixel API."""
     if status < 400:
         return "protocol"
     return _HTTP_KINDS.get(status, "http-4xx" if status < 500 else "http-5xx")
@@ -69,7 +80,7 @@ class SpcliError(Exception):
 
     Args:
         kind: a `name` of `EXIT_CODES`; the exit code follows from it.
-        message: what went wrong; the server's own words where it sent some, unescaped (the writer makes them inert).
+        message: what went wrong; the server's own words where it sent some, unescaped (the output escapes them).
         hint: what to type or do next, ours.
         status: the HTTP status of the Streampixel API, if one was received.
         retry_after: seconds until the same command may succeed.
@@ -108,7 +119,7 @@ class SpcliError(Exception):
 
     @property
     def exit_code(self) -> int:
-        """The process's exit code: `code` where one name stands for several (`interrupted`)."""
+        """The process's exit code: `code` if one name stands for several (`interrupted`)."""
         return self.code or CODE_OF[self.kind]
 
     @property
@@ -124,14 +135,14 @@ class SpcliError(Exception):
 
     @property
     def may_pass(self) -> bool:
-        """Whether a read that failed so may work a moment later, and so tells nothing of what was asked for."""
+        """Whether a read that failed like this may work a moment later, so that it proves nothing."""
         return self.kind in ("network", "http-5xx", "rate-limited", "protocol")
 
 
 class NotSent(SpcliError):
-    """The call failed before its first byte left this machine: the service knows nothing of it.
+    """The call failed before its first byte left this machine: the service never saw it.
 
-    `transient` tells a failure worth a quick retry (refused, reset, timeout) from one that will be the same again
+    `transient` is true for a failure worth a quick retry (refused, reset, timeout), false for one that would only be repeated
     (certificate, unknown host).
     """
 
@@ -147,7 +158,7 @@ class Refused(SpcliError):
         documented: the body was the JSON object with a string `message` that every error of the service has; a proxy's or
             gateway's own page is not.
         hinted: seconds from `Retry-After`, `None` without a usable one (RFC 9110 section 10.2.3).
-        is_page: an HTML page and the like in place of JSON: what an edge in front of the service sends when it blocks a client.
+        is_page: the answer was an HTML page or the like, as a proxy or CDN in front of the service sends when it blocks a client.
     """
 
     def __init__(
@@ -162,7 +173,7 @@ class Refused(SpcliError):
 class Unclear(SpcliError):
     """Bytes had left, and no usable answer came: a read failed, a write may or may not have been processed.
 
-    `is_over` says that the other side ended the connection: nothing of the call is on its way any more.
+    `is_over` says that the other side closed the connection: no part of the call is on its way any more.
     """
 
     def __init__(self, message: str, *, hint: str | None = None, is_over: bool = False) -> None:

@@ -1,6 +1,6 @@
-"""What one run of the command needs, each part built on first use.
+"""The composition root: what one run of a command needs, each part built on first use.
 
-A test gives its own environment, streams and clock; nothing in the program reads the process's own behind its back.
+Only `cli` and `commands` see it. A test passes its own environment, streams and clock; nothing else reads those of the process.
 """
 
 import os
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 class Runtime:
     """One run: environment, streams, clock; and, lazily, output, settings, state and api.
 
-    `profile`, `project` and `on_limit` are what the command line said; they are set before `settings` is first read.
+    Attributes:
+        profile, creates_profile, project, on_limit, timeout: from the command line, set before `settings` is first read.
+        command: the command as it was resolved, such as `spcli builds wait`; `spcli` before that.
+        is_write: whether that command writes to the service.
+        is_parsed: whether its options and arguments were all read.
+        main: runs another command line; set by the one that runs this.
     """
 
     def __init__(
@@ -50,23 +55,25 @@ class Runtime:
         self.project: str | None = None
         self.on_limit: str | None = None
         self.timeout: float | None = None
-        self.door: Callable[[Sequence[str], Runtime], int] | None = None
+        self.command = "spcli"
+        self.is_write = self.is_parsed = False
+        self.main: Callable[[Sequence[str], Runtime], int] | None = None
 
     @classmethod
     def of_process(cls, signals: Signals) -> "Runtime":
-        """The process's own environment and streams, and its `signals`."""
+        """Return a runtime with the environment and streams of the process, and its `signals`."""
         return cls(dict(os.environ), stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr, signals=signals)
 
     @cached_property
     def output(self) -> "Output":
-        """The only writer."""
+        """The only writer to stdout and stderr."""
         from spcli.output import Output
 
         return Output(self.stdin, self.stdout, self.stderr, self.environ)
 
     @cached_property
     def settings(self) -> "Settings":
-        """Flag over environment over profile over default. Raises `SpcliError` (config, usage)."""
+        """The settings: flag over environment over profile over default. Raises `SpcliError` (config, usage)."""
         from spcli.settings import Flags, resolve_settings
 
         flags = Flags(profile=self.profile, project=self.project, on_limit=self.on_limit)
@@ -94,27 +101,26 @@ class Runtime:
     @cached_property
     def api(self) -> "Api":
         """The service, with this profile's credentials. Raises `SpcliError` (config) when they are missing."""
-        user_id, key = self.settings.require_credentials()
-        self.output.redactor.register(key)
-        return self.api_for(user_id, key)
+        return self.api_for(*self.settings.require_credentials())
 
     def api_for(self, user_id: str, key: "Secret") -> "Api":
-        """The service with these credentials."""
+        """Return the service with these credentials, and redact the key from now on."""
         from spcli.api.client import Api
         from spcli.transport import Transport
 
+        self.output.redactor.register(key)
         log = self.output.detail if self.output.verbose else None
         transport = Transport(self.settings.base_url, clock=self.clock, environ=self.environ, log=log, secrets=(key,))
         return Api(transport, user_id=user_id, key=key, clock=self.clock, timeout=self.timeout, log=self.output.detail)
 
-    def again(self, argv: "Sequence[str]", environ: dict[str, str], stdout: TextIO | None, stderr: TextIO | None) -> int:
-        """Another command line through the same door, with its own environment and streams; its exit code."""
-        if self.door is None:
-            raise RuntimeError("only a runtime that main() was given has a door")
-        return self.door(argv, Runtime(environ, stdin=None, stdout=stdout, stderr=stderr, clock=self.clock))
+    def run_command(self, argv: "Sequence[str]", environ: dict[str, str], stdout: TextIO | None, stderr: TextIO | None) -> int:
+        """Run another command line in this process with its own environment and streams; return its exit code."""
+        if self.main is None:
+            raise RuntimeError("only the runtime that main() received can run another command")
+        return self.main(argv, Runtime(environ, stdin=None, stdout=stdout, stderr=stderr, clock=self.clock))
 
     def close(self) -> None:
-        """Give back what was opened; parts that were never used are not touched."""
+        """Close what was opened; parts that were never used are not touched."""
         for part in ("api", "state"):
             if part in self.__dict__:
                 self.__dict__.pop(part).close()

@@ -1,4 +1,4 @@
-"""The command table: every word the user may type, its purpose, and where its function is.
+"""The command table: every command, its purpose, and where its function is.
 
 Help, suggestions and TAB read it alone; a command's module is imported when the command is invoked.
 """
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """One command: its one-line help, where its function is, and whether it writes to the service, or may."""
+    """One command: its one-line help, where its function is, and whether it may write to the service."""
 
     help: str
     function: str
@@ -16,7 +16,7 @@ class Entry(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A word with commands under it; `default` is the one meant when none is named."""
+    """A word with subcommands; `default` is the one that is run if none is named."""
 
     help: str
     commands: Mapping[str, Entry]
@@ -25,7 +25,7 @@ class Group(NamedTuple):
 
 TABLE: dict[str, Entry | Group] = {
     "projects": Group(
-        "List the account's projects, show one, choose the default.",
+        "List the account's projects, show one, set the default.",
         {
             "list": Entry("List every project of the account.", "projects:list_projects"),
             "show": Entry("Show one project: region, status, users.", "projects:show"),
@@ -57,7 +57,7 @@ TABLE: dict[str, Entry | Group] = {
             "test": Entry("Ask the service to send a test event.", "webhooks:probe"),
         },
     ),
-    "api": Entry("Make one authenticated call.", "api:api", writes=True),
+    "api": Entry("Make one authenticated API call.", "api:api", writes=True),
     "auth": Group(
         "Store, delete and verify credentials.",
         {

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spcli.api.raw import READS
 from spcli.commands import options
 from spcli.commands.writing import new_sender
 from spcli.errors import SpcliError
@@ -17,9 +18,17 @@ LARGEST = 8 * 1024 * 1024
 MOST_REFUSED = 64 * 1024
 
 
+def _note_method(ctx: typer.Context, method: str) -> str:
+    """Remember whether the call writes, for errors in the rest of the command line too."""
+    ctx.obj.is_write = method.upper() not in READS
+    return method
+
+
 def api(
     ctx: typer.Context,
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, HEAD, POST, PUT, PATCH or DELETE.")],
+    method: Annotated[
+        str, typer.Argument(metavar="METHOD", help="GET, HEAD, POST, PUT, PATCH or DELETE.", callback=_note_method)
+    ],
     path: Annotated[str, typer.Argument(metavar="PATH", help="The path below the base URL, such as /projects.")],
     fields: Annotated[
         list[str] | None,
@@ -36,7 +45,7 @@ def api(
     ] = False,
     timeout: options.Timeout = None,
 ) -> None:
-    """Make one authenticated call.
+    """Make one authenticated API call.
 
     The body of its answer is printed. Credentials are added where the method wants them. In a JSON body a value is a string, but
     true, false, null and numbers are themselves. upload-file and distribute-file wait for their window.

@@ -66,7 +66,7 @@ def _read_builds(runtime: "Runtime", project_id: str) -> KnownBuilds:
 
 def show(
     ctx: typer.Context,
-    upload_id: Annotated[str, typer.Argument(parser=options.upload_id, metavar="UPLOAD_ID", help="The build's upload id.")],
+    upload_id: Annotated[str, typer.Argument(parser=options.parse_upload_id, metavar="UPLOAD_ID", help="The build's upload id.")],
     project: options.Project = None,
     timeout: options.Timeout = None,
 ) -> None:

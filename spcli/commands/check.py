@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def check(
     ctx: typer.Context,
     subject: Annotated[
-        str, typer.Argument(parser=options.name, metavar="URL|FILE", help="Direct link to the zip, or path of a local zip.")
+        str, typer.Argument(parser=options.parse_name, metavar="URL|FILE", help="Direct link to the zip, or path of a local zip.")
     ],
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")] = False,
 ) -> None:

@@ -75,7 +75,7 @@ def _run_step(runtime: "Runtime", environ: dict[str, str], title: str, argv: lis
         runtime.output.text(f"\n{title}\n$ spcli {' '.join(argv)}")
         runtime.output.finish()
     stdout, stderr = (collected, collected) if collected is not None else (runtime.stdout, runtime.stderr)
-    code = runtime.again(argv, environ, stdout, stderr)
+    code = runtime.run_command(argv, environ, stdout, stderr)
     if code in (130, 143):
         raise Interrupted(code)
     if collected is None and code:

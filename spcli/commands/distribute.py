@@ -29,7 +29,7 @@ def distribute(
     ctx: typer.Context,
     upload_id: Annotated[
         str | None,
-        typer.Argument(parser=options.upload_id, metavar="[UPLOAD_ID]", help="The build's upload id.", show_default=False),
+        typer.Argument(parser=options.parse_upload_id, metavar="[UPLOAD_ID]", help="The build's upload id.", show_default=False),
     ] = None,
     latest: Annotated[bool, typer.Option("--latest", help="Release the newest approved build.")] = False,
     project: options.Project = None,

@@ -1,4 +1,4 @@
-"""Arguments and options that commands share, each declared once; words become values here, a bad one is a usage error.
+"""Arguments and options that commands share, each declared once; words become values here, and a bad word is a usage error.
 
 Durations are written `90`, `45s`, `0.2s`, `10m`, `2h`, `1h30m`; they become seconds.
 """
@@ -12,67 +12,81 @@ from spcli import lookup
 from spcli.models import normalize_id
 
 if TYPE_CHECKING:
+    from spcli.output import Output
     from spcli.runtime import Runtime
 
 # Kept as text: most commands are given no duration.
-_DURATION = r"(?a)(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?"
+_DURATION = r"(?a)(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?"
+_SECONDS = r"(?a)\d+(?:\.\d+)?"
 LONGEST = 30 * 24 * 3600.0
+LONGEST_CALL = 600.0
+LEAST_INTERVAL = 5.0
+LEAST_LOCAL_INTERVAL = 0.2
 
 
-def duration(text: str) -> float:
-    """Seconds of a duration such as `1h30m`. Raises `typer.BadParameter`."""
-    found = re.fullmatch(_DURATION, text.strip().lower())
+def parse_duration(text: str) -> float:
+    """Return the seconds of a duration such as `1h30m`. Raises `typer.BadParameter`."""
+    word = text.strip().lower()
+    # A number alone is seconds; after a unit it would be ambiguous.
+    found = re.fullmatch(_DURATION, f"{word}s" if re.fullmatch(_SECONDS, word) else word)
     if found is None or not any(found.groups()):
         raise typer.BadParameter("not a duration: write 90, 45s, 0.2s, 10m, 2h or 1h30m")
     hours, minutes, seconds = (float(part or 0) for part in found.groups())
     total = hours * 3600 + minutes * 60 + seconds
     if total > LONGEST:
-        raise typer.BadParameter("longer than 30 days")
+        raise typer.BadParameter("it is longer than 30 days")
     return total
 
 
-def call_timeout(text: str) -> float:
+def parse_timeout(text: str) -> float:
     """Return the seconds that one call may take, more than 0. Raises `typer.BadParameter`."""
-    seconds = duration(text)
-    if not 0 < seconds <= 600:
+    seconds = parse_duration(text)
+    if not 0 < seconds <= LONGEST_CALL:
         raise typer.BadParameter("one call takes more than 0 s and at most 10m")
     return seconds
 
 
-def _interval(text: str) -> float:
-    return max(0.0, duration(text))
-
-
-def _on_limit(text: str) -> str:
+def parse_on_limit(text: str) -> str:
+    """Return `wait` or `fail`. Raises `typer.BadParameter`."""
     if text not in ("wait", "fail"):
         raise typer.BadParameter("'wait' or 'fail'")
     return text
 
 
-def _count(text: str) -> int:
+def parse_count(text: str) -> int:
+    """Return a whole number. Raises `typer.BadParameter`."""
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise typer.BadParameter("a whole number, 0 for all")
     return int(text)
 
 
-def name(text: str) -> str:
-    """A name, an id or a place as typed. Raises `typer.BadParameter` when it is empty."""
+def parse_name(text: str) -> str:
+    """Return a name, an ID or a place as typed. Raises `typer.BadParameter` if it is empty."""
     if not text.strip():
         raise typer.BadParameter("it is empty")
     return text
 
 
-def upload_id(text: str) -> str:
-    """Return an upload ID as it is compared. Raises `typer.BadParameter` when it is empty."""
-    return normalize_id(name(text))
+def parse_upload_id(text: str) -> str:
+    """Return an upload ID as it is compared. Raises `typer.BadParameter` if it is empty."""
+    return normalize_id(parse_name(text))
 
 
-def port(text: str | int) -> int:
-    """A TCP port, as typed or as a default. Raises `typer.BadParameter`."""
+def parse_port(text: str | int) -> int:
+    """Return a TCP port, as typed or as a default. Raises `typer.BadParameter`."""
     text = str(text)
     if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > 65535:
         raise typer.BadParameter("a port, 0 for a free one")
     return int(text)
+
+
+def raise_interval(interval: float | None, scale: float, output: "Output") -> float | None:
+    """Return `--interval`, raised with a note to the least time between two polls: 5 s, scaled for a local service."""
+    least = max(LEAST_INTERVAL * min(scale, 1.0), LEAST_LOCAL_INTERVAL)
+    if interval is None or interval >= least:
+        return interval
+    output.note(f"--interval raised to {least:g}s, the minimum time between polls")
+    return least
 
 
 def find_project_id(runtime: "Runtime", wanted: str | None = None) -> str:
@@ -83,15 +97,15 @@ def find_project_id(runtime: "Runtime", wanted: str | None = None) -> str:
 
 Project = Annotated[
     str | None,
-    typer.Option("-p", "--project", parser=name, metavar="PROJECT", help="The project's id or name.", show_default=False),
+    typer.Option("-p", "--project", parser=parse_name, metavar="PROJECT", help="The project's ID or name.", show_default=False),
 ]
 ProjectArgument = Annotated[
-    str | None, typer.Argument(parser=name, metavar="[PROJECT]", help="A project's id or name.", show_default=False)
+    str | None, typer.Argument(parser=parse_name, metavar="[PROJECT]", help="A project's ID or name.", show_default=False)
 ]
 Timeout = Annotated[
     float | None,
     typer.Option(
-        parser=call_timeout,
+        parser=parse_timeout,
         metavar="DUR",
         help="Maximum time for one API call (default 60s for writes, 20s for reads).",
         show_default=False,
@@ -101,7 +115,7 @@ Wait = Annotated[bool, typer.Option("--wait", help="Wait until processing finish
 Deadline = Annotated[
     float | None,
     typer.Option(
-        parser=duration,
+        parser=parse_duration,
         metavar="DUR",
         help="Stop waiting after DUR (default 2h). The build itself continues.",
         show_default=False,
@@ -109,18 +123,23 @@ Deadline = Annotated[
 ]
 Interval = Annotated[
     float | None,
-    typer.Option(parser=_interval, metavar="DUR", help="Maximum time between polls (default 5s to 30s).", show_default=False),
+    typer.Option(
+        parser=parse_duration, metavar="DUR", help="Maximum time between polls (default 5s to 30s).", show_default=False
+    ),
 ]
 WatchInterval = Annotated[
     float | None,
     typer.Option(
-        parser=_interval, metavar="DUR", help="With --watch: time between updates (default 10s, at least 5s).", show_default=False
+        parser=parse_duration,
+        metavar="DUR",
+        help="With --watch: time between updates (default 10s, at least 5s).",
+        show_default=False,
     ),
 ]
 OnLimit = Annotated[
     str | None,
     typer.Option(
-        parser=_on_limit,
+        parser=parse_on_limit,
         metavar="wait|fail",
         help="When rate-limited: wait (default), or fail at once with 49.",
         show_default=False,
@@ -128,11 +147,13 @@ OnLimit = Annotated[
 ]
 MaxWait = Annotated[
     float | None,
-    typer.Option(parser=duration, metavar="DUR", help="Maximum total wait for rate limits (default 10m).", show_default=False),
+    typer.Option(
+        parser=parse_duration, metavar="DUR", help="Maximum total wait for rate limits (default 10m).", show_default=False
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the request, key masked, and send nothing.")]
 Limit = Annotated[
-    int | None, typer.Option(parser=_count, metavar="N", help="Show at most N (default 20, 0 for all).", show_default=False)
+    int | None, typer.Option(parser=parse_count, metavar="N", help="Show at most N (default 20, 0 for all).", show_default=False)
 ]
 OutputFile = Annotated[
     str | None,
@@ -140,5 +161,5 @@ OutputFile = Annotated[
 ]
 UploadIds = Annotated[
     list[str] | None,
-    typer.Argument(parser=upload_id, metavar="[UPLOAD_ID]...", help="Upload IDs of the builds.", show_default=False),
+    typer.Argument(parser=parse_upload_id, metavar="[UPLOAD_ID]...", help="Upload IDs of the builds.", show_default=False),
 ]

@@ -179,7 +179,7 @@ def _counts_line(counts: UserStats, at: str) -> str:
 
 def use(
     ctx: typer.Context,
-    project: Annotated[str, typer.Argument(parser=options.name, metavar="PROJECT", help="The project's ID or name.")],
+    project: Annotated[str, typer.Argument(parser=options.parse_name, metavar="PROJECT", help="The project's ID or name.")],
     timeout: options.Timeout = None,
 ) -> None:
     """Make PROJECT this profile's default.

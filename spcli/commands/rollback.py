@@ -51,13 +51,13 @@ def rollback(
     ctx: typer.Context,
     to: Annotated[
         str | None,
-        typer.Option("--to", parser=options.upload_id, metavar="ID", help="Roll back to this build.", show_default=False),
+        typer.Option("--to", parser=options.parse_upload_id, metavar="ID", help="Roll back to this build.", show_default=False),
     ] = None,
     expect_live: Annotated[
         str | None,
         typer.Option(
             "--expect-live",
-            parser=options.upload_id,
+            parser=options.parse_upload_id,
             metavar="ID",
             help="Fail (14) unless this build is live, as far as is known.",
             show_default=False,

@@ -31,19 +31,25 @@ def sandbox(
     port: Annotated[
         int | None,
         typer.Option(
-            parser=options.port, metavar="PORT", help="Port on 127.0.0.1; 0 takes a free one (default 8787).", show_default=False
+            parser=options.parse_port,
+            metavar="PORT",
+            help="Port on 127.0.0.1; 0 takes a free one (default 8787).",
+            show_default=False,
         ),
     ] = None,
     window: Annotated[
         float | None,
         typer.Option(
-            parser=options.duration, metavar="DUR", help="Time between two rate-limited calls (default 5s).", show_default=False
+            parser=options.parse_duration,
+            metavar="DUR",
+            help="Time between two rate-limited calls (default 5s).",
+            show_default=False,
         ),
     ] = None,
     stage: Annotated[
         float | None,
         typer.Option(
-            parser=options.duration,
+            parser=options.parse_duration,
             metavar="DUR",
             help="Time that a build spends in each stage (default 2s).",
             show_default=False,
@@ -61,7 +67,7 @@ def sandbox(
     webhook: Annotated[str | None, typer.Option(metavar="URL", help="Deliver webhooks to this URL.", show_default=False)] = None,
     reject: Annotated[
         str | None,
-        typer.Option(parser=options.name, metavar="GLOB", help="Reject zips whose name matches.", show_default=False),
+        typer.Option(parser=options.parse_name, metavar="GLOB", help="Reject zips whose name matches.", show_default=False),
     ] = None,
     fault: Annotated[
         list[str] | None,

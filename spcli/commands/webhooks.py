@@ -39,15 +39,17 @@ def _event_glob(text: str) -> str:
 
 UploadId = Annotated[
     str | None,
-    typer.Option("--upload-id", parser=options.upload_id, metavar="ID", help="Only events of this build.", show_default=False),
+    typer.Option(
+        "--upload-id", parser=options.parse_upload_id, metavar="ID", help="Only events of this build.", show_default=False
+    ),
 ]
 
 
 def listen(
     ctx: typer.Context,
-    host: Annotated[str, typer.Option(parser=options.name, metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(parser=options.parse_name, metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(parser=options.port, metavar="PORT", help="Port to listen on; 0 takes a free one at each start.")
+        int, typer.Option(parser=options.parse_port, metavar="PORT", help="Port to listen on; 0 takes a free one at each start.")
     ] = 0,
     public_url: Annotated[
         str | None, typer.Option(metavar="URL", help="Public https URL of your tunnel.", show_default=False)
@@ -79,7 +81,7 @@ def listen(
     deadline: Annotated[
         float | None,
         typer.Option(
-            parser=options.duration,
+            parser=options.parse_duration,
             metavar="DUR",
             help="Stop after this long (default 2h with --until, else never).",
             show_default=False,
@@ -201,22 +203,25 @@ def send(
     to: Annotated[str, typer.Option(metavar="URL", help="URL of your receiver.")],
     upload_id: Annotated[
         str | None,
-        typer.Option("--upload-id", parser=options.upload_id, metavar="ID", help="The build's ID.", show_default=False),
+        typer.Option("--upload-id", parser=options.parse_upload_id, metavar="ID", help="The build's ID.", show_default=False),
     ] = None,
     file_url: Annotated[
-        str | None, typer.Option(parser=options.name, metavar="URL", help="The build's zip.", show_default=False)
+        str | None, typer.Option(parser=options.parse_name, metavar="URL", help="The build's zip.", show_default=False)
     ] = None,
     objection: Annotated[
-        str | None, typer.Option(parser=options.name, metavar="TEXT", help="Why the build was rejected.", show_default=False)
+        str | None,
+        typer.Option(parser=options.parse_name, metavar="TEXT", help="Why the build was rejected.", show_default=False),
     ] = None,
     project: Annotated[
         str | None,
-        typer.Option("-p", "--project", parser=options.name, metavar="PROJECT_ID", help="The project's ID.", show_default=False),
+        typer.Option(
+            "-p", "--project", parser=options.parse_name, metavar="PROJECT_ID", help="The project's ID.", show_default=False
+        ),
     ] = None,
     timeout: Annotated[
         float | None,
         typer.Option(
-            parser=options.call_timeout, metavar="DUR", help="Time for the receiver to answer (default 10s).", show_default=False
+            parser=options.parse_timeout, metavar="DUR", help="Time for the receiver to answer (default 10s).", show_default=False
         ),
     ] = None,
 ) -> None:

@@ -56,7 +56,8 @@ class Redactor:
         """Redact `secret` from now on, in every spelling, and its start where something has cut it."""
         spellings = spell_secret(secret.reveal())
         self._spellings += [one for one in spellings if one not in self._spellings]
-        self._starts += [one[:LEAST_START] for one in spellings if len(one) > LEAST_START and "=" not in one[:LEAST_START]]
+        starts = {one[:LEAST_START] for one in spellings if len(one) > LEAST_START and "=" not in one[:LEAST_START]}
+        self._starts += starts.difference(self._starts)
 
     def register_url(self, url: str) -> None:
         """Redact the query of `url`: as a whole, each pair, and each value that may be a signature; as written and decoded."""

@@ -97,8 +97,8 @@ def test_verbose_works_before_between_and_after_and_shows_no_key(spcli: Front, s
         (["listen"], "`spcli webhooks listen`"),
         (["projects", "wait"], "`spcli builds wait`"),
         (["builds", "upload"], "`spcli upload`"),
-        (["zzzzzz"], "`spcli --help` lists the commands"),
-        (["auth", "zzzzzz"], "`spcli auth --help` lists the commands"),
+        (["zzzzzz"], "see `spcli --help` for the commands"),
+        (["auth", "zzzzzz"], "see `spcli auth --help` for the commands"),
     ],
 )
 def test_unknown_command_suggests_the_nearest_and_fails(spcli: Front, words: list[str], hint: str) -> None:
@@ -138,11 +138,11 @@ def test_unknown_option_suggests_the_nearest_and_fails(spcli: Front, service: An
         (["projects", "-p", "x"], "-p", "spcli projects COMMAND -p"),
     ],
 )
-def test_an_option_before_its_command_is_told_its_place(spcli: Front, words: list[str], option: str, place: str) -> None:
+def test_an_option_before_its_command_names_its_place(spcli: Front, words: list[str], option: str, place: str) -> None:
     found = spcli(*words, "--json")
     assert (found.code, found.error["kind"], found.out) == (2, "usage", "")
-    assert found.error["message"].startswith(f"{option} is no option of spcli")
-    assert found.error["hint"] == f"a command's options stand behind it: {place} …"
+    assert found.error["message"].startswith(f"{option} is not an option of spcli")
+    assert found.error["hint"] == f"put it after the command: {place} …"
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_an_option_before_its_command_is_told_its_place(spcli: Front, words: lis
 def test_a_missing_or_surplus_value_is_told_as_such(spcli: Front, words: list[str], message: str) -> None:
     found = spcli(*words)
     assert (found.code, found.err.splitlines()[0]) == (2, message)
-    assert "stand behind" not in found.err
+    assert "after the command" not in found.err
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def parsed(line: str) -> str:
         assert member is not None, f"{name} needs a command: {line}"
         name, entry = f"{name} {member}", entry.commands[member]
     runtime = Runtime({}, stdin=None, stdout=io.StringIO(), stderr=io.StringIO())
-    cli.built(name, entry).make_context(name, words, obj=runtime)
+    cli.build_command(name, entry).make_context(name, words, obj=runtime)
     return name
 
 
