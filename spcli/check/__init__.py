@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from spcli.check.archive import ENTRY_LIMIT, inspect_archive
+from spcli.check.archive import ENTRY_LIMIT
+from spcli.check.beginning import inspect_file
 from spcli.check.finding import ERROR, INFO, Finding, Report, build_report, error, has_errors
-from spcli.check.remote import FIRST_BYTES, Inspection, inspect_storage, judge_beginning, size_findings
+from spcli.check.remote import Inspection, Target, inspect_storage
 from spcli.check.url import is_host_name, judge_url, malformed_url
 from spcli.clock import Clock
 from spcli.errors import SpcliError
-from spcli.models import bare_url
+from spcli.models import bare_url, file_name
 from spcli.transport.proxies import is_loopback
 from spcli.transport.ranges import Storage
 
@@ -53,21 +54,31 @@ def check_url(
     findings = judge_url(url, now=clock.wall(), local_api=local_api)
     size = entries = None
     if not has_errors(findings):
-        storage = Storage(url, clock=clock, environ=environ, deadline=clock.mono() + seconds, log=log)
-        seen = _inspect_and_close(storage, url, entry_limit=ENTRY_LIMIT, local_api=local_api)
+        target = _target_of(url, findings, now=clock.wall(), seconds=seconds, local_api=local_api)
+        seen = _inspect_url(url, target, clock=clock, environ=environ, entry_limit=ENTRY_LIMIT, log=log)
         findings, size, entries = [*findings, *seen.findings], seen.size, seen.entries
     return build_report(bare_url(url), findings, size, entries, strict=strict)
 
 
-def _inspect_and_close(storage: Storage, url: str, *, entry_limit: int, local_api: bool) -> Inspection:
+def _target_of(url: str, findings: Sequence[Finding], *, now: float, seconds: float, local_api: bool) -> Target:
+    parts = urlsplit(url)
+    return Target(parts.hostname or "", file_name(url), parts.query, findings, now, seconds, local_api)
+
+
+def _inspect_url(
+    url: str,
+    target: Target,
+    *,
+    clock: Clock,
+    environ: Mapping[str, str],
+    entry_limit: int,
+    log: Callable[[str], None] | None,
+) -> Inspection:
+    storage = Storage(url, clock=clock, environ=environ, deadline=clock.mono() + target.seconds, log=log)
     try:
-        return inspect_storage(storage, host=_host_of(url), entry_limit=entry_limit, local_api=local_api)
+        return inspect_storage(storage, target, entry_limit=entry_limit)
     finally:
         storage.close()
-
-
-def _host_of(url: str) -> str:
-    return urlsplit(url).hostname or ""
 
 
 def check_file(path: str, *, strict: bool = False) -> Report:
@@ -96,11 +107,8 @@ def _inspect_file(path: str) -> Inspection:
             file.seek(first)
             return file.read(last - first + 1)
 
-        findings = judge_beginning(fetch(0, FIRST_BYTES - 1), content_type="", size=size)
-        if findings:
-            return Inspection(findings, size)
-        contents, entries = inspect_archive(size, fetch)
-        return Inspection([*size_findings(size), *contents], size, entries)
+        findings, entries = inspect_file(size, fetch, name=os.path.basename(path), entry_limit=ENTRY_LIMIT)
+        return Inspection(findings, size, entries)
 
 
 def note_url_findings(findings: Sequence[Finding], output: "Output") -> None:
@@ -130,12 +138,12 @@ def check_before_upload(
     Raises:
         SpcliError: `bad-file`, nothing was sent.
     """
-    if local_api and not is_loopback(_host_of(url)):
+    target = _target_of(url, findings, now=clock.wall(), seconds=UPLOAD_SECONDS, local_api=local_api)
+    if local_api and not is_loopback(target.host):
         return
     if not has_errors(findings):
         log = output.detail if output.verbose else None
-        storage = Storage(url, clock=clock, environ=environ, deadline=clock.mono() + UPLOAD_SECONDS, log=log)
-        findings = _inspect_and_close(storage, url, entry_limit=_UPLOAD_ENTRIES, local_api=local_api).findings
+        findings = _inspect_url(url, target, clock=clock, environ=environ, entry_limit=_UPLOAD_ENTRIES, log=log).findings
     hint = "see all findings with spcli check URL, or skip the check with --no-check"
     for finding in findings:
         if finding.level == ERROR and finding.certain:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from spcli.check.finding import Finding, error, info, warning
-from spcli.check.signature import expiry_findings
+from spcli.check.names import split_part
+from spcli.check.signature import signature_findings
 from spcli.errors import SpcliError
 from spcli.models import bare_url
 from spcli.transport.proxies import is_loopback
@@ -23,8 +24,9 @@ _GET_LINK = (
 )
 _USE_BUCKET = "put the zip into a bucket (S3, GCS, Azure) or on any web server, and pass the direct link"
 _PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".lan")
-_NUMERIC = re.compile(r"(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+)){0,3}", re.IGNORECASE)
-_DRIVE_FILE = re.compile(r"/file/(?:u/[0-9]+/)?d/([A-Za-z0-9_-]{10,100})(?:/|$)")
+_NUMERIC = re.compile(r"(?:0x[0-9a-f]{1,20}|[0-9]{1,20})(?:\.(?:0x[0-9a-f]{1,20}|[0-9]{1,20})){0,3}", re.IGNORECASE)
+_DRIVE_FILE = re.compile(r"/file/(?:u/[0-9]{1,4}/)?d/([A-Za-z0-9_-]{10,100})(?:/|$)")
+_DRIVE_ID = re.compile(r"[A-Za-z0-9_-]{10,100}")
 
 
 def judge_url(url: str, *, now: float, local_api: bool) -> list[Finding]:
@@ -44,11 +46,11 @@ def judge_url(url: str, *, now: float, local_api: bool) -> list[Finding]:
     share = share_page(parts)
     if share is not None:
         return [share]
-    expiry = expiry_findings(parts.query, now)
-    if parts.query and not expiry:
+    signed = signature_findings(parts.query, host.lower(), now)
+    if parts.query and not signed:
         text = "the URL has a query: if it is a signature, it must stay valid until the download starts, which can take 2 hours"
-        expiry = [info("query", text)]
-    return [*_form_findings(parts), *expiry]
+        signed = [info("query", text)]
+    return [*_form_findings(parts), *signed]
 
 
 def malformed_url(findings: Sequence[Finding]) -> SpcliError | None:
@@ -106,7 +108,14 @@ def _form_findings(parts: SplitResult) -> list[Finding]:
     if parts.scheme.lower() == "http":
         text = "the URL is http: anyone on the network path can read or change the build"
         doubts.append(warning("http", text, "use an https link"))
-    if not parts.path.lower().endswith(".zip"):
+    if parts.fragment:
+        text = "the URL has a #, and everything after it is not sent to the host"
+        doubts.append(warning("fragment", text, "write %23 for a # in a file name"))
+    part = split_part(parts.path)
+    if part is not None:
+        text = f"the URL names one part of a split archive ({part}): Streampixel takes a whole zip only"
+        doubts.append(warning("name", text, "join the parts into one .zip file (7-Zip: Combine Files)"))
+    elif not parts.path.lower().endswith(".zip"):
         text = "the URL's path does not end in .zip: Streampixel takes zip files only"
         doubts.append(warning("name", text, "name the object like Game-1.4.zip"))
     return doubts
@@ -150,7 +159,9 @@ def share_page(parts: SplitResult) -> Finding | None:
     query = {key.lower(): value for key, value in parse_qsl(parts.query)}
     if host in ("drive.google.com", "docs.google.com"):
         match = _DRIVE_FILE.match(parts.path)
-        direct = f"https://drive.usercontent.google.com/download?id={match[1] if match else 'ID'}&export=download&confirm=t"
+        file_id = match[1] if match else query.get("id", "")
+        file_id = file_id if _DRIVE_ID.fullmatch(file_id) else "ID"
+        direct = f"https://drive.usercontent.google.com/download?id={file_id}&export=download&confirm=t"
         return _share_error("Google Drive", f"its direct form is {direct}, but Drive limits downloads; better: {_USE_BUCKET}")
     if _belongs_to(host, "dropbox.com") and query.get("dl") != "1" and query.get("raw") != "1":
         hint = "its direct form is the same link on the host dl.dropboxusercontent.com with dl=1 in its query"

@@ -34,6 +34,7 @@ def check(
 
     runtime: Runtime = ctx.obj
     if is_url(subject):
+        runtime.output.redactor.register_url(subject)
         report = check_url(
             subject,
             clock=runtime.clock,

@@ -35,12 +35,17 @@ class Exchange:
 
     Attributes:
         sent_at: reading of `clock.mono()` when the request's first byte was about to leave, None before.
+        received_bytes: bytes of the response that have arrived, headers included.
     """
 
-    __slots__ = ("_clock", "_connecting", "_deadline", "_head", "_host_port", "_proxy_status", "_speaks_to_service", "sent_at")
+    __slots__ = (
+        "_clock", "_connecting", "_deadline", "_head", "_host_port", "_proxy_status", "_speaks_to_service",
+        "received_bytes", "sent_at",
+    )  # fmt: skip
 
     def __init__(self, host_port: str, *, clock: Clock, deadline: float) -> None:
         self.sent_at: float | None = None
+        self.received_bytes = 0
         self._host_port = host_port
         self._clock = clock
         self._deadline = deadline
@@ -84,9 +89,11 @@ class Exchange:
         return self._deadline - now
 
     def keep_head(self, data: bytes) -> None:
-        """Keep the response's first bytes: its status counts even if the rest never comes."""
-        if self._speaks_to_service and len(self._head) < _HEAD_KEPT:
-            self._head += data
+        """Count the response's bytes and keep the first: its status counts even if the rest never comes."""
+        if self._speaks_to_service:
+            self.received_bytes += len(data)
+            if len(self._head) < _HEAD_KEPT:
+                self._head += data
 
     def classify_failure(self, error: Exception) -> Answer | SpcliError:
         """Return what an error of the connection means for the call."""

@@ -5,7 +5,7 @@ Never HEAD: a presigned URL is signed for one method, and S3 answers 403 to any 
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from spcli import __version__
 from spcli.clock import Clock
@@ -21,28 +21,40 @@ if TYPE_CHECKING:
 
 WHOLE_LIMIT = 64 * 1024
 """Bytes read of an answer that is not a range: a host without ranges sends gigabytes."""
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})", re.IGNORECASE)
+HEADER_LIMIT = 100 * 1024
+"""Bytes of headers that the HTTP library accepts (h11's buffer in httpcore)."""
+_CONTENT_RANGE = re.compile(r"bytes[ =]([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})", re.IGNORECASE)
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+
+Ending = Literal["complete", "closed", "late", "long-headers"]
+"""How an answer ended: as declared, closed early by the host, cut by our deadline, or given up for its headers."""
 
 
 class Part(NamedTuple):
     """An answer to a ranged GET.
 
-    `is_other`: a 206 with a different range than requested, not only a shorter one. `size` is the whole file's, None if the host
-    does not say. `is_whole`: `body` is the whole file; `is_cut`: the answer ended early or took too long. `encoding` is the
-    answer's content encoding, "" for none.
+    `is_range`: `body` begins where the request did and is at most as long; a host may send less (RFC 9110, section 14.2). `size`
+    is the whole file's, None if the host does not say. `is_whole`: `body` is the whole file. An answer of 200 to 299 that is
+    neither has a different range, or only the beginning of a file without ranges.
     """
 
     status: int
     body: bytes
     size: int | None
-    content_type: str
-    location: str | None
-    etag: str | None
+    is_range: bool
     is_whole: bool
-    is_other: bool
-    is_cut: bool
-    encoding: str
+    ending: Ending
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def header(self, name: str) -> str:
+        """Return the first value of the header `name` (lower case), "" without any."""
+        return next((value.strip() for key, value in self.headers if key.lower() == name), "")
+
+    @property
+    def encoding(self) -> str:
+        """Return the content encoding in lower case, "" for none."""
+        encoding = self.header("content-encoding").lower()
+        return "" if encoding == "identity" else encoding
 
 
 class Storage:
@@ -72,6 +84,7 @@ class Storage:
         self._log = log
         self._wire: Connection | None = None
         self._is_proxied = False
+        self._received = 0
 
     @property
     def address(self) -> str:
@@ -96,7 +109,14 @@ class Storage:
             raise Unclear(f"the host sent HTTP {answer.status} and no answer")
         if answer.status == 407 and self._is_proxied:
             raise missing_login()
-        return part_of(answer, first=first, last=last)
+        return parse_part(answer, first=first, last=last, ending=self._ending_of(answer))
+
+    def _ending_of(self, answer: "Answer") -> Ending:
+        if not answer.cut:
+            return "complete"
+        if self._clock.mono() >= self._deadline:
+            return "late"
+        return "long-headers" if not answer.headers and self._received > HEADER_LIMIT else "closed"
 
     def close(self) -> None:
         """Close the connection, if any."""
@@ -110,6 +130,7 @@ class Storage:
         exchange = Exchange(self._origin.host_port, clock=self._clock, deadline=self._deadline)
         request = build_get(self._origin, self._target, _header_fields(first, last))
         answer = self._connect().fetch(request, exchange, limit=max(WHOLE_LIMIT, last - first + 1))
+        self._received = exchange.received_bytes
         if self._log is not None:
             outcome = "no answer" if isinstance(answer, SpcliError) else f"{answer.status} {len(answer.body)} bytes"
             self._log(f"> GET {self._shown} bytes {first}-{last} < {outcome}")
@@ -147,19 +168,21 @@ def _header_fields(first: int, last: int) -> list[tuple[str, str]]:
     ]
 
 
-def part_of(answer: "Answer", *, first: int, last: int) -> Part:
-    """Return the answer to `Range: bytes=first-last` as a part."""
-    match = _CONTENT_RANGE.fullmatch((answer.value("content-range") or "").strip()) if answer.status == 206 else None
-    length = (answer.value("content-length") or "").strip()
-    size = int(length) if answer.status == 200 and length.isascii() and length.isdigit() and len(length) < 20 else None
-    is_other = answer.status == 206
+def parse_part(answer: "Answer", *, first: int, last: int, ending: Ending) -> Part:
+    """Return the answer to `Range: bytes=first-last` as a part.
+
+    Some hosts send a range with status 200: its `Content-Range` decides, if the body has that length.
+    """
+    status, body = answer.status, answer.body
+    size, is_range = None, False
+    match = _CONTENT_RANGE.fullmatch((answer.value("content-range") or "").strip()) if status in (200, 206) else None
     if match is not None:
-        begins, ends, size = (int(number) for number in match.groups())
-        # A host may answer with a shorter range (RFC 9110, section 14.2).
-        is_other = begins != first or not begins <= ends <= min(last, size - 1) or len(answer.body) != ends - begins + 1
-    is_whole = answer.status == 200 and not (answer.cut or answer.oversized) and size in (None, len(answer.body))
-    encoding = (answer.value("content-encoding") or "").strip().lower()
-    return Part(
-        answer.status, answer.body, size, answer.value("content-type") or "", answer.value("location"), answer.value("etag"),
-        is_whole, is_other, answer.cut, "" if encoding == "identity" else encoding,
-    )  # fmt: skip
+        begins, ends, total = (int(number) for number in match.groups())
+        is_range = begins == first and begins <= ends <= min(last, total - 1) and len(body) == ends - begins + 1
+        size = total if is_range else None
+    length = (answer.value("content-length") or "").strip()
+    if status == 200 and not is_range and length.isascii() and length.isdigit() and len(length) < 20:
+        size = int(length)
+    is_complete = ending == "complete" and not answer.oversized
+    is_whole = status == 200 and not is_range and is_complete and size in (None, len(body))
+    return Part(status, body, size, is_range, is_whole, ending, answer.headers)

@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 GOOD = {
     "Windows/Game.exe": b"MZ" * 50,
@@ -74,3 +75,37 @@ def crowded(path: Path, count: int) -> None:
         directory += _central(name, 0, 0, len(local))
         local += _local(name, 0, 0)
     path.write_bytes(local + directory + ending(len(files), len(directory), len(local)))
+
+
+class Raw(NamedTuple):
+    """An entry byte for byte: nothing in it is checked or repaired."""
+
+    name: bytes
+    data: bytes = b"x"
+    flags: int = 0
+    method: int = 0
+    extra: bytes = b""
+    version: int = 20
+    attributes: int = 0
+
+
+def raw_zip(
+    *entries: Raw, prefix: bytes = b"", is_shifted: bool = False, gap: bytes = b"", comment: bytes = b"", disk: int = 0
+) -> bytes:
+    """A zip of these entries after `prefix`. `is_shifted`: its offsets ignore the prefix; `gap` follows the directory."""
+    body, directory = bytearray(prefix), bytearray()
+    base = len(prefix) if is_shifted else 0
+    for one in entries:
+        size, check, at = len(one.data), zlib.crc32(one.data), len(body) - base
+        local = (20, one.flags, one.method, 0, 0x21, check, size, size, len(one.name), 0)
+        body += struct.pack("<4s5H3L2H", b"PK\3\4", *local) + one.name + one.data
+        fields = (20, one.version, one.flags, one.method, 0, 0x21, check, size, size, len(one.name), len(one.extra), 0, 0, 0)
+        directory += struct.pack("<4s6H3L5H2L", b"PK\1\2", *fields, one.attributes, at) + one.name + one.extra
+    start, count = len(body) - base, len(entries)
+    end = struct.pack("<4s4H2LH", b"PK\5\6", disk, disk, count, count, len(directory), start, len(comment))
+    return bytes(body + directory + gap) + end + comment
+
+
+def packaged(*more: Raw, **odd: Any) -> bytes:
+    """A packaged build as a raw zip, with more entries and oddities."""
+    return raw_zip(*(Raw(name.encode(), data) for name, data in GOOD.items()), *more, **odd)

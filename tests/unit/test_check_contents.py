@@ -1,23 +1,26 @@
-import zipfile
-
 import pytest
 
-from spcli.check.contents import is_unsafe, judge_contents
+from spcli.check.archive import Entry
+from spcli.check.contents import Survey
 from spcli.check.finding import Finding, format_path, format_size
+from spcli.check.names import is_unsafe
 from tests.faults.zips import GOOD
 
 
-def entries_of(*paths: str, size: int = 10) -> list[zipfile.ZipInfo]:
-    entries = []
-    for path in paths:
-        entry = zipfile.ZipInfo(path)
-        entry.compress_size, entry.compress_type = size, 8
-        entries.append(entry)
-    return entries
+def entry_of(path: str, *, size: int = 10, flags: int = 0, method: int = 8, attributes: int = 0) -> Entry:
+    return Entry(path, True, flags, method, size, 0, attributes, 20, False)
+
+
+def judge_contents(*entries: Entry) -> list[Finding]:
+    survey = Survey()
+    for entry in entries:
+        survey.add(entry)
+    assert survey.count == len(entries)
+    return survey.findings()
 
 
 def findings_by_code(*paths: str) -> dict[str, Finding]:
-    return {finding.code: finding for finding in judge_contents(entries_of(*paths))}
+    return {finding.code: finding for finding in judge_contents(*map(entry_of, paths))}
 
 
 def levels(*paths: str) -> dict[str, str]:
@@ -92,9 +95,8 @@ def test_dots_in_a_name_are_safe(path: str) -> None:
 
 @pytest.mark.parametrize("flag", [0x1, 0x41, 0x2000])
 def test_an_encrypted_entry_is_an_error(flag: int) -> None:
-    entries = entries_of(*GOOD)
-    entries[2].flag_bits |= flag
-    assert judge_contents(entries)[0].code == "encrypted"
+    entries = [*map(entry_of, GOOD), entry_of("Windows/x", flags=flag)]
+    assert judge_contents(*entries)[0].code == "encrypted"
 
 
 @pytest.mark.parametrize("path", ["Linux/Game.sh", "LinuxNoEditor/Game.sh", "Build/Game/Binaries/Linux/Game-Linux-Shipping"])
@@ -115,18 +117,17 @@ def test_the_plugin_is_reported_and_two_are_a_warning() -> None:
 
 
 def test_only_large_debug_symbols_are_a_warning() -> None:
-    entries = entries_of(*GOOD, size=100_000) + entries_of("Windows/Game.pdb", size=1000)
-    assert {one.code: one.level for one in judge_contents(entries)}["symbols"] == "info"
-    entries[-1].compress_size = 300_000_000
-    (symbols,) = (one for one in judge_contents(entries) if one.code == "symbols")
+    entries = [entry_of(path, size=100_000) for path in GOOD]
+    light, heavy = (entry_of("Windows/Game.pdb", size=size) for size in (1000, 300_000_000))
+    assert {one.code: one.level for one in judge_contents(*entries, light)}["symbols"] == "info"
+    (symbols,) = (one for one in judge_contents(*entries, heavy) if one.code == "symbols")
     assert (symbols.level, symbols.message) == ("warning", "1 file with debug symbols, 300.0 MB of 300.4 MB")
 
 
 def test_unusual_formats_are_warnings() -> None:
-    entries = entries_of(*GOOD, "Windows\\a.txt", "Windows/link")
-    entries[0].compress_type = 9
-    entries[-1].external_attr = 0o120777 << 16
-    assert {one.code for one in judge_contents(entries) if one.level == "warning"} == {"compression", "backslashes", "links"}
+    odd = [entry_of("Windows\\a.txt"), entry_of("Windows/link", attributes=0o120777 << 16), entry_of("Windows/b", method=9)]
+    found = judge_contents(*map(entry_of, GOOD), *odd)
+    assert {one.code for one in found if one.level == "warning"} == {"compression", "backslashes", "links"}
 
 
 def test_paths_with_backslashes_are_judged_like_others() -> None:

@@ -73,7 +73,10 @@ def test_a_plain_link_is_fine_and_http_and_other_names_are_warnings() -> None:
     ("url", "hint"),
     [
         ("https://drive.google.com/file/d/1AbCdEfGhIjKlMn/view?usp=sharing", "download?id=1AbCdEfGhIjKlMn&"),
-        ("https://drive.google.com/open?id=1AbCdEfGhIjKlMn", "download?id=ID&"),
+        ("https://drive.google.com/open?id=1AbCdEfGhIjKlMn", "download?id=1AbCdEfGhIjKlMn&"),
+        ("https://drive.google.com/uc?export=download&id=1AbCdEfGhIjKlMn", "download?id=1AbCdEfGhIjKlMn&"),
+        ("https://docs.google.com/uc?id=1AbCdEfGhIjKlMn", "download?id=1AbCdEfGhIjKlMn&"),
+        ("https://drive.google.com/drive/folders/1AbCdEfGhIjKlMn", "download?id=ID&"),
         ("https://www.dropbox.com/s/abc/Game.zip?dl=0", "dl=1"),
         ("https://www.dropbox.com/scl/fi/abc/Game.zip?rlkey=CANARY0123456789", "dl=1"),
         ("https://1drv.ms/u/s!abc", "no lasting direct form"),
