@@ -285,6 +285,8 @@ class FaultServer:
     Args:
         script: behaviours in the order they are used up.
         handler: decides each request instead.
+        unread_for: how many seconds a connection's first request stays unread, as in a busy server's queue; its first four bytes
+            are the argument.
         tls: certificate and key file, for https.
         strict: leaving the context fails for unused behaviours, unexpected requests and errors in the handler.
     """
@@ -294,6 +296,7 @@ class FaultServer:
         script: Sequence[Behaviour] = (),
         *,
         handler: Handler | None = None,
+        unread_for: Callable[[bytes], float] | None = None,
         tls: tuple[str, str] | None = None,
         strict: bool = True,
     ) -> None:
@@ -302,6 +305,7 @@ class FaultServer:
         self.problems: list[BaseException] = []
         self.connections = 0
         self.handler = handler
+        self.unread_for = unread_for
         self._script = list(script)
         self._strict = strict
         self._lock = threading.Lock()
@@ -400,6 +404,8 @@ class FaultServer:
             peer.sock = self._tls.wrap_socket(peer.sock, server_side=True)
             with self._lock:
                 self._open[peer.number] = peer.sock
+        if self.unread_for is not None:
+            peer.stop.wait(self.unread_for(peer.sock.recv(4, socket.MSG_PEEK)))
         while (request := self._read(peer)) is not None:
             if not self._behaviour_for(request).act(peer, request):
                 return
