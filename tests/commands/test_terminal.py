@@ -172,14 +172,14 @@ def test_a_closed_window_counts_down(terminal: Terminal) -> None:
     ended(terminal("upload", URL))
     code, screen = ended(terminal("upload", URL))
     assert code == 0, screen
-    assert re.search(r"window closed, sending in \ds", screen)
-    assert not any("sending in" in row for row in rows(screen))
+    assert re.search(r"Rate limit: uploading in \ds", screen)
+    assert not any("uploading in" in row for row in rows(screen))
 
 
 def test_ctrl_c_while_a_window_is_awaited_sends_nothing(terminal: Terminal, server: Sandbox) -> None:
     ended(terminal("upload", URL, SPCLI_WINDOW="60"))
     child = terminal("upload", URL, SPCLI_WINDOW="60")
-    child.expect_exact("sending in")
+    child.expect_exact("uploading in")
     child.sendintr()
     code, screen = ended(child)
     assert code == 130, screen
