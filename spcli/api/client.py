@@ -1,28 +1,28 @@
-"""The service's endpoints, one method each: paths, payloads, both generations of answers -> models.
+"""The service's endpoints, one method each: paths, payloads, answers of every generation as models.
 
-The documentation exists in several generations and nobody knows which the live service answers today, so every read tries the
-newer or richer endpoint first and understands both shapes. Pages: list-projects, get-project, project-user-stats, upload-file,
+The documentation exists in several generations, and the live service may answer like any of them, so every read tries the newer
+or richer endpoint first and understands both shapes. Pages: list-projects, get-project, project-user-stats, upload-file,
 distribute-file at https://docs.streampixel.io.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count as count_from
 from typing import Any, NamedTuple
 
 from spcli.api.parse import (
     Accepted,
-    accepted,
-    builds_in,
-    count,
-    detail,
+    complete_project,
     is_about,
-    listed_detail,
     live_users,
-    mapping,
     page_count,
-    projects_in,
+    parse_accepted,
+    parse_builds,
+    parse_project,
+    parse_projects,
     queued_users,
+    require_object,
     text_of,
+    whole_number,
 )
 from spcli.api.retry import READ_BUDGET, complete_failure, retry_delay
 from spcli.clock import Clock
@@ -39,9 +39,9 @@ _NO_SUCH_PAGE = (400, 404, 416, 422)
 
 
 class ProjectPage(NamedTuple):
-    """One project and its builds, newest first; `builds` is `None` where this service has no build history.
+    """One project and its builds, newest first; `builds` is None where this service has no build history.
 
-    What is missing in a list that is not `whole` is no proof: an entry has no id, or the page `is_other`, another project's.
+    A list that is not `whole` proves no absence: an entry has no id, or the page `is_other`, that is, another project's.
     """
 
     detail: ProjectDetail
@@ -93,7 +93,7 @@ class Api:
         """Close kept-alive connections."""
         self.transport.close()
 
-    def projects(self, until: float | None = None) -> list[Project]:
+    def read_projects(self, until: float | None = None) -> list[Project]:
         """Return every project of the account. Arguments and errors are those of `list_projects`."""
         return self.list_projects(until).projects
 
@@ -106,16 +106,13 @@ class Api:
                 raise
             older = refused
         try:
-            return ProjectList(projects_in(self.read("/projects/projects-status", until).data))
+            return ProjectList(parse_projects(self.read("/projects/projects-status", until).data))
         except Refused as refused:
             # A service that knows neither list: the first answer is the more telling one.
             raise (older if refused.status in _GONE else refused) from None
 
     def check_credentials(self) -> str:
-        """Ask the service for one project: the cheapest read that every generation has. Raises as `projects`.
-
-        The path that answered is returned: it tells the generation.
-        """
+        """Read one project, the cheapest read there is, and return the path that answered. Raises as `list_projects`."""
         path = "/projects"
         try:
             answer = self.read(path, page="1", limit="1")
@@ -124,8 +121,8 @@ class Api:
                 raise
             path = "/projects/projects-status"
             answer = self.read(path)
-        # Any JSON with a 200 is no proof: a portal in between may speak it as well.
-        projects_in(answer.data)
+        # A captive portal may answer 200 with JSON, too.
+        parse_projects(answer.data)
         return path
 
     def _read_pages(self, until: float | None) -> ProjectList:
@@ -140,7 +137,7 @@ class Api:
                     raise
                 break
             pages, known = page_count(data), len(found)
-            for project in projects_in(data):
+            for project in parse_projects(data):
                 found.setdefault(project.id, project)
             # A service may send fewer than asked for; one that ignores `page` sends the same page again.
             if len(found) == known or (pages is not None and page >= pages):
@@ -149,51 +146,51 @@ class Api:
             return ProjectList(list(found.values()), is_cut=True)
         return ProjectList(list(found.values()))
 
-    def project(self, project_id: str) -> ProjectPage:
-        """One project with its build list.
+    def read_project(self, project_id: str) -> ProjectPage:
+        """Read one project with its build list.
 
         Raises:
             Refused: 404 for an id that the project list does not know either.
             SpcliError: other failures of the read.
         """
         try:
-            reply = self.read(f"/projects/{_segment(project_id)}")
+            reply = self.read(f"/projects/{_quote_segment(project_id)}")
         except Refused as refused:
             if refused.status not in _GONE:
                 raise
             return ProjectPage(self._known_project(project_id, refused), None, None)
-        return _page(project_id, reply)
+        return _parse_page(project_id, reply)
 
-    def glance(self, project_id: str, within: float) -> ProjectPage:
-        """One quick look at a project, in one attempt of at most `within` seconds: for polling and for evidence.
+    def glance_project(self, project_id: str, within: float) -> ProjectPage:
+        """Read a project in one attempt of at most `within` seconds, for polling and for evidence.
 
         Raises:
             Refused, NotSent, Unclear: the attempt failed.
             SpcliError: `protocol`, not the documented JSON.
         """
-        return _page(project_id, self.read(f"/projects/{_segment(project_id)}", self._clock.mono() + within))
+        return _parse_page(project_id, self.read(f"/projects/{_quote_segment(project_id)}", self._clock.mono() + within))
 
     def _known_project(self, project_id: str, refused: Refused) -> ProjectDetail:
-        """The project as the list tells it, where the service has no page for one: a 404 alone can't tell."""
+        """Return the project as the project list shows it, for a service without project pages: a 404 alone could mean either."""
         if refused.status == 405:
-            return detail({}, project_id, None)
-        known = next((project for project in self.projects() if project.id == project_id), None)
+            return parse_project({}, project_id, None)
+        known = next((project for project in self.read_projects() if project.id == project_id), None)
         if known is None:
             raise refused
-        return listed_detail(known)
+        return complete_project(known)
 
-    def stats(self, project_id: str) -> UserStats:
-        """Live and queued users; the counts of the project itself where the service has no `userStats`."""
-        found = self.user_stats(project_id)
+    def read_stats(self, project_id: str) -> UserStats:
+        """Read live and queued users, from the project itself where the service has no `userStats`."""
+        found = self.read_user_stats(project_id)
         if found is not None:
             return found
-        detail = self.project(project_id).detail
+        detail = self.read_project(project_id).detail
         return UserStats(project_id, detail.live_users, detail.queued_users, iso_utc(self._clock.wall()))
 
-    def user_stats(self, project_id: str) -> UserStats | None:
-        """Live and queued users by the endpoint that is there for them; `None` where the service has none."""
+    def read_user_stats(self, project_id: str) -> UserStats | None:
+        """Read live and queued users from their own endpoint; None where the service has none."""
         try:
-            data = mapping(self.read(f"/projects/userStats/{_segment(project_id)}").data)
+            data = require_object(self.read(f"/projects/userStats/{_quote_segment(project_id)}").data)
         except Refused as refused:
             if refused.status not in _GONE:
                 raise
@@ -201,8 +198,10 @@ class Api:
         return UserStats(project_id, live_users(data), queued_users(data), iso_utc(self._clock.wall()))
 
     def read(self, path: str, until: float | None = None, **query: str) -> Reply:
-        """One read, retried on 429, 5xx and connection loss: at most 5 attempts and 45 s; or one that is over by `until`
-        (`Clock.mono`), if given.
+        """Read JSON, with retries on 429, 5xx and connection loss: at most 5 attempts and 45 s. With `until`, one attempt.
+
+        Args:
+            until: `Clock.mono()` by which the one attempt is over.
 
         Raises:
             Refused: the last refusal, or the first that is not worth a retry.
@@ -210,7 +209,7 @@ class Api:
             Unclear: no usable answer came.
             SpcliError: `protocol`, a 2xx that is not the documented JSON.
         """
-        call = self._call(path, **query)
+        call = self._new_read(path, **query)
         if until is None:
             return self._read_with_retries(call, self._try_read)
         if isinstance(reply := self._try_read(call, min(until - self._clock.mono(), self.read_timeout)), SpcliError):
@@ -220,7 +219,7 @@ class Api:
     def _read_with_retries(self, call: Call, attempt: Callable[[Call, float], Reply | SpcliError]) -> Reply:
         """Call `attempt` (with the seconds it may take) until it returns an answer. Raises the final failure."""
         give_up, last_answer = self._clock.mono() + max(READ_BUDGET, self.read_timeout), None
-        for number in count_from(1):
+        for number in itertools.count(1):
             failure = attempt(call, min(self.read_timeout, give_up - self._clock.mono()))
             if not isinstance(failure, SpcliError):
                 return failure
@@ -232,7 +231,7 @@ class Api:
             self._clock.sleep(delay)
         raise AssertionError("unreachable")
 
-    def _call(self, path: str, **query: str) -> Call:
+    def _new_read(self, path: str, **query: str) -> Call:
         # Older pages spell the parameter one way, newer ones the other.
         key = self._key.reveal()
         return Call("GET", path, query=(*query.items(), ("userId", self.user_id), ("apikey", key), ("apiKey", key)))
@@ -250,28 +249,28 @@ class Api:
         return SpcliError("protocol", message, status=reply.status)
 
     def test_webhook(self, project_id: str) -> dict[str, Any]:
-        """Let the service deliver a `webhook.test`; what it reports: `success`, `message`, `statusCode` (0: no connection).
+        """Ask the service for a `webhook.test`; return its report: `success`, `message`, `statusCode` (0: no connection).
 
         Raises:
             Refused: 404 where the project has no webhook, or the service no such endpoint.
         """
         call = Call("POST", "/projects/test-webhook", body={**self._credentials(), "projectId": project_id})
-        data = mapping(self.transport.send(call, deadline=self._clock.mono() + self.read_timeout, fresh=True).data)
+        data = require_object(self.transport.send(call, deadline=self._clock.mono() + self.read_timeout, fresh=True).data)
         success = str(data.get("success")).strip().lower() == "true"
-        return {"success": success, "message": text_of(data.get("message")), "statusCode": count(data.get("statusCode"))}
+        return {"success": success, "message": text_of(data.get("message")), "statusCode": whole_number(data.get("statusCode"))}
 
     def upload_body(self, project_id: str, file_url: str, auto_release: bool) -> dict[str, object]:
-        """The documented fields of `upload-file`; the key is the secret itself until the wire."""
+        """Return the documented fields of `upload-file`, the key among them."""
         return {**self._credentials(), "projectId": project_id, "fileUrl": file_url, "autoRelease": auto_release}
 
     def distribute_body(self, project_id: str, upload_id: str) -> dict[str, object]:
-        """The documented fields of `distribute-file`."""
+        """Return the documented fields of `distribute-file`, the key among them."""
         return {**self._credentials(), "projectId": project_id, "uploadId": upload_id}
 
     def _credentials(self) -> dict[str, object]:
         return {"apiKey": self._key.reveal(), "userId": self.user_id}
 
-    def write(
+    def send_write(
         self,
         path: str,
         body: Mapping[str, object],
@@ -279,19 +278,19 @@ class Api:
         deadline: float,
         method: str = "POST",
     ) -> Accepted:
-        """One call with a JSON body, sent once on a connection of its own: no retry here.
+        """Send one call with a JSON body, once, on a connection of its own.
 
         Args:
-            deadline: `Clock.mono()` by which all must be over.
+            deadline: `Clock.mono()` by which everything is over.
 
         Raises:
             NotSent, Refused, Unclear: as `transport.Transport.send`.
         """
-        return accepted(self.transport.send(Call(method, path, body=body), deadline=deadline, fresh=True))
+        return parse_accepted(self.transport.send(Call(method, path, body=body), deadline=deadline, fresh=True))
 
     def raw_read(self, method: str, path: str, query: Sequence[tuple[str, str]]) -> Reply:
-        """Any GET or HEAD, retried as `read`, whatever the body of its 2xx is. Raises as `read`, but for `protocol`."""
-        return self._read_with_retries(Call(method, path, query=(*query, *self._call(path).query)), self._try_raw)
+        """Send any GET or HEAD, retried as `read`; the body of a 2xx may be anything. Raises as `read`, except `protocol`."""
+        return self._read_with_retries(Call(method, path, query=(*query, *self._new_read(path).query)), self._try_raw)
 
     def _try_raw(self, call: Call, within: float) -> Reply | SpcliError:
         try:
@@ -301,11 +300,11 @@ class Api:
         return Unclear(f"the answer to {call.method} {call.path} broke off") if reply.cut else reply
 
     def raw_body(self, fields: Mapping[str, object]) -> dict[str, object]:
-        """`fields` with the credentials that every write bears."""
+        """Return `fields` with the credentials."""
         return {**self._credentials(), **fields}
 
     def raw_write(self, call: Call) -> Reply:
-        """Any other call, sent once: credentials go into its JSON body, where it has one, else into its query.
+        """Send any other call once: the credentials go into its JSON body if it has one, else into its query.
 
         Raises:
             NotSent, Refused, Unclear: as `transport.Transport.send`.
@@ -313,20 +312,20 @@ class Api:
         if call.body is not None:
             call = call._replace(body=self.raw_body(call.body))
         else:
-            call = call._replace(query=(*call.query, *self._call(call.path).query))
+            call = call._replace(query=(*call.query, *self._new_read(call.path).query))
         deadline = self._clock.mono() + self.write_timeout
         return self.transport.send(call, deadline=deadline, fresh=True)
 
 
-def _page(project_id: str, reply: Reply) -> ProjectPage:
-    data = mapping(reply.data)
-    builds, is_other = builds_in(data, project_id), not is_about(data, project_id)
+def _parse_page(project_id: str, reply: Reply) -> ProjectPage:
+    data = require_object(reply.data)
+    builds, is_other = parse_builds(data, project_id), not is_about(data, project_id)
     whole = builds is not None and len(builds) == len(data["files"]) and not is_other
-    known = detail(data, project_id, None if builds is None else len(builds))
+    known = parse_project(data, project_id, None if builds is None else len(builds))
     return ProjectPage(known, builds, reply.server_wall, whole, is_other)
 
 
-def _segment(text: str) -> str:
+def _quote_segment(text: str) -> str:
     from urllib.parse import quote
 
     return quote(text, safe="")

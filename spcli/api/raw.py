@@ -1,11 +1,13 @@
-"""One call as somebody typed it: method, path and fields judged, limited endpoints recognised. Pure.
+"""Pure: a raw call as it was typed: method, path and fields checked, rate-limited endpoints recognised.
 
 The service's routes: https://docs.streampixel.io, api-reference.
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+from urllib.parse import parse_qsl, unquote
 
 from spcli.errors import SpcliError
 
@@ -22,7 +24,7 @@ Pair = tuple[str, str]
 
 
 class RawCall(NamedTuple):
-    """`path` begins with a slash and has no query; `query` is what was typed there, `fields` what was given with -f, in order."""
+    """A raw call. `path` begins with a slash and has no query; `query` is the typed one, `fields` are those of -f, in order."""
 
     method: str
     path: str
@@ -31,31 +33,30 @@ class RawCall(NamedTuple):
 
     @property
     def is_read(self) -> bool:
-        """Whether it changes nothing at the service, and may be tried again."""
+        """Return whether it changes nothing at the service, and may be retried."""
         return self.method in READS
 
     @property
     def endpoint(self) -> str | None:
-        """`upload` or `distribute`, where the call is limited: however the route is spelt, a server may take it for it."""
-        from urllib.parse import unquote
-
+        """Return `upload` or `distribute` if the call is rate-limited, in any spelling that a server may accept."""
         if self.method not in WITH_BODY:
             return None
-        return _LIMITED.get(unquote(self.path).lower().rstrip("/").rpartition("/")[2].strip())
+        path = unicodedata.normalize("NFKC", unquote(self.path)).casefold()
+        return _LIMITED.get(path.rstrip("/. ").rpartition("/")[2].strip())
 
     @property
     def body(self) -> dict[str, object]:
-        """The fields as JSON."""
-        return {name: typed(text) for name, text in self.fields}
+        """Return the fields as JSON values."""
+        return {name: typed_value(text) for name, text in self.fields}
 
 
 def raw_call(method: str, target: str, fields: Sequence[str], *, base_url: str) -> RawCall:
-    """The call that was typed. Raises `SpcliError` (usage), never repeating what may be a key."""
+    """Return the call that was typed. Raises `SpcliError` (usage), never repeating what may be a key."""
     verb = method.upper()
     if verb not in METHODS:
         raise SpcliError("usage", "no such method", hint=f"one of {', '.join(METHODS)}")
-    path, query = _split(target, base_url)
-    given = [_field(field) for field in fields]
+    path, query = _split_target(target, base_url)
+    given = [_parse_field(field) for field in fields]
     if any(name.lower().replace("_", "") in _CREDENTIALS for name, _ in (*query, *given)):
         raise SpcliError(
             "usage", "apiKey and userId are added by spcli", hint="leave them out; --profile NAME uses another account"
@@ -68,23 +69,33 @@ def raw_call(method: str, target: str, fields: Sequence[str], *, base_url: str) 
     return call
 
 
-def _split(target: str, base_url: str) -> tuple[str, list[Pair]]:
-    """Path and query of what was typed, the path being below the base URL."""
-    from urllib.parse import parse_qsl, unquote
-
-    path = _below(target, base_url) if "://" in target.partition("?")[0] else target
+def _split_target(target: str, base_url: str) -> tuple[str, list[Pair]]:
+    """Return path and query of the typed target; the path is below the base URL."""
+    path = _path_below(target, base_url) if "://" in target.partition("?")[0] else target
     if not path.startswith("/") or path.startswith("//"):
         raise SpcliError("usage", "PATH begins with one slash", hint="such as /projects")
     if "#" in path or not path.isprintable() or " " in path:
         raise SpcliError("usage", "PATH has a character that no path has", hint="percent-encode it, such as %20 for a space")
     path, _, query = path.partition("?")
-    if any(part in (".", "..") for part in unquote(path).replace("\\", "/").split("/")):
-        raise SpcliError("usage", "PATH has . or .. in it", hint="write the path below the base URL")
+    _refuse_ambiguous(path)
     return path, parse_qsl(query, keep_blank_values=True)
 
 
-def _below(url: str, base_url: str) -> str:
-    """The part of a full URL below the base URL."""
+def _refuse_ambiguous(path: str) -> None:
+    """Refuse a path that a server may cut or decode to another one, a rate-limited one included. Raises `SpcliError` (usage)."""
+    decoded, hint = unquote(path), "write the path as documented, such as /projects"
+    if decoded.count("/") > path.count("/"):
+        raise SpcliError("usage", "PATH has an encoded slash", hint=hint)
+    if not decoded.isprintable():
+        raise SpcliError("usage", "PATH has an encoded control character", hint=hint)
+    if mark := next((mark for mark in ";?#%\\" if mark in decoded), None):
+        raise SpcliError("usage", f"PATH has {mark!r}, plain or encoded", hint=hint)
+    if any(part in (".", "..") for part in decoded.split("/")):
+        raise SpcliError("usage", "PATH has . or .. in it", hint="write the path below the base URL")
+
+
+def _path_below(url: str, base_url: str) -> str:
+    """Return the part of a full URL below the base URL."""
     scheme, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     same = f"{scheme.lower()}://{host.lower()}{slash}{path}"
@@ -95,15 +106,15 @@ def _below(url: str, base_url: str) -> str:
     )
 
 
-def _field(text: str) -> Pair:
+def _parse_field(text: str) -> Pair:
     name, mark, value = text.partition("=")
     if not mark or not name.strip():
         raise SpcliError("usage", "-f takes KEY=VALUE", hint="such as -f limit=5")
     return name.strip(), value
 
 
-def typed(text: str) -> object:
-    """A field's text as JSON takes it: `true`, `false`, `null` and numbers are themselves, all else is a string.
+def typed_value(text: str) -> object:
+    """Return a field's text as a JSON value: `true`, `false`, `null` and numbers are themselves, all else is a string.
 
     24 hex digits are an id, whatever number they look like.
     """

@@ -87,7 +87,7 @@ class KnownBuilds(NamedTuple):
 
 def known_builds(api: "Api", history: LocalHistory, output: "Output") -> KnownBuilds:
     """Read the service's build list, or what this machine knows instead; the ids are remembered for completion."""
-    page = api.project(history.project_id)
+    page = api.read_project(history.project_id)
     if page.builds is None:
         output.note(NO_LIST)
         return KnownBuilds(history.list_builds(), False, False)

@@ -172,12 +172,12 @@ class BuildWait:
         project_id, now = self._history.project_id, self._clock.mono()
         left = min(POLL_TIMEOUT, max(self._started + self._deadline - now, 1.0))
         try:
-            builds = self._api.glance(project_id, left).builds
+            builds = self._api.glance_project(project_id, left).builds
         except Refused as refused:
             if refused.status not in (404, 405) or self._has_list is True:
                 raise
             is_unsure = refused.status == 404 and self._has_list is None
-            if is_unsure and all(project.id != project_id for project in self._api.projects(now + left)):
+            if is_unsure and all(project.id != project_id for project in self._api.read_projects(now + left)):
                 raise
             return None
         if builds is None and self._has_list is True:

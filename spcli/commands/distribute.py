@@ -115,7 +115,7 @@ def _is_own_release(runtime: "Runtime", build: Build) -> bool:
 def _read_page(runtime: "Runtime", project_id: str, *, is_required: bool) -> "ProjectPage | None":
     """Read the project with its build list; None if that fails: a build given by its id is released without the list."""
     try:
-        return runtime.api.project(project_id)
+        return runtime.api.read_project(project_id)
     except SpcliError as failure:
         if is_required or not failure.may_pass:
             raise

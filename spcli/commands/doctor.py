@@ -212,12 +212,12 @@ def _has_builds(runtime: "Runtime") -> bool | None:
     """
     wanted = runtime.settings.project
     if wanted is not None and is_id(wanted.strip()):
-        return runtime.api.project(normalize_id(wanted)).builds is not None
-    projects = runtime.api.projects()
+        return runtime.api.read_project(normalize_id(wanted)).builds is not None
+    projects = runtime.api.read_projects()
     if not projects and wanted is None:
         return None
     chosen = projects[0] if wanted is None else match_project(projects, wanted.strip())
-    return runtime.api.project(chosen.id).builds is not None
+    return runtime.api.read_project(chosen.id).builds is not None
 
 
 def _state_checks(runtime: "Runtime") -> "Iterator[Check]":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcli import lookup
-from spcli.api.parse import listed_detail
+from spcli.api.parse import complete_project
 from spcli.commands import options
 from spcli.errors import SpcliError
 from spcli.models import Project, ProjectDetail, UserStats, dashboard_url, is_id, normalize_id
@@ -73,12 +73,12 @@ def show(
 
 def _read_detail(runtime: "Runtime", project_id: str) -> ProjectDetail:
     """Read a project; what its own page leaves out comes from the project list and the user counts."""
-    detail = runtime.api.project(project_id).detail
+    detail = runtime.api.read_project(project_id).detail
     if detail.name is None:
-        projects = _read_optional(runtime, runtime.api.projects) or []
-        detail = next((listed_detail(project) for project in projects if project.id == project_id), detail)
+        projects = _read_optional(runtime, runtime.api.read_projects) or []
+        detail = next((complete_project(project) for project in projects if project.id == project_id), detail)
     if detail.live_users is None or detail.queued_users is None:
-        users = _read_optional(runtime, lambda: runtime.api.user_stats(project_id))
+        users = _read_optional(runtime, lambda: runtime.api.read_user_stats(project_id))
         if users is not None:
             detail = detail._replace(live_users=users.live_users, queued_users=users.queued_users)
     return detail
@@ -137,7 +137,7 @@ def stats(
     if interval is not None and not watch:
         raise SpcliError("usage", "--interval needs --watch", hint="add --watch, or omit --interval")
     project_id = options.find_project_id(runtime)
-    counts = runtime.api.stats(project_id)
+    counts = runtime.api.read_stats(project_id)
     if counts.live_users is None and counts.queued_users is None:
         hint = f"see the dashboard: {dashboard_url(project_id)}"
         raise SpcliError("unreadable", "the service does not report this project's users", hint=hint)
@@ -162,7 +162,7 @@ def _next_counts(runtime: "Runtime", project_id: str, pause: float) -> UserStats
     while True:
         runtime.clock.sleep(pause)
         try:
-            return runtime.api.stats(project_id)
+            return runtime.api.read_stats(project_id)
         except SpcliError as failure:
             if not failure.may_pass:
                 raise

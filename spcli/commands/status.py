@@ -155,7 +155,7 @@ def _read_screen(runtime: "Runtime", project_id: str | None, no_project: SpcliEr
 
 def _read_page(runtime: "Runtime", project_id: str, problems: list[ScreenProblem]) -> "ProjectPage | None":
     try:
-        return runtime.api.project(project_id)
+        return runtime.api.read_project(project_id)
     except SpcliError as failure:
         problems.append(ScreenProblem("project", failure))
         return None
@@ -163,7 +163,7 @@ def _read_page(runtime: "Runtime", project_id: str, problems: list[ScreenProblem
 
 def _read_stats(runtime: "Runtime", project_id: str, problems: list[ScreenProblem]) -> UserStats | None:
     try:
-        return runtime.api.stats(project_id)
+        return runtime.api.read_stats(project_id)
     except SpcliError as failure:
         problems.append(ScreenProblem("stats", failure))
         return None
@@ -179,13 +179,13 @@ def _read_limits(runtime: "Runtime", problems: list[ScreenProblem]) -> list[Limi
 
 def _find_in_list(runtime: "Runtime", project_id: str) -> ProjectDetail | None:
     """Return the project as the project list shows it, for when its own page fails."""
-    from spcli.api.parse import listed_detail
+    from spcli.api.parse import complete_project
 
     try:
-        project = next((one for one in runtime.api.projects() if one.id == project_id), None)
+        project = next((one for one in runtime.api.read_projects() if one.id == project_id), None)
     except SpcliError:
         return None
-    return None if project is None else listed_detail(project)
+    return None if project is None else complete_project(project)
 
 
 def _read_builds(runtime: "Runtime", project_id: str, page: "ProjectPage | None", problems: list[ScreenProblem]) -> BuildSection:

@@ -162,12 +162,12 @@ def find_project(api: Api, project: str | None) -> str:
     """Return the ID of the project in force, or of the account's only one. Raises `SpcliError`."""
     if project is not None and is_id(project.strip()):
         return normalize_id(project)
-    return lookup.choose_project(api.projects(), project).id
+    return lookup.choose_project(api.read_projects(), project).id
 
 
 def listed_build(api: Api, project_id: str, upload_id: str) -> Build | None:
     """Return the build from the service's list. Raises `SpcliError`; `unreadable` if this service has no list."""
-    builds = api.project(project_id).builds
+    builds = api.read_project(project_id).builds
     if builds is None:
         raise SpcliError("unreadable", "this service does not report build status")
     return next((build for build in builds if build.upload_id == upload_id), None)

@@ -84,7 +84,7 @@ def reading_moments(scale: float, age: float) -> list[float]:
 def read_list(api: Api, clock: Clock, project_id: str, seconds: float = LOOK_SECONDS) -> ProjectPage | Literal["gone"] | None:
     """Return the project with its build list, in one attempt; None if it could not be read, `gone` if this service has none."""
     try:
-        page = api.glance(project_id, seconds)
+        page = api.glance_project(project_id, seconds)
     except Refused as refused:
         return "gone" if refused.status in (404, 405) else None
     except SpcliError:

@@ -158,7 +158,7 @@ class Turn:
     def _send_quickly(self, method: str, path: str, body: Mapping[str, object], deadline: float) -> Reply:
         for pause in (*QUICK_RETRIES, None):
             try:
-                return self._api.write(path, body, deadline=deadline, method=method)
+                return self._api.send_write(path, body, deadline=deadline, method=method)
             except NotSent as failure:
                 if pause is None or not failure.transient or self._clock.mono() + pause >= deadline:
                     return failure

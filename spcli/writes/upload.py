@@ -57,7 +57,7 @@ class Upload:
         """
         self.looked_at = self._sender.clock.mono()
         try:
-            page = self._sender.api.project(self.project_id)
+            page = self._sender.api.read_project(self.project_id)
         except SpcliError as failure:
             if not failure.may_pass and (not isinstance(failure, Refused) or failure.status in _TELLING):
                 raise

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from spcli.api.raw import typed
+from spcli.api.raw import typed_value
 from spcli.cli import main
 from spcli.clock import Clock
 from spcli.runtime import Runtime
@@ -83,7 +83,7 @@ def test_delete_carries_everything_in_its_query_and_is_sent_once(spcli: Front) -
     ],
 )  # fmt: skip
 def test_field_is_a_string_unless_json_has_another_word_for_it(text: str, value: object) -> None:
-    found = typed(text)
+    found = typed_value(text)
     assert (type(found), found) == (type(value), value)
 
 
@@ -276,6 +276,26 @@ def test_limited_endpoint_goes_through_its_window_however_it_is_spelt(spcli: Fro
         assert spcli.clock.mono() - before >= 119
         assert spcli(*words, env={"SPCLI_ON_LIMIT": "fail"}).code == 49
         assert len(server.ledger) == 2
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [";a=b", "%3Ba=b", "%00", "%3F", "%3f#", "%23", "%5C", "%2F", "/%2e", "%252F", "%25%32%66", "%0d%0a", "%c2%a0%7f"],
+)
+def test_a_path_that_a_server_may_cut_to_a_limited_one_is_refused(spcli: Front, ending: str) -> None:
+    with FaultServer([]) as server:
+        at(spcli, server)
+        refused = spcli("api", "POST", f"/projects/upload-file{ending}", "--json")
+        assert (refused.code, refused.error["outcome"]) == (2, "not_sent")
+        assert server.ledger == []
+
+
+@pytest.mark.parametrize("path", ["/projects/upload-file.", "/projects/upload-file%20", "/projects/\uff55pload-file"])
+def test_other_spellings_of_a_limited_path_wait_for_the_window(spcli: Front, path: str) -> None:
+    with FaultServer([answer(200, {"uploadId": "665a2b3c4d5e6f7a8b9c0e1f"})]) as server:
+        at(spcli, server)
+        assert spcli("api", "POST", path).code == 0
+        assert spcli("api", "POST", path, env={"SPCLI_ON_LIMIT": "fail"}).code == 49
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])

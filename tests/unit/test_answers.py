@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spcli.api.parse import projects_in
+from spcli.api.parse import parse_projects
 
 ODD = (
     st.none()
@@ -29,7 +29,7 @@ ITEM = st.fixed_dictionaries(
 
 @given(st.lists(ITEM | st.none(), max_size=6))
 def test_a_project_is_read_alike_alone_and_among_others(items: list[object]) -> None:
-    assert projects_in(items) == [project for item in items for project in projects_in([item])]
+    assert parse_projects(items) == [project for item in items for project in parse_projects([item])]
 
 
 def test_what_a_generation_leaves_out_is_unknown_and_the_rest_is_as_documented() -> None:
@@ -38,7 +38,7 @@ def test_what_a_generation_leaves_out_is_unknown_and_the_rest_is_as_documented()
         "_id": "p2", "name": "Hall", "status": "Inactive", "region": "Europe", "subscriptionStatus": "active",
         "createdAt": "2026-01-04T12:00:00+02:00", "updatedAt": "2026-04-04T10:00:00.000Z", "more": 1,
     }  # fmt: skip
-    assert [tuple(project) for project in projects_in({"projects": [older, newer, {"name": "without an id"}]})] == [
+    assert [tuple(project) for project in parse_projects({"projects": [older, newer, {"name": "without an id"}]})] == [
         ("7", "Showroom", "active", None, None, None, None),
         ("p2", "Hall", "inactive", "Europe", "active", "2026-01-04T10:00:00.000Z", "2026-04-04T10:00:00.000Z"),
     ]
