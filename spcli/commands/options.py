@@ -4,11 +4,14 @@ Durations are written `90`, `45s`, `0.2s`, `10m`, `2h`, `1h30m`; they become sec
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spcli import lookup
+from spcli.errors import Interrupted
 from spcli.models import normalize_id
 
 if TYPE_CHECKING:
@@ -87,6 +90,21 @@ def raise_interval(interval: float | None, scale: float, output: "Output") -> fl
         return interval
     output.note(f"--interval raised to {least:g}s, the minimum time between polls")
     return least
+
+
+@contextmanager
+def end_by_signal(output: "Output") -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end a command that has no other end, without an error message. The exit code stays.
+
+    With `--json` the error object is printed, because scripts expect it after any exit code but 0.
+    """
+    try:
+        yield
+    except Interrupted as signal:
+        if output.json_mode:
+            raise
+        output.clear()
+        raise typer.Exit(signal.exit_code) from None
 
 
 def find_project_id(runtime: "Runtime", wanted: str | None = None) -> str:

@@ -152,9 +152,10 @@ def stats(
     # The service's page on live stats names faster polling as the most common cause of throttling.
     scale = runtime.settings.scale
     pause = WATCH_PAUSE * scale if interval is None else max(interval, 5.0 * scale)
-    while True:
-        runtime.output.line_object(counts, _counts_line(counts, clock_time(runtime.clock.wall())))
-        counts = _next_counts(runtime, project_id, pause)
+    with options.end_by_signal(runtime.output):
+        while True:
+            runtime.output.line_object(counts, _counts_line(counts, clock_time(runtime.clock.wall())))
+            counts = _next_counts(runtime, project_id, pause)
 
 
 def _next_counts(runtime: "Runtime", project_id: str, pause: float) -> UserStats:

@@ -102,25 +102,28 @@ def sandbox(
     except OSError as problem:
         raise SpcliError("usage", f"cannot use port {port}: {problem.strerror}", hint="use --port 0 for a free port") from None
     try:
-        _print_exports(runtime, server)
-        server.serve_forever()
+        with options.end_by_signal(runtime.output):
+            _print_exports(runtime, server)
+            server.serve_forever()
     finally:
         server.stop()
 
 
 def _print_exports(runtime: "Runtime", server: "Sandbox") -> None:
     account = server.world.accounts[0]
-    bash, powershell = server.exports(account)
-    runtime.output.result(
-        {
+    output = runtime.output
+    if output.json_mode or output.quiet:
+        document = {
             "baseUrl": server.base_url,
             "page": server.origin,
             "userId": account.user_id,
             "apiKey": account.api_key,
             "projectId": account.projects[0].id,
-        },
-        lines=["# bash, zsh", *bash.splitlines(), "", "# PowerShell", *powershell.splitlines()],
-        bare=server.base_url,
-    )
-    runtime.output.finish()
-    runtime.output.note(f"accounts, keys and projects: {server.origin}  (stop with Ctrl-C)")
+        }
+        output.result(document, bare=server.base_url)
+    else:
+        bash, powershell = server.exports(account)
+        # Not redacted, unlike a result: the sandbox's keys are no secrets.
+        output.text(f"# bash, zsh\n{bash}\n\n# PowerShell\n{powershell}")
+    output.finish()
+    output.note(f"accounts, keys and projects: {server.origin}  (stop with Ctrl-C)")

@@ -99,12 +99,13 @@ def status(
     scale = runtime.settings.scale
     pause = PAUSE * scale if interval is None else max(interval, LEAST_PAUSE * min(scale, 1.0))
     is_first = True
-    while True:
-        _draw_screen(runtime, screen, is_first=is_first)
-        is_first = False
-        runtime.clock.sleep(pause)
-        screen = _read_screen(runtime, screen.project_id, screen.no_project)
-        _raise_refusal(screen)
+    with options.end_by_signal(runtime.output):
+        while True:
+            _draw_screen(runtime, screen, is_first=is_first)
+            is_first = False
+            runtime.clock.sleep(pause)
+            screen = _read_screen(runtime, screen.project_id, screen.no_project)
+            _raise_refusal(screen)
 
 
 def _read_first_screen(runtime: "Runtime", named: str | None) -> Screen:

@@ -1,5 +1,6 @@
 """`spcli webhooks`: receive, simulate, test and list build events."""
 
+from contextlib import nullcontext
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,15 +118,17 @@ def listen(
     clock, environ = runtime.clock, runtime.environ
     state = State(runtime.settings.state_dir, clock=clock, environ=environ, note=notes.add_note)
     ends = clock.mono() + (deadline or 0.0)
-    result = listen_for_events(
-        asked,
-        _make_service(runtime, until),
-        output=runtime.output,
-        notes=notes,
-        state=state,
-        clock=clock,
-        environ=environ,
-    )
+    # With --until a signal ends the wait too early, which is an error.
+    with options.end_by_signal(runtime.output) if until is None else nullcontext():
+        result = listen_for_events(
+            asked,
+            _make_service(runtime, until),
+            output=runtime.output,
+            notes=notes,
+            state=state,
+            clock=clock,
+            environ=environ,
+        )
     _report(runtime, result, ends - clock.mono())
 
 
@@ -185,12 +188,18 @@ def events(
     """List the webhook events received on this machine, oldest first."""
     runtime: Runtime = ctx.obj
     found = runtime.state.events.find_events(upload_id=upload_id, limit=(LIMIT if limit is None else limit) or NO_LIMIT)
-    local = local_time
     runtime.output.listing(
         [event_json(one) for one in found],
         columns=("TIME", "EVENT", "UPLOAD ID", "STATUS", "OBJECTION"),
         rows=lambda: [
-            (local(one.timestamp), one.event or "", one.upload_id or "", one.status or "", one.objection or "") for one in found
+            (
+                local_time(one.timestamp, precision="seconds"),
+                one.event or "",
+                one.upload_id or "",
+                one.status or "",
+                one.objection or "",
+            )
+            for one in found
         ],
         bare=[one.upload_id or "" for one in found],
         empty=f"no events{' of this build' if upload_id else ''} received on this machine: run spcli webhooks listen",

@@ -1,6 +1,7 @@
 """Times and numbers in words, for people."""
 
 import math
+from typing import Literal
 
 
 def duration(seconds: float) -> str:
@@ -21,8 +22,8 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def local_time(iso: str | None) -> str:
-    """Return an ISO 8601 instant in local time, `2026-04-30 14:00`; "" for None, any other text as it is."""
+def local_time(iso: str | None, *, precision: Literal["minutes", "seconds"] = "minutes") -> str:
+    """Return an ISO 8601 instant in local time, such as `2026-04-30 14:00`; "" for None, any other text as it is."""
     if not iso or len(iso) <= len("2026-04-30"):
         return iso or ""
     from datetime import UTC, datetime
@@ -32,7 +33,7 @@ def local_time(iso: str | None) -> str:
         local = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone()
     except (ValueError, OverflowError, OSError):
         return iso
-    return local.isoformat(" ", "minutes")[: len("2026-04-30 14:00")]
+    return local.replace(tzinfo=None).isoformat(" ", precision)
 
 
 def clock_time(wall: float) -> str:

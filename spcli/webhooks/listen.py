@@ -202,7 +202,8 @@ class EventPrinter:
 
     def print_event(self, event: Event) -> None:
         """Print one event, as a line or as a JSON object."""
-        words = [local_time(event.timestamp), event.event, event.upload_id, event.status, event.objection]
+        time = local_time(event.timestamp, precision="seconds")
+        words = [time, event.event, event.upload_id, event.status, event.objection]
         try:
             self._output.line_object(event_json(event), "  ".join(word for word in words if word))
         except SpcliError as failure:

@@ -1,13 +1,15 @@
 """`spcli projects`, in both generations of the service."""
 
+import json
 from typing import Any
 
 import pytest
 
 from spcli.completion import answer as completion
+from spcli.errors import Interrupted
 from spcli.sandbox.seeds import CONFIGURATOR_EU, INACTIVE, MAIN, OTHER, SHOWROOM, TOKYO
 from tests.faultd import FaultServer, answer
-from tests.front import Front
+from tests.front import FakeClock, Front
 
 GENERATIONS = ("paged", "status")
 
@@ -219,6 +221,20 @@ def test_stats_without_any_source_is_unreadable(spcli: Front, words: list[str]) 
         stats = spcli("projects", "stats", "--json", *words)
     assert (stats.code, stats.out, stats.error["kind"]) == (17, "", "unreadable")
     assert f"https://dashboard.streampixel.io/projectdetail/{SHOWROOM.id}" in stats.error["hint"]
+
+
+@pytest.mark.parametrize(("words", "kinds"), [([], []), (["--json"], ["interrupted"])])
+def test_watch_of_stats_ends_by_ctrl_c_without_a_message(spcli: Front, service: Any, words: list[str], kinds: list[str]) -> None:
+    class Stopped(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            raise Interrupted(130)
+
+    service()
+    spcli.clock = Stopped()
+    watched = spcli("projects", "stats", "--watch", *words)
+    assert (watched.code, len(watched.out.splitlines())) == (130, 1)
+    assert [json.loads(line)["error"]["kind"] for line in watched.err.splitlines()[-1:]] == kinds
 
 
 def test_stats_with_one_of_two_counts_shows_it(spcli: Front) -> None:

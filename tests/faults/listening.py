@@ -29,6 +29,7 @@ class Listener:
         base_url: str = UNREACHABLE,
         under: tuple[str, ...] = (),
         project_id: str | None = None,
+        is_json: bool = True,
     ) -> None:
         self.home = home
         environ = {**os.environ, "SPCLI_CONFIG": str(home / "config.toml"), "SPCLI_STATE_DIR": str(home / "state")}
@@ -39,18 +40,19 @@ class Listener:
             "SPCLI_WINDOW": "1",
         }
         environ |= {} if project_id is None else {"STREAMPIXEL_PROJECT_ID": project_id}
-        argv = [*under, sys.executable, "-m", "spcli", "webhooks", "listen", "--json", *words]
+        argv = [*under, sys.executable, "-m", "spcli", "webhooks", "listen", *(["--json"] if is_json else []), *words]
         self.process = subprocess.Popen(
             argv + (["--path-token", token] if token else []),
             env=environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            # `communicate` would not return what a buffer had read ahead of the first line.
+            bufsize=0,
         )
         assert self.process.stderr is not None
-        first = self.process.stderr.readline()
+        first = self.process.stderr.readline().decode()
         found = re.search(r"http://127\.0\.0\.1:(\d+)/hooks/(\S+)", first)
-        assert found is not None, first + self.process.communicate()[1]
+        assert found is not None, first + self.process.communicate()[1].decode()
         self.port, self.token = int(found[1]), found[2]
 
     def post(self, body: bytes, **headers: str) -> int:
@@ -75,7 +77,7 @@ class Listener:
     def ended(self) -> tuple[int, str, str]:
         """Wait for the end; return exit code, standard output and standard error."""
         out, err = self.process.communicate(timeout=60)
-        return self.process.returncode, out, err
+        return self.process.returncode, out.decode().replace("\r\n", "\n"), err.decode().replace("\r\n", "\n")
 
 
 def event(upload_id: str, name: str = "build.approved", objection: str | None = None) -> bytes:

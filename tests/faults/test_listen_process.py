@@ -34,6 +34,14 @@ def test_event_is_printed_and_stored_once_though_it_comes_again(listen: Callable
     assert TOKEN not in out + err
 
 
+def test_ctrl_c_ends_without_a_message_and_times_have_seconds(listen: Callable[..., Listener]) -> None:
+    listener = listen(is_json=False)
+    assert listener.post(event("u1")) == 200
+    code, out, err = listener.end()
+    assert (code, err) == (130, "")
+    assert re.fullmatch(r"2026-09-2\d \d\d:33:20  build.approved  u1  Approved\n", out)
+
+
 def test_url_changes_with_each_start_unless_the_token_is_given(listen: Callable[..., Listener]) -> None:
     words = ("--public-url", "https://hooks.example.com")
     listeners = [listen(*words, token=token) for token in (TOKEN, None, None)]

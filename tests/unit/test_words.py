@@ -30,10 +30,10 @@ def test_text_that_is_not_a_time_is_shown_as_it_is(iso: str | None, shown: str) 
 def test_times_are_local() -> None:
     code = "from spcli.output.words import clock_time, local_time;"
     code += 'print([local_time(t) for t in ("2026-04-30T12:00:59.123Z", "2026-04-30T12:00", "2026-04-30T12:00:00+02:00")],'
-    code += "clock_time(0.0))"
+    code += 'local_time("2026-04-30T12:00:59.123Z", precision="seconds"), clock_time(0.0))'
     environ = {**os.environ, "TZ": "UTC-2", "PYTHONPATH": str(ROOT)}
     shown = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True).stdout
-    assert shown == "['2026-04-30 14:00', '2026-04-30 14:00', '2026-04-30 12:00'] 02:00:00\n"
+    assert shown == "['2026-04-30 14:00', '2026-04-30 14:00', '2026-04-30 12:00'] 2026-04-30 14:00:59 02:00:00\n"
 
 
 @pytest.mark.parametrize(
