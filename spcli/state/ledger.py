@@ -156,9 +156,18 @@ class Ledger:
         return self._database.attempt(work, durable=True) or attempt_id
 
     def find_unsettled(
-        self, action: str, account: Account, project_id: str, *, url: str | None = None, upload_id: str | None = None
+        self,
+        action: str,
+        account: Account,
+        project_id: str,
+        *,
+        url: str | None = None,
+        upload_id: str | None = None,
+        is_live: bool = False,
     ) -> list[Attempt]:
-        """Return writes of unknown outcome that no live process handles, newest first; uploads match by bare URL.
+        """Return writes of unknown outcome that no live process handles (or those that one does), newest first.
+
+        Uploads match by bare URL.
 
         Raises:
             SpcliError: `config`, not_sent: the state can't be read, so nothing may be sent.
@@ -171,7 +180,7 @@ class Ledger:
             " AND action = ? AND origin = ? ORDER BY id DESC",
             (account.user, project_id, value, action, account.origin),
         )
-        return [attempt for row in rows if not (attempt := self._attempt_of(row)).is_live]
+        return [attempt for row in rows if (attempt := self._attempt_of(row)).is_live == is_live]
 
     def find_open_releases(self, account: Account, project_id: str) -> list[Attempt]:
         """Return the project's releases of unknown outcome that no live process handles, newest first."""

@@ -9,15 +9,18 @@ from typing import NamedTuple
 
 from spcli.api.client import ProjectPage
 from spcli.api.parse import Accepted
+from spcli.builds.lifecycle import created_at
 from spcli.errors import Refused, SpcliError
 from spcli.models import Build, UploadResult, bare_url, iso_utc, url_digest
 from spcli.output.words import local_time
 from spcli.state.ledger import Attempt, NewAttempt
-from spcli.writes.evidence import CLOCK_MARGIN, Evidence, UploadTraits, match_upload, settle_by_list
+from spcli.writes.evidence import CLOCK_MARGIN, Evidence, UploadTraits, match_upload, place_of, settle_by_list
 from spcli.writes.send import Sender, raise_unknown
 
 RECENT = 600.0
 """Seconds within which the same file registered again is worth a note, and within which an absent build may still appear."""
+FORGOTTEN = 24 * 3600.0
+"""Seconds for which a listed build may be an upload that was forgotten with a damaged state file."""
 _TELLING = (401, 403, 404)
 """Statuses that the upload itself would get, too: reported before the rate limit is spent."""
 
@@ -116,7 +119,7 @@ class Upload:
         """
         # A build that a list has left out must not count as new once it is shown.
         self._baseline = frozenset(build.upload_id for build in page.builds or ()) if page.whole else None
-        return self._find_late(page)
+        return self._find_late(page) or self._find_forgotten(page)
 
     def _find_resent(self, page: ProjectPage) -> Build | None:
         """Return the build of the send before this one, if it has appeared. Raises `SpcliError` (unknown) on a doubt."""
@@ -234,6 +237,41 @@ class Upload:
                 ledger.record(attempt.id, "unclear")
                 self._refuse_unless_forced(attempt, match)
         return None
+
+    def _find_forgotten(self, page: ProjectPage) -> Build | None:
+        """Return the build of an upload that this machine forgot with a damaged state file less than a day ago.
+
+        Raises:
+            SpcliError: `unknown` when more than one build may be it, or another process is uploading the same file.
+        """
+        sender = self._sender
+        if self._request.force or sender.state.lost_memory_at() is None:
+            return None
+        recorded = sender.state.ledger.recorded_uploads(sender.account, self.project_id)
+        listed_at = page.server_wall or sender.clock.wall()
+        candidates = [
+            build
+            for build in page.builds or ()
+            if build.upload_id not in recorded
+            and place_of(build.file_url or "") == place_of(self._bare_url)
+            and listed_at - (created_at(build) or listed_at) < FORGOTTEN
+        ]
+        if not candidates:
+            return None
+        is_handled = sender.state.ledger.find_unsettled(
+            "upload", sender.account, self.project_id, url=self._bare_url, is_live=True
+        )
+        if len(candidates) > 1 or is_handled:
+            message = "the state file was damaged less than a day ago: an earlier upload of this file may be forgotten"
+            raise sender.unknown_error(message, Evidence("doubtful", tuple(candidates)), self.project_id)
+        (build,) = candidates
+        # Recorded, so that the same command again registers the file once more.
+        sender.state.ledger.record(0, "done", upload_id=build.upload_id, anew=self.history_row())
+        sender.output.note(
+            f"the state file was damaged: build {build.upload_id} is taken for an upload that was forgotten with it. "
+            "Nothing was sent now; run the command again to register the file once more"
+        )
+        return build
 
     def _note_recent(self) -> None:
         """Note that this file was registered a moment ago, as when a CI job is run again; the upload goes on."""

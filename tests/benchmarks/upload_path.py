@@ -37,13 +37,13 @@ def profile_upload() -> list[tuple[str, str]]:
         if event == "call" and is_function and code.co_filename.startswith(PACKAGE):
             calls.append((code.co_filename.removeprefix(PACKAGE)[1:], code.co_qualname))
 
-    server = Sandbox(World(window=0.2, stage=0.1)).start()
+    server = Sandbox(World(window=120, stage=60)).start()
     account = server.world.accounts[0]
     with tempfile.TemporaryDirectory() as home:
         environ = {
             "SPCLI_CONFIG": f"{home}/config.toml",
             "SPCLI_STATE_DIR": f"{home}/state",
-            "SPCLI_WINDOW": "0.2",
+            "SPCLI_WINDOW": "120",
             "STREAMPIXEL_BASE_URL": server.base_url,
             "STREAMPIXEL_USER_ID": account.user_id,
             "STREAMPIXEL_API_KEY": account.api_key,

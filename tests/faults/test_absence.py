@@ -126,3 +126,51 @@ def test_another_file_on_a_service_that_lists_urls_as_sent_is_not_ours(spcli: Fr
     sent = spcli("upload", URL, "--json")
     assert (sent.code, sent.json["uploadId"], sent.json["confirmedBy"]) == (0, NEW, "response"), sent
     assert len(world.writes) == 2
+
+
+def damage_state(spcli: Front) -> None:
+    (spcli.home / "state" / "state.db").write_bytes(b"not a database at all" * 99)
+
+
+@pytest.mark.parametrize("age", [3.0, 23 * 3600.0, None])
+def test_after_a_damaged_state_a_listed_build_with_our_url_is_adopted_once(
+    spcli: Front, double: Any, clock: FakeClock, age: float | None
+) -> None:
+    build_id = "upload-1" if age is None else NEW
+    world = lose_upload(double, clock, (build_id, URL, age), old="https://builds.example.com/Old.zip")
+    builds, world.builds = world.builds, None
+    world.afterwards = answer(500, {"message": "Internal server error"})
+    assert spcli("upload", URL + "?sig=1", "--json").code == 61
+    damage_state(spcli)
+    world.builds = builds
+    again = spcli("upload", URL + "?sig=2", "--json")
+    assert (again.code, again.json["uploadId"], again.json["confirmedBy"]) == (0, build_id, "build-list"), again
+    assert len(world.writes) == 1
+    third = spcli("upload", URL + "?sig=3", "--json")
+    assert (third.code, third.json["confirmedBy"]) == (0, "response"), third
+    assert len(world.writes) == 2
+
+
+def test_after_a_damaged_state_two_candidates_are_unknown_until_forced(spcli: Front, double: Any, clock: FakeClock) -> None:
+    shown = (("665a00000000000000000003", URL, 9.0), ("665a00000000000000000004", URL, 5.0))
+    world = lose_upload(double, clock, *shown, old="https://builds.example.com/Old.zip")
+    world.behaviours = [answer(201, {"uploadId": NEW}), answer(201, {"uploadId": "665a00000000000000000005"})]
+    assert spcli("upload", ELSEWHERE, "--json").code == 0
+    damage_state(spcli)
+    again = spcli("upload", URL, "--json")
+    assert failure(again) == (61, "unknown", "unknown", True), again
+    assert spcli("upload", URL, "--json", "--force").code == 0
+    assert len(world.writes) == 2
+
+
+@pytest.mark.parametrize("age", [25 * 3600.0])
+def test_after_a_damaged_state_a_build_of_more_than_a_day_ago_is_not_a_candidate(
+    spcli: Front, double: Any, clock: FakeClock, age: float
+) -> None:
+    world = lose_upload(double, clock, (OLD, URL, age), old="https://builds.example.com/Old.zip")
+    world.behaviours = [answer(201, {"uploadId": NEW}), answer(201, {"uploadId": "665a00000000000000000005"})]
+    assert spcli("upload", ELSEWHERE, "--json").code == 0
+    damage_state(spcli)
+    sent = spcli("upload", URL, "--json")
+    assert (sent.code, sent.json["confirmedBy"]) == (0, "response"), sent
+    assert len(world.writes) == 2
