@@ -3,7 +3,7 @@
 _spcli() {
     local IFS=$' \t\n' answer kind quote word program=${1/#\~\//"$HOME"/}
     COMPREPLY=()
-    # An alias, or a path that only the shell itself can spell out: the one on the path knows the same.
+    # An alias, or a path that only the shell can expand: the spcli on the path gives the same answer.
     type -P "$program" >/dev/null || program=spcli
     # The raw line, not bash's own words: those are cut at every colon and equals sign.
     answer=$(env _SPCLI_COMPLETE=complete_bash COMP_WORDS="${COMP_LINE:0:COMP_POINT}" COMP_CWORD="$COMP_CWORD" \

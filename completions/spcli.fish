@@ -6,13 +6,13 @@ function __spcli_complete
     set -lx _SPCLI_COMPLETE complete_fish
     set -lx COMP_CWORD (count $typed)
     set -lx COMP_WORDS (string join \n -- $typed "$current" | string collect --no-trim-newlines)
-    # A path with a variable in it: the one on the path knows the same. fish would complain of one that is missing.
+    # A path with a variable in it: the spcli on the path gives the same answer. fish reports a program that is missing.
     set -l program (string replace -- '~/' $HOME/ $typed[1])
     command -sq -- $program; or set program spcli
     command -sq -- $program; or return
     set -l answer (command $program 2>/dev/null </dev/null)
     if string match -q 'files*' -- $answer[1]
-        # fish's own, which knows quotes, the home folder, and paths behind --output-file=
+        # fish's own completion knows quotes, the home folder, and paths after --output-file=
         complete -C "'' $current"
     else
         set -e answer[1]

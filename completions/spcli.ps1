@@ -9,7 +9,7 @@ Register-ArgumentCompleter -Native -CommandName 'spcli', 'spcli.exe' -ScriptBloc
         $extent = $element.Extent
         if ($extent.StartOffset -ge $cursorPosition) { break }
         if ($extent.EndOffset -gt $cursorPosition) {
-            # The cursor stands within the word: what counts is what is before it.
+            # The cursor is inside the word: only the part before it counts.
             $typed += $extent.Text.Substring(0, $cursorPosition - $extent.StartOffset) -replace '^["'']', ''
         }
         elseif ($element -is [System.Management.Automation.Language.StringConstantExpressionAst]) {
@@ -20,9 +20,9 @@ Register-ArgumentCompleter -Native -CommandName 'spcli', 'spcli.exe' -ScriptBloc
         }
         $end = $extent.EndOffset
     }
-    # Behind a space an empty word begins, whatever follows the cursor.
+    # After a space an empty word begins, whatever follows the cursor.
     if ($end -lt $cursorPosition) { $typed += '' }
-    # An alias, or a path with a variable in it: the one on the path knows the same.
+    # An alias, or a path with a variable in it: the spcli on the path gives the same answer.
     $program = $typed[0]
     if (-not (Get-Command $program -ErrorAction Ignore)) { $program = 'spcli' }
 
@@ -44,11 +44,11 @@ Register-ArgumentCompleter -Native -CommandName 'spcli', 'spcli.exe' -ScriptBloc
         if ($encoding) { try { [Console]::OutputEncoding = $encoding } catch { } }
     }
 
-    # No answer at all: PowerShell offers its file names.
+    # PowerShell offers its file names where there is no answer at all.
     if ("$($answer)" -like 'files*') {
         $head = $typed[-1].Substring(0, [int]("$($answer[0])" -replace '\D', ''))
         if ($head -eq '') { return }
-        # It knows no file behind --output-file=
+        # PowerShell completes no file name after --output-file=
         $path = $typed[-1].Substring($head.Length)
         foreach ($file in [System.Management.Automation.CompletionCompleters]::CompleteFilename($path)) {
             $text = if ($file.CompletionText -match '^["'']') { $matches[0] + $head + $file.CompletionText.Substring(1) }
@@ -57,7 +57,7 @@ Register-ArgumentCompleter -Native -CommandName 'spcli', 'spcli.exe' -ScriptBloc
         }
         return
     }
-    # An empty text keeps it from doing so.
+    # An empty text keeps PowerShell from offering file names.
     if ($answer.Count -lt 2) { return '' }
     foreach ($line in $answer[1..($answer.Count - 1)]) {
         $text, $label, $note = $line -split "`t", 3

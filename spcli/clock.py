@@ -1,6 +1,9 @@
 """Time and chance: the only place that reads a clock, sleeps or draws a random number.
 
 Everything else receives a `Clock`, so that tests replace waiting with arithmetic.
+
+A decision that must not come too early compares instants on both clocks: the wall clock may be set while a command waits, and the
+other one starts again at a reboot.
 """
 
 import time
@@ -8,13 +11,14 @@ from typing import NamedTuple
 
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 _SLICE = 1.0
+"""Seconds that a sleep lasts before it looks at the clock again."""
 
 
 class Instant(NamedTuple):
     """One moment read from two clocks, in seconds.
 
     `wall` is Unix time: it survives a reboot and may be stepped. `mono` counts from an arbitrary start, is never stepped, and
-    starts again at a reboot. Stored together, each covers for the other (`policy.seconds_left`).
+    starts again at a reboot. Stored together, each covers for the other (`ratelimit.window.seconds_left`).
     """
 
     wall: float
@@ -25,18 +29,18 @@ class Clock:
     """The machine's clocks."""
 
     def wall(self) -> float:
-        """Seconds since 1970 UTC."""
+        """Return Unix time, in seconds."""
         return time.time()
 
     def mono(self) -> float:
-        """Seconds on a clock that is never stepped and, where the system has one, goes on during suspend.
+        """Return seconds on a clock that is never stepped and, where the system has one, goes on during suspend.
 
         It is the same for every process on the machine, so it may be stored and compared until the next reboot.
         """
         return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
 
     def now(self) -> Instant:
-        """Both readings."""
+        """Return both readings."""
         return Instant(self.wall(), self.mono())
 
     def sleep(self, seconds: float) -> None:
@@ -50,7 +54,7 @@ class Clock:
             time.sleep(min(left, _SLICE))
 
     def chance(self) -> float:
-        """A random number in [0, 1), for jitter."""
+        """Return a random number in [0, 1), for jitter."""
         import random
 
         return random.random()

@@ -1,4 +1,4 @@
-"""`spcli completion SHELL`: print the script that brings TAB to a shell."""
+"""`spcli completion SHELL`: print a shell's completion script."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from spcli.runtime import Runtime
 
 
-def _shell(text: str) -> str:
+def _parse_shell(text: str) -> str:
     name = {"pwsh": "powershell"}.get(text.lower(), text.lower())
     if name not in SCRIPTS:
         raise typer.BadParameter(f"one of {', '.join(SCRIPTS)}")
@@ -19,16 +19,16 @@ def _shell(text: str) -> str:
 
 def completion(
     ctx: typer.Context,
-    shell: Annotated[str, typer.Argument(parser=_shell, metavar="SHELL", help=f"One of {', '.join(SCRIPTS)}.")],
+    shell: Annotated[str, typer.Argument(parser=_parse_shell, metavar="SHELL", help=f"One of {', '.join(SCRIPTS)}.")],
 ) -> None:
     """Print the completion script of a shell.
 
-    With it TAB completes commands, options and their values; names of projects, builds and profiles come from this machine's own
-    record, never from the network.
+    TAB then completes commands, options and their values. Names of projects, builds and profiles come from this machine's own
+    records, never from the network.
 
     \b
       source <(spcli completion bash)   in ~/.bashrc
-      eval "$(spcli completion zsh)"    in ~/.zshrc, behind compinit
+      eval "$(spcli completion zsh)"    in ~/.zshrc, after compinit
       spcli completion fish > ~/.config/fish/completions/spcli.fish
       spcli completion powershell | Out-String | iex   in $PROFILE
     """

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 def limits(
     ctx: typer.Context,
-    reset: Annotated[bool, typer.Option("--reset", help="Forget both windows: the next call goes out at once.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Forget both rate limits: the next call is sent at once.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Show when the next upload and distribute are allowed, and how many wait.
+    """Show when the next upload and distribute are allowed, and how many are waiting.
 
-    The windows are this machine's own record; calls from other machines are not in it.
+    The times are this machine's own records: calls from other machines are not in them.
     """
     runtime: Runtime = ctx.obj
     if reset:
-        _reset(runtime, yes)
+        _reset_limits(runtime, yes)
     found = runtime.state.windows.list_limits(runtime.account)
     now, output = runtime.clock.wall(), runtime.output
     output.listing(
@@ -42,8 +42,8 @@ def limits(
     )
 
 
-def _reset(runtime: "Runtime", yes: bool) -> None:
-    question = "Forget both windows? Calling the service too early gets a 429, and hammering blocks the account."
+def _reset_limits(runtime: "Runtime", yes: bool) -> None:
+    question = "Forget both rate limits? An early call returns 429; repeated early calls can get the account blocked."
     if not yes and not runtime.output.confirm(question):
         raise SpcliError("unconfirmed", "nothing was changed")
     runtime.state.windows.reset_limits(runtime.account)

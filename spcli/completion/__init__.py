@@ -1,1 +1,1 @@
-"""Shell completion: what may stand at the cursor, answered without loading the program."""
+"""Shell completion, answered without loading the program."""

@@ -1,8 +1,8 @@
-"""TAB: what may stand at the cursor, told from the command tree before Typer is loaded.
+"""Answer a TAB press from the command tree, before Typer is loaded.
 
-The scripts of the shells ask with `_SPCLI_COMPLETE=complete_SHELL`, `COMP_WORDS` (the words up to the cursor, one a line; from
-bash the raw line) and `COMP_CWORD`. The first line of the answer says what the others are: `words`, `files`, or `nothing` and a
-note. Nothing here asks the network, and nothing but the live names imports more than this folder's tables.
+The scripts of the shells ask with `_SPCLI_COMPLETE=complete_SHELL`, `COMP_WORDS` (the words up to the cursor, one per line; from
+bash the raw line) and `COMP_CWORD`. The first line of the answer says what the other lines are: `words`, `files`, or `nothing`
+and a note. Nothing here asks the network; only the names of projects, builds and profiles import more than this folder's tables.
 """
 
 from spcli.completion.tree import CHOICES, COMMANDS, COMMON, OPTIONS
@@ -22,9 +22,9 @@ _POWERSHELL_QUOTES = "'\u2018\u2019\u201a\u201b"
 
 
 class Line:
-    """The words typed up to the cursor, the last one being the one to complete (maybe empty).
+    """The words typed up to the cursor; the last one, which may be empty, is the one to complete.
 
-    `kept` characters of it stand before the part that bash replaces, and `quote` is its open quote.
+    `kept` is the number of its characters before the part that bash replaces, `quote` its open quote.
     """
 
     __slots__ = ("kept", "quote", "words")
@@ -36,7 +36,7 @@ class Line:
 
 
 class Place:
-    """Where the cursor is: what the words before it have made of the command line."""
+    """Where the cursor is: the command, its arguments and options so far."""
 
     __slots__ = ("arguments", "command", "is_lost", "only_arguments", "pending", "used", "values")
 
@@ -48,18 +48,18 @@ class Place:
         self.pending = ""
         self.only_arguments = self.is_lost = False
 
-    def take(self, word: str) -> None:
-        """Go on by one finished word."""
+    def add_word(self, word: str) -> None:
+        """Add one finished word."""
         if self.pending:
             self.values[self.pending], self.pending = word, ""
         elif word == "--" and not self.only_arguments:
             self.only_arguments = True
         elif word.startswith("-") and len(word) > 1 and not self.only_arguments:
-            self._take_option(word)
+            self._add_option(word)
         else:
-            self._take_word(word)
+            self._add_argument(word)
 
-    def _take_word(self, word: str) -> None:
+    def _add_argument(self, word: str) -> None:
         commands = COMMANDS[self.command][2]
         if word in commands:
             self.command = f"{self.command} {word}".lstrip()
@@ -68,9 +68,9 @@ class Place:
         else:
             self.arguments.append(word)
 
-    def _take_option(self, word: str) -> None:
+    def _add_option(self, word: str) -> None:
         self.enter_default(word)
-        key, head, value = self.split(word)
+        key, head, value = self.split_option(word)
         if not key:
             return
         self.used.add(key)
@@ -80,33 +80,33 @@ class Place:
             self.pending = key if head == word and not word.endswith("=") else ""
 
     def enter_default(self, word: str) -> None:
-        """An option in the place of a subcommand belongs to the default one."""
+        """Enter the default subcommand where an option stands in the place of a subcommand."""
         default = COMMANDS[self.command][1]
         if default and word not in ("-h", "--help"):
             self.command = f"{self.command} {default}"
 
-    def split(self, word: str) -> "tuple[str, str, str]":
-        """The option's key, how the word spells it, and the value behind that; an empty key for an unknown one."""
+    def split_option(self, word: str) -> "tuple[str, str, str]":
+        """Return the option's key, its spelling in the word, and the value after it; an empty key for an unknown option."""
         if word.startswith("--"):
             name, equals, value = word.partition("=")
-            return self._key(name), name + equals, value
+            return self._find_key(name), name + equals, value
         for position in range(1, len(word)):
-            key = self._key("-" + word[position])
+            key = self._find_key("-" + word[position])
             if not key or OPTIONS[key][1] or position == len(word) - 1:
                 return key, word[: position + 1], word[position + 1 :]
             self.used.add(key)
         return "", word, ""
 
-    def options(self) -> "tuple[str, ...]":
-        """The options that may stand here."""
+    def list_options(self) -> "tuple[str, ...]":
+        """Return the options of the command, the common ones included."""
         return (*COMMANDS[self.command][3], *COMMON)
 
-    def _key(self, spelling: str) -> str:
-        return next((key for key in self.options() if spelling in OPTIONS[key][0]), "")
+    def _find_key(self, spelling: str) -> str:
+        return next((key for key in self.list_options() if spelling in OPTIONS[key][0]), "")
 
 
 class Answer:
-    """What to offer: words, files, or nothing and a note why; `head` stands before each in the same word."""
+    """What to offer: words, files, or nothing and a note. `head` is what precedes each of them in the same word."""
 
     __slots__ = ("head", "kind", "note", "offers")
 
@@ -118,30 +118,30 @@ class Answer:
 
 
 def answer(environ: "Mapping[str, str]") -> "str | None":
-    """The text for the shell that asked; `None` when no shell asked."""
+    """Return the text for the shell that asked; None if no shell asked."""
     shell = environ.get("_SPCLI_COMPLETE", "").removeprefix("complete_")
     if shell not in SHELLS:
         return None
-    line = _typed(environ, shell)
-    found = _found(line.words, environ)
+    line = _read_line(environ, shell)
+    offered = _find_offers(line.words, environ)
     if shell == "bash":
-        return _bash(found, line, listing=environ.get("COMP_TYPE") == _LISTING)
-    return {"zsh": _zsh, "fish": _fish, "powershell": _powershell}[shell](found, line.words[-1])
+        return _format_bash(offered, line, listing=environ.get("COMP_TYPE") == _LISTING)
+    return {"zsh": _format_zsh, "fish": _format_fish, "powershell": _format_powershell}[shell](offered, line.words[-1])
 
 
-def _typed(environ: "Mapping[str, str]", shell: str) -> Line:
+def _read_line(environ: "Mapping[str, str]", shell: str) -> Line:
     text, number = environ.get("COMP_WORDS", ""), environ.get("COMP_CWORD", "")
     is_raw = shell == "bash" or "\n" not in text
-    line = split(text, environ.get("COMP_WORDBREAKS", "")) if is_raw else Line(text.split("\n"))
-    # bash counts the pieces between its own word breaks: its number says nothing of these words.
+    line = split_line(text, environ.get("COMP_WORDBREAKS", "")) if is_raw else Line(text.split("\n"))
+    # bash counts the pieces between its own word breaks: its number does not count these words.
     if "COMP_WORDBREAKS" not in environ and number.isdecimal():
         wanted = min(int(number), len(line.words))
         line.words = [*line.words, ""][: wanted + 1]
     return line
 
 
-def split(text: str, breaks: str = "") -> Line:
-    """A line as bash would read it, open quotes and all; `breaks` are bash's characters that begin a new word to replace."""
+def split_line(text: str, breaks: str = "") -> Line:
+    """Split a line as bash does, open quotes included; at a character of `breaks` bash begins a new part to replace."""
     words: list[str] = []
     word, quote, is_escaped, kept, opened, is_begun = "", "", False, 0, 0, False
     for letter in text:
@@ -166,57 +166,57 @@ def split(text: str, breaks: str = "") -> Line:
     return Line([*words, word], opened if quote else kept, quote)
 
 
-def _found(words: "Sequence[str]", environ: "Mapping[str, str]") -> Answer:
-    """What fits the last word, which may be half typed."""
+def _find_offers(words: "Sequence[str]", environ: "Mapping[str, str]") -> Answer:
+    """Return what may stand in the place of the last word, which may be half typed."""
     place, current = Place(), words[-1]
     for word in words[1:-1]:
-        place.take(word)
+        place.add_word(word)
     if place.is_lost:
         return Answer()
     if place.pending:
-        return _value(place, place.pending, environ)
+        return _offer_value(place, place.pending, environ)
     if current.startswith("-") and not place.only_arguments:
         place.enter_default(current)
-        key, head, _value_typed = place.split(current)
+        key, head, _value_typed = place.split_option(current)
         if key and OPTIONS[key][1] and (head != current or current.endswith("=")):
-            return _value(place, key, environ, head=head)
-        return Answer("words", _options(place))
+            return _offer_value(place, key, environ, head=head)
+        return Answer("words", _offer_options(place))
     commands = COMMANDS[place.command][2]
     if commands:
         return Answer("words", ((name, COMMANDS[f"{place.command} {name}".lstrip()][0]) for name in commands))
-    return _argument(place, environ)
+    return _offer_argument(place, environ)
 
 
-def _options(place: Place) -> "Iterable[Offer]":
-    for key in place.options():
+def _offer_options(place: Place) -> "Iterable[Offer]":
+    for key in place.list_options():
         spellings, _metavar, _kind, repeats, meaning = OPTIONS[key]
         if repeats or key not in place.used:
             yield from ((spelling, meaning) for spelling in reversed(spellings))
 
 
-def _value(place: Place, key: str, environ: "Mapping[str, str]", *, head: str = "") -> Answer:
+def _offer_value(place: Place, key: str, environ: "Mapping[str, str]", *, head: str = "") -> Answer:
     _spellings, metavar, kind, _repeats, meaning = OPTIONS[key]
-    return _of_kind(kind, f"{metavar}: {meaning}", place, environ, head=head)
+    return _offer_kind(kind, f"{metavar}: {meaning}", place, environ, head=head)
 
 
-def _argument(place: Place, environ: "Mapping[str, str]") -> Answer:
+def _offer_argument(place: Place, environ: "Mapping[str, str]") -> Answer:
     arguments, position = COMMANDS[place.command][4], len(place.arguments)
     if arguments and position >= len(arguments) and arguments[-1][3]:
         position = len(arguments) - 1
     if position >= len(arguments):
-        return Answer("nothing" if place.only_arguments else "words", () if place.only_arguments else _options(place))
+        return Answer("nothing" if place.only_arguments else "words", () if place.only_arguments else _offer_options(place))
     metavar, kind, _required, repeats, meaning = arguments[position]
     if kind == "value":
         kind = _SETTING_KINDS.get(place.arguments[0], "") if position == len(place.arguments) else ""
     if kind == "page":
-        return Answer("words", _pages(" ".join(place.arguments)))
-    found = _of_kind(kind, f"{metavar}: {meaning}", place, environ)
+        return Answer("words", _list_pages(" ".join(place.arguments)))
+    answer = _offer_kind(kind, f"{metavar}: {meaning}", place, environ)
     if repeats:
-        found.offers = [offer for offer in found.offers if offer[0] not in place.arguments]
-    return found
+        answer.offers = [offer for offer in answer.offers if offer[0] not in place.arguments]
+    return answer
 
 
-def _pages(typed: str) -> "Iterable[Offer]":
+def _list_pages(typed: str) -> "Iterable[Offer]":
     """Yield what `spcli help` takes after the words typed: topics and commands, or the commands of a group."""
     if not typed:
         yield from CHOICES["topic"]
@@ -226,7 +226,7 @@ def _pages(typed: str) -> "Iterable[Offer]":
             yield name, COMMANDS[f"{typed} {name}".lstrip()][0]
 
 
-def _of_kind(kind: str, note: str, place: Place, environ: "Mapping[str, str]", *, head: str = "") -> Answer:
+def _offer_kind(kind: str, note: str, place: Place, environ: "Mapping[str, str]", *, head: str = "") -> Answer:
     if kind == "file":
         return Answer("files", head=head)
     if kind in LIVE:
@@ -235,33 +235,36 @@ def _of_kind(kind: str, note: str, place: Place, environ: "Mapping[str, str]", *
         offers: Iterable[Offer] = live_offers(kind, environ, place.values.get("profile"))
     else:
         offers = CHOICES.get(kind) or ((word, "") for word in kind.split("|") if word)
-    found = Answer("words", offers, head=head, note=note)
-    if not found.offers:
-        found.kind = "nothing"
-    return found
+    answer = Answer("words", offers, head=head, note=note)
+    if not answer.offers:
+        answer.kind = "nothing"
+    return answer
 
 
-def _fitting(found: Answer, current: str) -> "list[Offer]":
-    """The offers that begin with what is typed; in another case only where all agree, as bash inserts what they share."""
-    typed = current[len(found.head) :]
-    exact = [offer for offer in found.offers if offer[0].startswith(typed)]
+def _filter_offers(answer: Answer, current: str) -> "list[Offer]":
+    """Return the offers that begin with the typed word.
+
+    Other letter cases count only where all offers agree: bash inserts what they share.
+    """
+    typed = current[len(answer.head) :]
+    exact = [offer for offer in answer.offers if offer[0].startswith(typed)]
     if exact:
         return exact
-    similar = [offer for offer in found.offers if offer[0][: len(typed)].casefold() == typed.casefold()]
+    similar = [offer for offer in answer.offers if offer[0][: len(typed)].casefold() == typed.casefold()]
     return similar if len({offer[0][: len(typed)] for offer in similar}) == 1 else []
 
 
-def _bash(found: Answer, line: Line, *, listing: bool) -> str:
-    fitting = _fitting(found, line.words[-1])
-    lines = [_for_bash((found.head + word)[line.kept :], line.quote) for word, _meaning in fitting]
-    # Ids tell a person nothing. Where bash only lists, it shows their names as well.
-    if listing and found.note and len(set(lines)) > 1:
+def _format_bash(answer: Answer, line: Line, *, listing: bool) -> str:
+    fitting = _filter_offers(answer, line.words[-1])
+    lines = [quote_for_bash((answer.head + word)[line.kept :], line.quote) for word, _meaning in fitting]
+    # Where bash only lists, it shows the names beside the IDs.
+    if listing and answer.note and len(set(lines)) > 1:
         lines = [f"{text}  ({offer[1]})" if offer[1] else text for text, offer in zip(lines, fitting, strict=True)]
-    return _joined(f"{found.kind} {line.quote}", lines)
+    return _join_lines(f"{answer.kind} {line.quote}", lines)
 
 
-def _for_bash(word: str, quote: str) -> str:
-    """`word` as typed behind an open `quote`, or with a backslash before all that bash would read otherwise."""
+def quote_for_bash(word: str, quote: str) -> str:
+    """Return `word` as it is typed after an open `quote`, or with a backslash before each special character."""
     if quote == "'":
         return word.replace("'", "'\\''")
     if quote:
@@ -270,31 +273,32 @@ def _for_bash(word: str, quote: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_./:=@%+," else "\\" + letter for letter in word)
 
 
-def _zsh(found: Answer, _current: str) -> str:
-    """For `_describe`, which takes `word:meaning` and quotes the word itself; zsh chooses what fits, by the user's own rules."""
+def _format_zsh(answer: Answer, _current: str) -> str:
+    """Format for `_describe`, which takes `word:meaning` and quotes the word. zsh filters by the user's own rules."""
     lines = [
-        word.replace("\\", "\\\\").replace(":", "\\:") + (f":{meaning}" if meaning else "") for word, meaning in found.offers
+        word.replace("\\", "\\\\").replace(":", "\\:") + (f":{meaning}" if meaning else "") for word, meaning in answer.offers
     ]
-    return _joined(f"{found.kind} {len(found.head)} {found.note}", lines)
+    return _join_lines(f"{answer.kind} {len(answer.head)} {answer.note}", lines)
 
 
-def _fish(found: Answer, _current: str) -> str:
-    """fish quotes by itself, and chooses what fits in its own way."""
-    return _joined(found.kind, [f"{found.head}{word}\t{meaning}" for word, meaning in found.offers])
+def _format_fish(answer: Answer, _current: str) -> str:
+    """Format for fish, which quotes and filters by itself."""
+    return _join_lines(answer.kind, [f"{answer.head}{word}\t{meaning}" for word, meaning in answer.offers])
 
 
-def _powershell(found: Answer, current: str) -> str:
-    """What is inserted, what is listed, and the tool tip, which must not be empty."""
-    fitting = _fitting(found, current)
-    lines = [f"{_for_powershell(found.head + word)}\t{word}\t{meaning or word}" for word, meaning in fitting]
-    return _joined(f"{found.kind} {len(found.head)}", lines)
+def _format_powershell(answer: Answer, current: str) -> str:
+    """Format for PowerShell: the inserted text, the listed text, and the tool tip, which must not be empty."""
+    fitting = _filter_offers(answer, current)
+    lines = [f"{quote_for_powershell(answer.head + word)}\t{word}\t{meaning or word}" for word, meaning in fitting]
+    return _join_lines(f"{answer.kind} {len(answer.head)}", lines)
 
 
-def _for_powershell(word: str) -> str:
+def quote_for_powershell(word: str) -> str:
+    """Return `word` as one argument to PowerShell."""
     if all(letter.isalnum() or letter in "-_./:=" for letter in word):
         return word
     return "'" + "".join(letter * 2 if letter in _POWERSHELL_QUOTES else letter for letter in word) + "'"
 
 
-def _joined(first: str, lines: "list[str]") -> str:
+def _join_lines(first: str, lines: "list[str]") -> str:
     return "\n".join([first.rstrip(), *lines]) + "\n"

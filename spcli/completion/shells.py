@@ -1,7 +1,6 @@
-"""The scripts that bring TAB to four shells: they ask `spcli` itself, so an upgrade needs no new script.
+"""The completion scripts of four shells. They ask `spcli` itself, so an upgrade needs no new script.
 
-Each passes the words up to the cursor and shows what `completion.answer` says, whose first line tells what the others are. The
-files in `completions/` are written from here.
+Each passes the words up to the cursor and shows what `completion.answer` returns. `completions/` is generated from here.
 """
 
 BASH = r"""# bash completion for spcli, with or without the package bash-completion; bash 3.2 or newer.
@@ -9,7 +8,7 @@ BASH = r"""# bash completion for spcli, with or without the package bash-complet
 _spcli() {
     local IFS=$' \t\n' answer kind quote word program=${1/#\~\//"$HOME"/}
     COMPREPLY=()
-    # An alias, or a path that only the shell itself can spell out: the one on the path knows the same.
+    # An alias, or a path that only the shell can expand: the spcli on the path gives the same answer.
     type -P "$program" >/dev/null || program=spcli
     # The raw line, not bash's own words: those are cut at every colon and equals sign.
     answer=$(env _SPCLI_COMPLETE=complete_bash COMP_WORDS="${COMP_LINE:0:COMP_POINT}" COMP_CWORD="$COMP_CWORD" \
@@ -41,19 +40,19 @@ ZSH = r"""#compdef spcli
 _spcli() {
     local -a typed answer offers
     local current=$IPREFIX$PREFIX kind taken note program=${~${(Q)words[1]}}
-    # An alias, or a path with a variable in it: the one on the path knows the same.
+    # An alias, or a path with a variable in it: the spcli on the path gives the same answer.
     whence -p -- $program >/dev/null || program=spcli
     typed=("${(@Q)words[1,CURRENT-1]}" "${(Q)current}")
     answer=("${(@f)$(_SPCLI_COMPLETE=complete_zsh COMP_WORDS=${(F)typed} COMP_CWORD=$((CURRENT - 1)) \
         $program 2>/dev/null </dev/null)}")
     IFS=' ' read -r kind taken note <<<"$answer[1]"
     offers=("${(@)answer[2,-1]}")
-    # What stands before the value in the same word, such as --project=
+    # The part before the value in the same word, such as --project=
     (( taken > 0 )) && compset -p $taken
     case $kind in
         files) _files ;;
         words)
-            # In the order given, also where two builds have one file name; in any case, as the program takes a name.
+            # In the given order, also where two builds have the same file name; in any letter case, as spcli accepts names.
             zstyle ':completion:*:*:spcli:*:names' list-grouped no
             _describe -V -t ${${note:+names}:-words} 'spcli' offers -M 'm:{[:lower:][:upper:]}={[:upper:][:lower:]}' ;;
         *) [[ -n $note ]] && _message -e values "$note" ;;
@@ -74,13 +73,13 @@ function __spcli_complete
     set -lx _SPCLI_COMPLETE complete_fish
     set -lx COMP_CWORD (count $typed)
     set -lx COMP_WORDS (string join \n -- $typed "$current" | string collect --no-trim-newlines)
-    # A path with a variable in it: the one on the path knows the same. fish would complain of one that is missing.
+    # A path with a variable in it: the spcli on the path gives the same answer. fish reports a program that is missing.
     set -l program (string replace -- '~/' $HOME/ $typed[1])
     command -sq -- $program; or set program spcli
     command -sq -- $program; or return
     set -l answer (command $program 2>/dev/null </dev/null)
     if string match -q 'files*' -- $answer[1]
-        # fish's own, which knows quotes, the home folder, and paths behind --output-file=
+        # fish's own completion knows quotes, the home folder, and paths after --output-file=
         complete -C "'' $current"
     else
         set -e answer[1]
@@ -102,7 +101,7 @@ Register-ArgumentCompleter -Native -CommandName 'spcli', 'spcli.exe' -ScriptBloc
         $extent = $element.Extent
         if ($extent.StartOffset -ge $cursorPosition) { break }
         if ($extent.EndOffset -gt $cursorPosition) {
-            # The cursor stands within the word: what counts is what is before it.
+            # The cursor is inside the word: only the part before it counts.
             $typed += $extent.Text.Substring(0, $cursorPosition - $extent.StartOffset) -replace '^["'']', ''
         }
         elseif ($element -is [System.Management.Automation.Language.StringConstantExpressionAst]) {
@@ -113,9 +112,9 @@ Register-ArgumentCompleter -Native -CommandName 'spcli', 'spcli.exe' -ScriptBloc
         }
         $end = $extent.EndOffset
     }
-    # Behind a space an empty word begins, whatever follows the cursor.
+    # After a space an empty word begins, whatever follows the cursor.
     if ($end -lt $cursorPosition) { $typed += '' }
-    # An alias, or a path with a variable in it: the one on the path knows the same.
+    # An alias, or a path with a variable in it: the spcli on the path gives the same answer.
     $program = $typed[0]
     if (-not (Get-Command $program -ErrorAction Ignore)) { $program = 'spcli' }
 
@@ -137,11 +136,11 @@ Register-ArgumentCompleter -Native -CommandName 'spcli', 'spcli.exe' -ScriptBloc
         if ($encoding) { try { [Console]::OutputEncoding = $encoding } catch { } }
     }
 
-    # No answer at all: PowerShell offers its file names.
+    # PowerShell offers its file names where there is no answer at all.
     if ("$($answer)" -like 'files*') {
         $head = $typed[-1].Substring(0, [int]("$($answer[0])" -replace '\D', ''))
         if ($head -eq '') { return }
-        # It knows no file behind --output-file=
+        # PowerShell completes no file name after --output-file=
         $path = $typed[-1].Substring($head.Length)
         foreach ($file in [System.Management.Automation.CompletionCompleters]::CompleteFilename($path)) {
             $text = if ($file.CompletionText -match '^["'']') { $matches[0] + $head + $file.CompletionText.Substring(1) }
@@ -150,7 +149,7 @@ Register-ArgumentCompleter -Native -CommandName 'spcli', 'spcli.exe' -ScriptBloc
         }
         return
     }
-    # An empty text keeps it from doing so.
+    # An empty text keeps PowerShell from offering file names.
     if ($answer.Count -lt 2) { return '' }
     foreach ($line in $answer[1..($answer.Count - 1)]) {
         $text, $label, $note = $line -split "`t", 3
@@ -163,4 +162,4 @@ SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH, "powershell": POWERSHELL}
 """The script of each shell."""
 
 FILES = {"bash": "spcli.bash", "zsh": "_spcli", "fish": "spcli.fish", "powershell": "spcli.ps1"}
-"""The file in `completions/` that holds it."""
+"""The file in `completions/` with each script."""

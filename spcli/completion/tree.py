@@ -97,8 +97,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str, str, bool, str]] = {
     "message": (("-m", "--message"), "TEXT", "", False, "Reason, kept in the history."),
     "yes": (("--yes",), "", "", False, "Do not ask for confirmation."),
     "watch of status": (("--watch",), "", "", False, "Repeat every 10 s until Ctrl-C."),
-    "reset": (("--reset",), "", "", False, "Forget both windows: the next call goes out at once."),
-    "yes of limits": (("--yes",), "", "", False, "Do not ask."),
+    "reset": (("--reset",), "", "", False, "Forget both rate limits: the next call is sent at once."),
     "host": (("--host",), "HOST", "", False, "Address to listen on (default: 127.0.0.1)."),
     "port": (("--port",), "PORT", "", False, "Port to listen on; 0 takes a free one at each start (default: 0)."),
     "public-url": (("--public-url",), "URL", "", False, "Public https URL of your tunnel."),
@@ -286,7 +285,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[tupl
         ("project", "watch of status", "interval", "timeout"),
         (),
     ),
-    "limits": ("Show when the next upload and distribute are allowed.", "", (), ("reset", "yes of limits"), ()),
+    "limits": ("Show when the next upload and distribute are allowed.", "", (), ("reset", "yes"), ()),
     "webhooks": ("Receive, simulate, test and list build events.", "", ("listen", "events", "send", "test"), (), ()),
     "webhooks listen": (
         "Receive webhook events on this machine.",

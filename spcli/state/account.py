@@ -1,5 +1,9 @@
 """The account that rate limits, history and names are stored for.
 
+The service limits calls per user, and one user of one service must have one rate limit here, however the user ID or the host is
+written. What is stored are hashes: of the origin and the user ID for history and names, with the endpoint for a window. They are
+those of the first version for an ordinary ID, so that its database goes on being used.
+
 Light to import: completion needs it, and a TAB press has no time for `typing`, `sqlite3` or the settings.
 """
 
@@ -16,6 +20,9 @@ class Account:
     """
 
     __slots__ = ("_user_id", "origin", "user")
+
+    origin: str
+    user: str
 
     def __init__(self, base_url: str, user_id: str) -> None:
         self.origin = normalize_origin(base_url)

@@ -57,7 +57,7 @@ class Connection(sqlite3.Connection):
     def run(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         """Execute one statement with values from outside: JSON may hold lone surrogates, a damaged page any bytes."""
         try:
-            return self.execute(sql, [_storable(value) for value in values])
+            return self.execute(sql, [_clean_text(value) for value in values])
         except UnicodeDecodeError:
             # SQLite quotes what it found in a damaged schema, and the module cannot read the message.
             raise _sqlite_error("not a state file", sqlite3.SQLITE_NOTADB) from None
@@ -100,12 +100,12 @@ class Database:
         Raises:
             SpcliError: `config`, not_sent: the file can't be written.
         """
-        return self._use(lambda connection: self._transact(connection, work, durable), self._patience)
+        return self._use_patiently(lambda connection: self._run_transaction(connection, work, durable), self._patience)
 
     def attempt(self, work: Callable[[Connection], T], *, durable: bool = False) -> T | None:
         """Write optional data. On failure, print one note and return None."""
         try:
-            return self._use(lambda connection: self._transact(connection, work, durable), 0.0)
+            return self._use_patiently(lambda connection: self._run_transaction(connection, work, durable), 0.0)
         except SpcliError as problem:
             self.note_once(problem.message)
             return None
@@ -117,9 +117,7 @@ class Database:
             SpcliError: `config`, not_sent: the file can't be read.
         """
         rows = self.read_any(sql, values)
-        return (
-            self._use(lambda connection: self._run(connection, sql, values).fetchall(), self._patience) if rows is None else rows
-        )
+        return self._fetch_rows(sql, values, self._patience) if rows is None else rows
 
     def read(self, sql: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
         """Return rows; none, and one note, if the file can't be read: then nothing is known."""
@@ -134,7 +132,7 @@ class Database:
     def read_any(self, sql: str, values: Sequence[object]) -> list[sqlite3.Row] | None:
         """Return rows; None, and one note, if the file can't be read. A file that can be read but not written is noted, too."""
         try:
-            return self._use(lambda connection: self._run(connection, sql, values).fetchall(), 0.0)
+            return self._fetch_rows(sql, values, 0.0)
         except SpcliError as problem:
             self.note_once(problem.message)
         with suppress(sqlite3.Error, OSError):
@@ -143,54 +141,57 @@ class Database:
             connection.row_factory = sqlite3.Row
             try:
                 if connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
-                    return connection.execute(sql, [_storable(value) for value in values]).fetchall()
+                    return connection.execute(sql, [_clean_text(value) for value in values]).fetchall()
             finally:
                 connection.close()
         return None
 
-    def _use(self, operation: Callable[[Connection], T], patience: float) -> T:
+    def _fetch_rows(self, sql: str, values: Sequence[object], patience: float) -> list[sqlite3.Row]:
+        return self._use_patiently(lambda connection: self._run_patiently(connection, sql, values).fetchall(), patience)
+
+    def _use_patiently(self, operation: Callable[[Connection], T], patience: float) -> T:
         """Run `operation`, again for `patience` seconds while the file is in use."""
         waited = 0.0
         while True:
             try:
-                return self._operate(operation)
+                return self._use_once(operation)
             except (sqlite3.Error, OSError) as error:
                 if waited >= patience or not _may_pass(error):
-                    raise self._refusal(error) from None
+                    raise self._in_use_error(error) from None
             self.close()
             waited += SLICE
             self._clock.sleep(SLICE)
 
-    def _operate(self, operation: Callable[[Connection], T]) -> T:
+    def _use_once(self, operation: Callable[[Connection], T]) -> T:
         """Run `operation`; a damaged file is set aside, and a fresh one used instead."""
-        connection = self._open()
+        connection = self._open_current()
         try:
             return operation(connection)
         except sqlite3.Error as error:
             is_moved = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_DBMOVED
-            if not is_moved and _code(error) not in _DAMAGE:
+            if not is_moved and _result_code(error) not in _DAMAGE:
                 raise
         self.close()
         self._connection = connection = self._open_somewhere() if is_moved else self._make_fresh(self._identity)
         return operation(connection)
 
-    def _transact(self, connection: Connection, work: Callable[[Connection], T], durable: bool) -> T:
+    def _run_transaction(self, connection: Connection, work: Callable[[Connection], T], durable: bool) -> T:
         # A signal may have come between the beginning or the end of a transaction and the lines that see to it.
         _roll_back(connection)
         try:
-            self._run(connection, f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-            self._run(connection, "BEGIN IMMEDIATE")
+            self._run_patiently(connection, f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self._run_patiently(connection, "BEGIN IMMEDIATE")
             if identify(self.path) != self._identity:
                 # Another process put a fresh file there while this one waited for its lock.
                 raise _sqlite_error("the state file was moved", sqlite3.SQLITE_READONLY_DBMOVED)
             result = work(connection)
-            self._run(connection, "COMMIT")
+            self._run_patiently(connection, "COMMIT")
         except BaseException:
             _roll_back(connection)
             raise
         return result
 
-    def _run(self, connection: Connection, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+    def _run_patiently(self, connection: Connection, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         return self._wait_for_lock(lambda: connection.run(sql, values))
 
     def _wait_for_lock(self, operation: Callable[[], T]) -> T:
@@ -200,23 +201,23 @@ class Database:
             try:
                 return operation()
             except sqlite3.OperationalError as error:
-                if _code(error) != sqlite3.SQLITE_BUSY or waited >= self._patience:
+                if _result_code(error) != sqlite3.SQLITE_BUSY or waited >= self._patience:
                     raise
             waited += SLICE
             # Where a lock cannot be waited for SQLite answers at once.
             self._clock.sleep(SLICE / 5)
 
-    def _refusal(self, error: sqlite3.Error | OSError) -> SpcliError:
+    def _in_use_error(self, error: sqlite3.Error | OSError) -> SpcliError:
         where = error.path if isinstance(error, UnsafeFile) else f"the state file {self.path}"
         # Another program's hold on the file passes; on POSIX only a lock is one.
-        is_held = _code(error) == sqlite3.SQLITE_BUSY or (sys.platform == "win32" and _may_pass(error))
+        is_held = _result_code(error) == sqlite3.SQLITE_BUSY or (sys.platform == "win32" and _may_pass(error))
         if is_held:
             hint = "run the command again once the other program has closed it"
         else:
-            hint = "free some disk space" if _code(error) == sqlite3.SQLITE_FULL else access_hint(self.path)
-        return config_error(f"{where} cannot be used: {_words(error)}", hint=hint, retryable=is_held)
+            hint = "free some disk space" if _result_code(error) == sqlite3.SQLITE_FULL else access_hint(self.path)
+        return config_error(f"{where} cannot be used: {_error_text(error)}", hint=hint, retryable=is_held)
 
-    def _open(self) -> Connection:
+    def _open_current(self) -> Connection:
         """Return the open connection; another one when another process has set the file aside and begun a fresh one."""
         if self._connection is not None and identify(self.path) != self._identity:
             self.close()
@@ -231,21 +232,21 @@ class Database:
         except (sqlite3.Error, OSError) as error:
             if self._is_in_use(error):
                 raise
-            reason = _words(error)
+            reason = _error_text(error)
         try:
             spare = find_spare_folder(self._environ)
             connection = self._open_in(spare)
         except (sqlite3.Error, OSError) as error:
             if self._is_in_use(error):
                 raise
-            message = f"the state folder {self._wanted} cannot be used ({reason}), nor the temp dir ({_words(error)})"
+            message = f"the state folder {self._wanted} cannot be used ({reason}), nor the temp dir ({_error_text(error)})"
             raise config_error(message, hint=folder_hint()) from None
         self.note_once(f"the state folder {self._wanted} cannot be used ({reason}); using {spare}, which the system may clear")
         return connection
 
     def _is_in_use(self, error: sqlite3.Error | OSError) -> bool:
         """Return whether a state exists, or may exist, behind this error. On Windows a denied access may be another's hold."""
-        if isinstance(error, UnsafeFile) or _code(error) == sqlite3.SQLITE_BUSY or has_state(self.path):
+        if isinstance(error, UnsafeFile) or _result_code(error) == sqlite3.SQLITE_BUSY or has_state(self.path):
             return True
         return sys.platform == "win32" and isinstance(error, PermissionError)
 
@@ -254,11 +255,11 @@ class Database:
         self.path = folder / "state.db"
         prepare_folder(folder)
         try:
-            return self._connect()
+            return self._connect_own()
         except FileNotFoundError:
             return self._make_fresh()
         except sqlite3.DatabaseError as error:
-            if _code(error) not in _DAMAGE:
+            if _result_code(error) not in _DAMAGE:
                 raise
         return self._make_fresh(self._identity)
 
@@ -271,12 +272,12 @@ class Database:
         make_private_file(lock)
         guard = sqlite3.connect(lock, isolation_level=None, timeout=SLICE, factory=Connection)
         try:
-            self._run(guard, "BEGIN EXCLUSIVE")
+            self._run_patiently(guard, "BEGIN EXCLUSIVE")
             if damaged is not None and identify(self.path) == damaged:
                 self._set_aside()
             if identify(self.path) is None:
-                self._create()
-            return self._connect()
+                self._create_file()
+            return self._connect_own()
         finally:
             guard.close()
 
@@ -284,10 +285,10 @@ class Database:
         try:
             kept = set_aside(self.path, self._clock)
         except OSError as error:
-            raise type(error)(error.errno, f"it is damaged and cannot be set aside: {_words(error)}") from None
+            raise type(error)(error.errno, f"it is damaged and cannot be set aside: {_error_text(error)}") from None
         self.note_once(f"the state file was damaged; it is kept as {kept}, and the rate limits count as just used")
 
-    def _create(self) -> None:
+    def _create_file(self) -> None:
         """Make the file under another name and put it there whole: a state file without a schema is a damaged one.
 
         It begins as a copy of a state that was kept in the spare folder while this one could not be used.
@@ -346,14 +347,14 @@ class Database:
         """Lock the state in the spare folder; return False if it is damaged. Raises `sqlite3.Error` while it is in use."""
         try:
             if self._wait_for_lock(lambda: read_kind(holder)) == "own":
-                self._run(holder, "BEGIN IMMEDIATE")
+                self._run_patiently(holder, "BEGIN IMMEDIATE")
                 return True
         except sqlite3.Error as error:
-            if _code(error) not in _DAMAGE:
+            if _result_code(error) not in _DAMAGE:
                 raise
         return False
 
-    def _connect(self) -> Connection:
+    def _connect_own(self) -> Connection:
         """Open the database that is there. Raises `sqlite3.DatabaseError` with the code of a damaged one if it is foreign."""
         self._identity = identify(self.path)
         assert_private_database(self.path)
@@ -386,21 +387,21 @@ def _sqlite_error(message: str, code: int) -> sqlite3.DatabaseError:
     return error
 
 
-def _code(error: BaseException) -> int:
+def _result_code(error: BaseException) -> int:
     """Return the primary result code; 0 for an error that is not SQLite's."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _may_pass(error: sqlite3.Error | OSError) -> bool:
     """Return whether the file may be usable a moment later, though waiting for a lock does not help."""
-    return _code(error) in _MAY_PASS or (isinstance(error, OSError) and not isinstance(error, UnsafeFile))
+    return _result_code(error) in _MAY_PASS or (isinstance(error, OSError) and not isinstance(error, UnsafeFile))
 
 
-def _words(error: sqlite3.Error | OSError) -> str:
+def _error_text(error: sqlite3.Error | OSError) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    return _REASONS.get(_code(error), type(error).__name__)
+    return _REASONS.get(_result_code(error), type(error).__name__)
 
 
-def _storable(value: object) -> object:
+def _clean_text(value: object) -> object:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

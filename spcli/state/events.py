@@ -55,12 +55,12 @@ class Events:
             SpcliError: `config`, when they can't be stored.
         """
 
-        def work(connection: "Connection") -> list[bool]:
+        def store_events(connection: "Connection") -> list[bool]:
             added = [connection.run(_ADD, event).rowcount == 1 for event in events]
             connection.run(_PRUNE, (self._clock.wall() - YEAR,))
             return added
 
-        return self._database.write(work, durable=True)
+        return self._database.write(store_events, durable=True)
 
     def newest_event_id(self, upload_id: str) -> int:
         """Return a number that grows with each event stored for the build; 0 without any."""

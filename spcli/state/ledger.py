@@ -137,7 +137,7 @@ class Ledger:
         # A service that repeats the URL it objects to would bring its signature in here.
         words = message and re.sub(r"[?#]\S+", "?…", message)[:MESSAGE_KEPT]
 
-        def update(connection: "Connection", row_id: int) -> bool:
+        def update_row(connection: "Connection", row_id: int) -> bool:
             done = connection.run(
                 "UPDATE ledger SET phase = ?, upload_id = coalesce(?, upload_id), message = coalesce(?, message),"
                 " server_wall = coalesce(?, server_wall), accepted = max(accepted, ?), ended = coalesce(ended, ?),"
@@ -146,14 +146,14 @@ class Ledger:
             )
             return done.rowcount > 0
 
-        def work(connection: "Connection") -> int:
+        def store_outcome(connection: "Connection") -> int:
             row_id = attempt_id
-            if not update(connection, row_id) and anew is not None:
+            if not update_row(connection, row_id) and anew is not None:
                 row_id = insert_attempt(connection, "", anew, now, 0.0)
-                update(connection, row_id)
+                update_row(connection, row_id)
             return row_id
 
-        return self._database.attempt(work, durable=True) or attempt_id
+        return self._database.attempt(store_outcome, durable=True) or attempt_id
 
     def find_unsettled(
         self,
@@ -243,11 +243,11 @@ class Ledger:
     def record_state(self, upload_id: str, state: str) -> None:
         """Remember a build's last seen state, for services without a build list."""
 
-        def work(connection: "Connection") -> None:
+        def store_state(connection: "Connection") -> None:
             connection.run("UPDATE ledger SET state = ? WHERE upload_id = ?", (state, upload_id))
 
         if self._database.read("SELECT 1 FROM ledger WHERE upload_id = ? AND state IS NOT ? LIMIT 1", (upload_id, state)):
-            self._database.attempt(work)
+            self._database.attempt(store_state)
 
     def _attempt_of(self, row: "sqlite3.Row") -> Attempt:
         def text(name: str) -> str | None:

@@ -42,13 +42,13 @@ class Names:
             return
         user, seen = account.user, self._clock.wall()
 
-        def work(connection: "Connection") -> None:
+        def store_projects(connection: "Connection") -> None:
             connection.run(_CLEAR, (user,))
             for id_, name in projects[:PROJECTS_KEPT]:
                 connection.run(_PUT, ("project", user, id_, name, seen))
             connection.run(_PUT, ("projects", user, "digest", digest, seen))
 
-        self._database.attempt(work)
+        self._database.attempt(store_projects)
 
     def remember_uploads(self, account: Account, uploads: Sequence[tuple[str, str]]) -> None:
         """Keep recent upload IDs with their file names; what is known already costs no commit."""
@@ -57,13 +57,13 @@ class Names:
         known = {(row["id"], row["name"]) for row in rows}
         fresh = [pair for pair in uploads[:UPLOADS_ADDED] if pair not in known]
 
-        def work(connection: "Connection") -> None:
+        def store_uploads(connection: "Connection") -> None:
             for id_, name in fresh:
                 connection.run(_PUT, ("upload", user, id_, name, seen))
             connection.run(_PRUNE, (user, user, UPLOADS_KEPT))
 
         if fresh:
-            self._database.attempt(work)
+            self._database.attempt(store_uploads)
 
 
 def _digest_of(projects: Sequence[tuple[str, str]]) -> str:

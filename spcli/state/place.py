@@ -78,7 +78,7 @@ def assert_private_database(path: Path) -> None:
     assert_private_file(path)
     for suffix in JOURNALS:
         with suppress(FileNotFoundError):
-            assert_private_file(_beside(path, suffix))
+            assert_private_file(_add_suffix(path, suffix))
 
 
 def set_aside(path: Path, clock: Clock) -> Path:
@@ -86,16 +86,16 @@ def set_aside(path: Path, clock: Clock) -> Path:
     numbers = sorted(int(one.name.rpartition("-")[2]) for one in list_damaged(path))
     for old in numbers[: max(0, len(numbers) - KEPT_DAMAGED + 1)]:
         for suffix in ("", *JOURNALS):
-            _beside(_damaged_name(path, old), suffix).unlink(missing_ok=True)
+            _add_suffix(_damaged_name(path, old), suffix).unlink(missing_ok=True)
     kept = _damaged_name(path, max(numbers, default=0) + 1)
     # The shared memory first: a fresh database that met the old one's would take it for its own.
-    _beside(path, "-shm").unlink(missing_ok=True)
+    _add_suffix(path, "-shm").unlink(missing_ok=True)
     replace_patiently(path, kept, clock)
     with suppress(OSError):
         os.utime(kept, (clock.wall(), clock.wall()))
     for suffix in ("-wal", "-journal"):
         with suppress(FileNotFoundError):
-            replace_patiently(_beside(path, suffix), _beside(kept, suffix), clock)
+            replace_patiently(_add_suffix(path, suffix), _add_suffix(kept, suffix), clock)
     return kept
 
 
@@ -121,10 +121,10 @@ def is_recent_loss(lost: Instant, now: Instant) -> bool:
 def remove_journals(path: Path) -> None:
     """Remove journals that lie where a new database is put: SQLite would replay those of another one into it."""
     for suffix in JOURNALS:
-        _beside(path, suffix).unlink(missing_ok=True)
+        _add_suffix(path, suffix).unlink(missing_ok=True)
 
 
-def _beside(path: Path, suffix: str) -> Path:
+def _add_suffix(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 

@@ -63,9 +63,9 @@ class State:
     def probe(self) -> Path:
         """Write to the disk, leave nothing behind, and return where the file is. Raises `SpcliError` (config)."""
 
-        def work(connection: Connection) -> None:
+        def write_and_delete(connection: Connection) -> None:
             connection.run("INSERT OR REPLACE INTO meta VALUES ('probe', 0, 0)")
             connection.run("DELETE FROM meta WHERE key = 'probe'")
 
-        self._database.write(work, durable=True)
+        self._database.write(write_and_delete, durable=True)
         return self._database.path

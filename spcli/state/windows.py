@@ -118,7 +118,7 @@ class Windows:
             SpcliError: `config`, not_sent: the state can't be written, so nothing may be sent.
         """
 
-        def work(connection: "Connection") -> tuple[Go | Gone | Wait, int | None]:
+        def ask_and_commit(connection: "Connection") -> tuple[Go | Gone | Wait, int | None]:
             now = self._clock.now()
             queue = _purge_queue(connection, key)
             step = ask_turn(self._find_window(connection, key), queue, ticket=ticket, now=now, rules=rules)
@@ -130,10 +130,10 @@ class Windows:
                 return step.turn, None
             return step.turn, insert_attempt(connection, ticket, attempt, now, rules.timeout)
 
-        waiting = self._peek(key, ticket, rules)
-        return self._database.write(work, durable=True) if waiting is None else (waiting, None)
+        waiting = self._ask_without_writing(key, ticket, rules)
+        return self._database.write(ask_and_commit, durable=True) if waiting is None else (waiting, None)
 
-    def _peek(self, key: str, ticket: str, rules: Rules) -> Wait | None:
+    def _ask_without_writing(self, key: str, ticket: str, rules: Rules) -> Wait | None:
         """Return the answer if it is plainly "wait": a dozen waiters that only read leave the disk to the one that sends."""
         now = self._clock.now()
         # The window first: a head that commits between the two readings is then still counted as waiting, or its window as open.
@@ -142,7 +142,7 @@ class Windows:
         mine = next((row for row in rows if row["ticket"] == ticket), None)
         if not windows or mine is None or any(is_process_gone(row["owner"]) for row in rows):
             return None
-        window, queue = _window_of(windows[0]), _waiters(rows)
+        window, queue = _window_of(windows[0]), _read_waiters(rows)
         step = ask_turn(window, queue, ticket=ticket, now=now, rules=rules)
         is_changed = step.window != window or len(step.queue) != len(queue)
         if is_changed or not isinstance(step.turn, Wait):
@@ -158,25 +158,25 @@ class Windows:
     def settle(self, key: str, ticket: str, *, is_over: bool, rules: Rules, closed_for: float = 0.0) -> None:
         """End a committed call. If the state can't be written, print a note: the commit was pessimistic."""
 
-        def work(connection: "Connection") -> None:
+        def settle_stored(connection: "Connection") -> None:
             window, now = self._find_window(connection, key), self._clock.now()
             settled = settle_window(window, ticket, is_over=is_over, now=now, rules=rules, closed_for=closed_for)
             _store_window(connection, key, settled)
 
         # The service may ask for longer than was committed; that must outlast a power cut.
-        self._database.attempt(work, durable=closed_for > 0)
+        self._database.attempt(settle_stored, durable=closed_for > 0)
 
     def leave_queue(self, key: str, ticket: str) -> None:
         """Leave the queue before a byte has left; a window that was committed is given back, and its attempt with it."""
 
-        def work(connection: "Connection") -> None:
+        def remove_waiter(connection: "Connection") -> None:
             connection.run("DELETE FROM waiters WHERE ticket = ?", (ticket,))
             row = connection.run(_WINDOW, (key,)).fetchone()
             if row is not None and row["holder"] == ticket:
                 _store_window(connection, key, give_back(_window_of(row), ticket))
                 connection.run("UPDATE ledger SET phase = 'unsent' WHERE ticket = ? AND phase = 'sending'", (ticket,))
 
-        self._database.attempt(work)
+        self._database.attempt(remove_waiter)
 
     def view_window(self, key: str) -> WindowView:
         """Return the window as it stands. If it can't be read, it is shown closed for a whole window: it may be just used."""
@@ -184,7 +184,7 @@ class Windows:
         rows = self._database.read_any(_WINDOW, (key,))
         if rows is None:
             return WindowView(self._rules.window, 0, None)
-        waiters = _waiters([row for row in self._database.read(_WAITERS, (key,)) if not is_process_gone(row["owner"])])
+        waiters = _read_waiters([row for row in self._database.read(_WAITERS, (key,)) if not is_process_gone(row["owner"])])
         window = _window_of(rows[0]) if rows else self._unknown_window(self._database.read(_REBORN))
         queued = sum(is_alive(one, now) for one in waiters)
         return WindowView(seconds_left(window, now), queued, window.last_call)
@@ -233,7 +233,7 @@ def _purge_queue(connection: "Connection", key: str) -> tuple[Waiter, ...]:
     gone = [row["ticket"] for row in rows if is_process_gone(row["owner"])]
     for ticket in gone:
         connection.run("DELETE FROM waiters WHERE ticket = ?", (ticket,))
-    return _waiters([row for row in rows if row["ticket"] not in gone])
+    return _read_waiters([row for row in rows if row["ticket"] not in gone])
 
 
 def _store_queue(connection: "Connection", before: Sequence[Waiter], after: Sequence[Waiter]) -> None:
@@ -246,7 +246,7 @@ def _store_queue(connection: "Connection", before: Sequence[Waiter], after: Sequ
             connection.run(_BEAT, (*beat, waiter.ticket))
 
 
-def _waiters(rows: Sequence["sqlite3.Row"]) -> tuple[Waiter, ...]:
+def _read_waiters(rows: Sequence["sqlite3.Row"]) -> tuple[Waiter, ...]:
     return tuple(Waiter(str(row["ticket"]), Instant(read_number(row["wall"]), read_number(row["mono"]))) for row in rows)
 
 

@@ -371,6 +371,6 @@ def test_builds_are_listed_newest_first_even_if_two_files_have_one_name(home: Pa
 def test_zsh_describes_a_value_that_it_cannot_complete(home: Path) -> None:
     terminal = _started("zsh", home)
     terminal.set_up("zstyle ':completion:*:messages' format '%d'; zstyle ':completion:*' format '%d'")
-    shown = terminal.screen("spcli upload --deadline \t", r"the build goes on")
+    shown = terminal.screen("spcli upload --deadline \t", r"build itself continues")
     terminal.close()
     assert "DUR: Stop waiting after DUR (2h)" in shown

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spcli.builds.lifecycle import STATES
 from spcli.clock import Clock
-from spcli.completion.answer import answer, split
+from spcli.completion.answer import answer, split_line
 from spcli.completion.tree import COMMANDS, COMMON, OPTIONS
 from spcli.state.account import Account
 from spcli.state.store import State
@@ -235,19 +235,19 @@ def test_a_name_that_cannot_be_shown_is_left_out_and_its_id_stays(home: dict[str
 
 @given(NAMES)
 def test_what_bash_types_is_the_name_again(name: str) -> None:
-    from spcli.completion.answer import _for_bash
+    from spcli.completion.answer import quote_for_bash
 
-    assert shlex.split(_for_bash(name, ""), comments=False) == [name]
-    assert shlex.split("'" + _for_bash(name, "'") + "'") == [name]
-    assert split('"' + _for_bash(name, '"') + '"').words == [name]
+    assert shlex.split(quote_for_bash(name, ""), comments=False) == [name]
+    assert shlex.split("'" + quote_for_bash(name, "'") + "'") == [name]
+    assert split_line('"' + quote_for_bash(name, '"') + '"').words == [name]
 
 
 @given(NAMES)
 def test_a_line_that_was_quoted_for_bash_is_read_back_in_every_half(name: str) -> None:
-    from spcli.completion.answer import _for_bash
+    from spcli.completion.answer import quote_for_bash
 
-    assert split("spcli -p " + _for_bash(name, "") + " x").words == ["spcli", "-p", name, "x"]
-    assert split("spcli -p '" + _for_bash(name, "'").replace("'\\''", "") + "' x").words[3:] == ["x"]
+    assert split_line("spcli -p " + quote_for_bash(name, "") + " x").words == ["spcli", "-p", name, "x"]
+    assert split_line("spcli -p '" + quote_for_bash(name, "'").replace("'\\''", "") + "' x").words[3:] == ["x"]
 
 
 @given(st.text(max_size=60), st.text(max_size=5))
@@ -260,9 +260,9 @@ def test_any_line_gives_an_answer(line: str, number: str) -> None:
 
 @given(NAMES)
 def test_what_powershell_types_is_the_name_again(name: str) -> None:
-    from spcli.completion.answer import _for_powershell
+    from spcli.completion.answer import quote_for_powershell
 
-    typed = _for_powershell(name)
+    typed = quote_for_powershell(name)
     quotes = "'\u2018\u2019\u201a\u201b"
     if not typed.startswith("'"):
         assert typed == name

@@ -98,11 +98,11 @@ def test_any_byte_of_a_real_file_may_be_wrong(tmp_path_factory: pytest.TempPathF
         (
             state.windows.view_window("b"),
             state.events.find_events(),
-            state.ledger.find_unsettled("upload", Account("o", "a"), "p"),
             state.events.is_listener_alive(),
         )
         state.windows.settle("b", "t", is_over=True, rules=RULES)
         with suppress(SpcliError):
+            state.ledger.find_unsettled("upload", Account("o", "a"), "p")
             turn, _ = state.windows.poll("b", state.windows.enqueue("b"), rules=RULES)
             assert isinstance(turn, (Go, Wait, Gone))
     finally:
