@@ -1,5 +1,6 @@
 """`spcli webhooks`: receive, simulate, test and list build events."""
 
+import os
 from contextlib import nullcontext
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from spcli.commands import options
 from spcli.errors import Refused, SpcliError
 from spcli.models import is_id, normalize_id
 from spcli.output.words import local_time
+from spcli.settings.places import find_batch_character, find_program
 from spcli.settings.table import parse_command_line
 from spcli.webhooks.payload import STATUS_OF, event_json, fake_payload
 
@@ -134,15 +136,22 @@ def listen(
 
 def _find_command(text: str, environ: dict[str, str]) -> tuple[str, ...]:
     """Split `--exec` into the program and its arguments. Raises `SpcliError` (usage) if it can't be run."""
-    import shutil
-
     try:
-        command = parse_command_line(text)
+        program, *arguments = parse_command_line(text)
     except ValueError as problem:
         raise SpcliError("usage", f"--exec {problem}") from None
-    if shutil.which(command[0], path=environ.get("PATH")) is None:
-        raise SpcliError("usage", f"--exec program not found: {command[0]}", hint="use its full path")
-    return command
+    # A path may be relative here, because it comes from the command line; PATH is searched like for the key command.
+    try:
+        path = find_program(os.path.abspath(program) if os.path.dirname(program) else program, environ)
+    except OSError:  # the current folder was deleted
+        path = None
+    if path is None or not os.path.isfile(path) or not os.access(path, os.X_OK):
+        raise SpcliError("usage", f"--exec program not found: {program}", hint="use its full path")
+    letter = find_batch_character([path, *arguments])
+    if letter is not None:
+        message = f"--exec runs a batch file, and cmd.exe would interpret the character {letter!r}"
+        raise SpcliError("usage", message, hint="put the arguments into the batch file")
+    return path, *arguments
 
 
 def _make_service(runtime: "Runtime", until: str | None) -> "Service":

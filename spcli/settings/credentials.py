@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spcli.clock import Clock
 from spcli.errors import SpcliError
 from spcli.models import Secret
-from spcli.settings.places import find_program
+from spcli.settings.places import find_batch_character, find_program
 from spcli.settings.table import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
@@ -115,7 +115,12 @@ def run_key_command(command: "Sequence[str]", environ: "Mapping[str, str]", *, s
     """
     name = os.path.basename(command[0]) or "?"
     child_environ = {key: value for key, value in environ.items() if not key.upper().startswith(_KEY_VARIABLES)}
-    child = _start_command([_program_path(command[0], environ), *command[1:]], child_environ, name=name)
+    argv = [_program_path(command[0], environ), *command[1:]]
+    letter = find_batch_character(argv)
+    if letter is not None:
+        hint = "use a program instead of a batch file, or put the arguments into the batch file"
+        raise _command_error(name, f"is a batch file, and cmd.exe would interpret the character {letter!r}", hint=hint)
+    child = _start_command(argv, child_environ, name=name)
     printed = bytearray()
     # A thread, because on Windows a pipe cannot be read with a time limit.
     reader = Thread(target=_collect_output, args=(child, printed), daemon=True)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from spcli.errors import SpcliError
@@ -58,19 +58,33 @@ def _absolute_folder(find: Callable[[], str]) -> Path | None:
 def find_program(program: str, environ: Mapping[str, str], *, platform: str = sys.platform) -> str | None:
     """Return the absolute path of `program`: itself if absolute, else the first on PATH; None if there is none.
 
-    Relative entries of PATH (also an empty one and `.`) are ignored: a file in the current folder must never see the key.
+    Relative entries of PATH (also an empty one and `.`) are ignored: a file in the current folder must never see the key. On
+    Windows a name without one of the extensions in PATHEXT gets one: npm puts a shell script `tool` beside `tool.cmd`.
     """
-    if os.path.isabs(program):
-        return program
-    if os.path.basename(program) != program:
-        return None
     endings = [""]
     if platform == "win32":
-        endings += environ.get("PATHEXT", ".COM;.EXE;.BAT;.CMD").split(";")
-    for folder in environ.get("PATH", os.defpath).split(os.pathsep):
-        if os.path.isabs(folder.strip('"')):
-            for ending in endings:
-                path = os.path.join(folder.strip('"'), program + ending)
-                if os.path.isfile(path) and os.access(path, os.X_OK):
-                    return path
-    return None
+        extensions = [ending for ending in environ.get("PATHEXT", ".COM;.EXE;.BAT;.CMD").split(";") if ending]
+        is_complete = program.lower().endswith(tuple(map(str.lower, extensions)))
+        endings = [*([""] if is_complete else []), *extensions]
+    if os.path.isabs(program):
+        return _first_executable([program + ending for ending in endings]) or program
+    if os.path.basename(program) != program:
+        return None
+    folders = [folder.strip('"') for folder in environ.get("PATH", os.defpath).split(os.pathsep)]
+    return _first_executable(
+        [os.path.join(folder, program + ending) for folder in folders if os.path.isabs(folder) for ending in endings]
+    )
+
+
+def _first_executable(paths: list[str]) -> str | None:
+    return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)
+
+
+def find_batch_character(argv: Sequence[str], *, platform: str = sys.platform) -> str | None:
+    """Return the first character of `argv` that cmd.exe would interpret, if the program is a batch file; None if all are safe.
+
+    Windows runs batch files by cmd.exe, which expands `%` and obeys `&` in quoted arguments as well.
+    """
+    if platform != "win32" or not argv[0].lower().rstrip(". ").endswith((".bat", ".cmd")):
+        return None
+    return next((letter for word in argv for letter in word if letter in '&|<>^%!"\r\n'), None)

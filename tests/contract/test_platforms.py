@@ -17,7 +17,7 @@ import pytest
 from spcli.completion.names import live_offers
 from spcli.files import replace_file, replace_patiently
 from spcli.output.stream import is_closed_pipe
-from spcli.settings.places import find_program
+from spcli.settings.places import find_batch_character, find_program
 from spcli.settings.table import parse_command_line
 from spcli.state.account import Account
 from spcli.state.processes import is_process_gone, is_process_running, own_process
@@ -142,6 +142,36 @@ def test_programs_are_found_by_their_endings_on_windows(tmp_path: Path) -> None:
     program.write_bytes(b"")
     program.chmod(0o755)
     assert find_program("op", {"PATH": str(tmp_path), "PATHEXT": ".BAT;.EXE"}, platform="win32") == str(program)
+
+
+def test_a_shell_script_beside_a_batch_file_is_not_taken_for_the_program_on_windows(tmp_path: Path) -> None:
+    for name in ("tool", "tool.cmd", "other.ps1"):
+        (tmp_path / name).write_bytes(b"")
+        (tmp_path / name).chmod(0o755)
+    environ = {"PATH": str(tmp_path), "PATHEXT": ".com;.exe;.cmd"}
+    batch = str(tmp_path / "tool.cmd")
+    assert find_program("tool", environ, platform="win32") == batch
+    assert find_program("tool.cmd", environ, platform="win32") == batch
+    assert find_program(str(tmp_path / "tool"), environ, platform="win32") == batch
+    assert find_program("other.ps1", environ, platform="win32") is None
+    assert find_program("tool", environ, platform="linux") == str(tmp_path / "tool")
+
+
+@pytest.mark.parametrize(
+    ("argv", "platform", "letter"),
+    [
+        ((r"C:\bin\tool.cmd", "a b", "c"), "win32", None),
+        ((r"C:\bin\tool.cmd", "a&calc"), "win32", "&"),
+        ((r"C:\bin\tool.BAT", "100%"), "win32", "%"),
+        ((r"C:\bin\tool.bat. .", "a^b"), "win32", "^"),
+        ((r"C:\R&D\tool.cmd",), "win32", "&"),
+        ((r"C:\bin\tool.cmd", "a\nb"), "win32", "\n"),
+        ((r"C:\bin\tool.exe", "a&b"), "win32", None),
+        (("/bin/tool.cmd", "a&b"), "linux", None),
+    ],
+)
+def test_characters_that_cmd_exe_would_interpret_are_found(argv: tuple[str, ...], platform: str, letter: str | None) -> None:
+    assert find_batch_character(argv, platform=platform) == letter
 
 
 def test_a_reader_that_went_away_says_einval_on_windows(windows: None) -> None:
