@@ -17,6 +17,7 @@ METHODS = (*READS, *WITH_BODY, "DELETE")
 _LIMITED = {"upload-file": "upload", "distribute-file": "distribute"}
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,300})(?:\.[0-9]{1,300})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 _ID = re.compile(r"[0-9a-fA-F]{24}", re.ASCII)
+_DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 _WORDS: Mapping[str, object] = {"true": True, "false": False, "null": None}
 _CREDENTIALS = ("apikey", "userid")
 
@@ -71,9 +72,17 @@ def raw_call(method: str, target: str, fields: Sequence[str], *, base_url: str) 
 
 def _split_target(target: str, base_url: str) -> tuple[str, list[Pair]]:
     """Return path and query of the typed target; the path is below the base URL."""
+    if _DRIVE.match(target):
+        raise SpcliError(
+            "usage",
+            "PATH is a path of this machine: Git Bash replaces the slash at the start of an argument",
+            hint="leave out the slash, such as: spcli api GET projects",
+        )
     path = _path_below(target, base_url) if "://" in target.partition("?")[0] else target
+    if path[:1].isalnum():
+        path = f"/{path}"
     if not path.startswith("/") or path.startswith("//"):
-        raise SpcliError("usage", "PATH begins with one slash", hint="such as /projects")
+        raise SpcliError("usage", "PATH begins with one slash or with a letter", hint="such as /projects or projects")
     if "#" in path or not path.isprintable() or " " in path:
         raise SpcliError("usage", "PATH has a character that no path has", hint="percent-encode it, such as %20 for a space")
     path, _, query = path.partition("?")

@@ -63,11 +63,16 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
+def without_line_end(text: str) -> str:
+    """Return a word without the end of its line: `$(cat url.txt)` leaves the CR of a file written on Windows."""
+    return text.rstrip("\r\n")
+
+
 def parse_name(text: str) -> str:
     """Return a name, an ID or a place as typed. Raises `typer.BadParameter` if it is empty."""
     if not text.strip():
         raise typer.BadParameter("it is empty")
-    return text
+    return without_line_end(text)
 
 
 def parse_upload_id(text: str) -> str:

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 def upload(
     ctx: typer.Context,
-    url: Annotated[str, typer.Argument(metavar="URL", help="A direct link to the zip of the packaged Windows build.")],
+    url: Annotated[
+        str,
+        typer.Argument(
+            parser=options.without_line_end, metavar="URL", help="A direct link to the zip of the packaged Windows build."
+        ),
+    ],
     project: options.Project = None,
     auto_release: Annotated[
         bool, typer.Option("--auto-release/--no-auto-release", help="Release the build as soon as it is approved.")

@@ -55,16 +55,23 @@ def listen(
         int, typer.Option(parser=options.parse_port, metavar="PORT", help="Port to listen on; 0 takes a free one at each start.")
     ] = 0,
     public_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Public https URL of your tunnel.", show_default=False)
+        str | None,
+        typer.Option(parser=options.without_line_end, metavar="URL", help="Public https URL of your tunnel.", show_default=False),
     ] = None,
     path_token: Annotated[
         str | None,
         typer.Option(
-            metavar="TOKEN", help="Secret last part of the URL path (default: random at each start).", show_default=False
+            parser=options.without_line_end,
+            metavar="TOKEN",
+            help="Secret last part of the URL path (default: random at each start).",
+            show_default=False,
         ),
     ] = None,
     forward_to: Annotated[
-        str | None, typer.Option(metavar="URL", help="Also POST each event to this URL.", show_default=False)
+        str | None,
+        typer.Option(
+            parser=options.without_line_end, metavar="URL", help="Also POST each event to this URL.", show_default=False
+        ),
     ] = None,
     exec_: Annotated[
         str | None,
@@ -218,7 +225,7 @@ def events(
 def send(
     ctx: typer.Context,
     event: Annotated[str, typer.Argument(parser=_known_event, metavar="EVENT", help="The event, such as build.approved.")],
-    to: Annotated[str, typer.Option(metavar="URL", help="URL of your receiver.")],
+    to: Annotated[str, typer.Option(parser=options.without_line_end, metavar="URL", help="URL of your receiver.")],
     upload_id: Annotated[
         str | None,
         typer.Option("--upload-id", parser=options.parse_upload_id, metavar="ID", help="The build's ID.", show_default=False),

@@ -171,10 +171,26 @@ def test_runner_that_reads_along_finds_no_command_in_a_body(spcli: Front) -> Non
     assert found.json == {"a": "##[error]x"}
 
 
+def test_a_path_may_be_given_without_its_slash(spcli: Front) -> None:
+    with FaultServer([answer(200, {}), answer(200, {}), answer(200, {"uploadId": SHOWROOM_OLD})]) as server:
+        at(spcli, server)
+        assert spcli("api", "GET", "projects?page=2").code == 0
+        assert spcli("api", "GET", f"projects/{SHOWROOM.id}").code == 0
+        assert spcli("api", "POST", "projects/upload-file", "-f", f"fileUrl={URL}").code == 0
+        assert [request.path for request in server.ledger] == ["/projects", f"/projects/{SHOWROOM.id}", "/projects/upload-file"]
+    upload, _ = spcli("limits", "--json").json
+    assert upload["secondsLeft"] > 0
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("GET", "projects"), "one slash"),
+        (("GET", ""), "one slash"),
+        (("GET", "\\projects"), "one slash"),
+        (("GET", "?limit=5"), "one slash"),
+        (("GET", "projects/../admin"), ".."),
+        (("GET", "C:/Program Files/Git/projects"), "Git Bash"),
+        (("POST", "D:\\msys64\\projects\\upload-file"), "Git Bash"),
         (("GET", "//evil.example/x"), "one slash"),
         (("GET", "https://evil.example/projects"), "not below"),
         (("GET", "http://127.0.0.1:1.evil.example/x"), "not below"),

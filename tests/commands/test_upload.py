@@ -27,6 +27,15 @@ def test_upload_sends_exactly_the_documented_fields(spcli: Front, service: Any, 
     assert record.query == ()
 
 
+def test_the_line_end_of_a_windows_file_is_no_part_of_the_url(spcli: Front, service: Any) -> None:
+    server = service()
+    sent = spcli("upload", f"{URL}?X-Amz-Signature=abc\r", "--json")
+    assert (sent.code, sent.json["fileUrl"]) == (0, URL)
+    (record,) = uploads(server)
+    assert json.loads(record.body)["fileUrl"] == f"{URL}?X-Amz-Signature=abc"
+    assert spcli("check", "https://127.0.0.1:1/Game.zip\r", "--json").json["target"] == "https://127.0.0.1:1/Game.zip"
+
+
 def test_upload_result_has_the_id_and_how_it_is_known(spcli: Front, service: Any) -> None:
     server = service()
     result = spcli("upload", URL, "--no-auto-release", "--json").json
