@@ -110,7 +110,9 @@ class Runtime:
 
         self.output.redactor.register(key)
         log = self.output.detail if self.output.verbose else None
-        transport = Transport(self.settings.base_url, clock=self.clock, environ=self.environ, log=log, secrets=(key,))
+        transport = Transport(
+            self.settings.base_url, clock=self.clock, environ=self.environ, log=log, note=self.output.note, secrets=(key,)
+        )
         return Api(transport, user_id=user_id, key=key, clock=self.clock, timeout=self.timeout, log=self.output.detail)
 
     def run_command(self, argv: "Sequence[str]", environ: dict[str, str], stdout: TextIO | None, stderr: TextIO | None) -> int:

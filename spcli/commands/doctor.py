@@ -119,7 +119,7 @@ def _service_checks(runtime: "Runtime", has_credentials: bool) -> "Iterator[Chec
 
 
 def _proxy_check(runtime: "Runtime") -> Check:
-    from spcli.transport.proxies import proxy_for  # with the transport: help does not need it
+    from spcli.transport.proxies import no_proxy_notes, proxy_for  # with the transport: help does not need it
     from spcli.transport.request import parse_origin
 
     origin = parse_origin(runtime.settings.base_url)
@@ -127,25 +127,20 @@ def _proxy_check(runtime: "Runtime") -> Check:
         proxy = proxy_for(origin.scheme, origin.host, origin.port, runtime.environ)
     except SpcliError as failure:
         return failed_check("proxy", failure)
-    if proxy is None:
-        return Check("proxy", OK, "none for this service")
-    return Check("proxy", OK, f"through {proxy.host}:{proxy.port} ({proxy.variable})")
+    return doctor_checks.proxy_check(proxy.label if proxy else None, no_proxy_notes(runtime.environ))
 
 
 def _ca_check(runtime: "Runtime") -> Check:
     """Check the trusted certificates; a service without TLS needs none."""
-    environ = runtime.environ
     if runtime.settings.base_url.startswith("http://"):
         return Check("ca", OK, "not needed: the service is on this machine and uses no TLS")
-    from spcli.transport.tls import tls_context
+    from spcli.transport.tls import load_trust
 
     try:
-        tls_context(environ)
+        trust = load_trust(runtime.environ)
     except SpcliError as failure:
         return failed_check("ca", failure)
-    variable = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if environ.get(name)), None)
-    trusted = "the system's certificates" if variable is None else f"{environ[variable]} ({variable})"
-    return doctor_checks.ca_variables_check(environ) or Check("ca", OK, trusted)
+    return doctor_checks.ca_check(trust.count_roots(), trust.source, trust.notes, runtime.environ)
 
 
 def _call_service(runtime: "Runtime", has_credentials: bool) -> "tuple[Transport, SpcliError | None]":

@@ -159,12 +159,24 @@ def api_check(path: str, has_builds: bool | None) -> Check:
     return Check("api", WARN, message, "run spcli webhooks listen")
 
 
-def ca_variables_check(environ: Mapping[str, str]) -> Check | None:
-    """Return a warning for CA variables that only other programs read; None without one."""
+def proxy_check(label: str | None, notes: Sequence[str]) -> Check:
+    """Return the check of the proxy, named by `label`; `notes` are entries of `NO_PROXY` that are ignored."""
+    message = f"through {label}" if label else "none for this service"
+    if not notes:
+        return Check("proxy", OK, message)
+    return Check("proxy", WARN, "; ".join([message, *notes]), "separate hosts, addresses and networks by commas in NO_PROXY")
+
+
+def ca_check(roots: int, source: str, notes: Sequence[str], environ: Mapping[str, str]) -> Check:
+    """Return the check of the trusted roots: how many, from which file or folder, and what is ignored."""
+    message = f"{roots} root certificates from {source}"
+    if notes:
+        return Check("ca", WARN, "; ".join([message, *notes]), "unset SSLKEYLOGFILE, or set it to a file that you can write")
     ignored = [name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS") if environ.get(name)]
     if not ignored or environ.get("SSL_CERT_FILE") or environ.get("SSL_CERT_DIR"):
-        return None
-    return Check("ca", WARN, f"{ignored[0]} is set, but not read here", f"set SSL_CERT_FILE to the value of {ignored[0]}")
+        return Check("ca", OK, message)
+    hint = f"to use it, set SSL_CERT_FILE to the value of {ignored[0]}"
+    return Check("ca", WARN, f"{message}; spcli does not read {ignored[0]}", hint)
 
 
 def extras_check(missing: Sequence[str]) -> Check:

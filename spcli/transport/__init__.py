@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from spcli.clock import Clock
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
 from spcli.models import Secret
-from spcli.transport.proxies import Proxy, missing_login, proxy_for
+from spcli.transport.proxies import Proxy, Route, find_route, login_error
 from spcli.transport.request import Call, Origin, describe_call, parse_origin
 from spcli.transport.response import (
     Answer,
@@ -25,8 +25,6 @@ from spcli.transport.response import (
 )
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpcore
 
     from spcli.transport.connection import Connection, Exchange
@@ -72,12 +70,6 @@ class ConnectionFacts(NamedTuple):
     server_wall: float | None
 
 
-class _Route(NamedTuple):
-    origin: Origin
-    proxy: Proxy | None
-    tls: "ssl.SSLContext | None"
-
-
 class Transport:
     """Sends calls to one base URL. Not for use by several threads at once.
 
@@ -85,6 +77,7 @@ class Transport:
         base_url: `https://host/prefix`, or http on this machine.
         environ: names proxies and CA certificates.
         log: receives the lines of `-v`.
+        note: receives settings that are ignored, on the first call.
         secrets: replaced by stars wherever a message or log line would show them.
 
     Attributes:
@@ -98,14 +91,16 @@ class Transport:
         clock: Clock,
         environ: Mapping[str, str],
         log: Callable[[str], None] | None = None,
+        note: Callable[[str], None] | None = None,
         secrets: Sequence[Secret] = (),
     ) -> None:
         self._base_url = base_url
+        self._note = note
         self._clock = clock
         self._environ = environ
         self._log = log
         self._secrets = tuple(secrets)
-        self._route: _Route | None = None
+        self._route: tuple[Origin, Route] | None = None
         self._kept: Connection | None = None
         self._last_get: httpcore.Request | None = None
         self._headers: Headers = ()
@@ -154,13 +149,13 @@ class Transport:
             SpcliError: `config`, for a base URL, proxy or CA variable that cannot be used.
         """
         self._exchange = self.last_refusal = None
-        route = self._find_route()
+        origin, route = self._find_route()
         if self._log is not None:
             self._log_line(f"> {describe_call(call)}")
         started = self._clock.mono()
-        answer = self._fetch(call, route.origin, deadline, fresh)
+        answer = self._fetch(call, origin, deadline, fresh)
         self._log_answer(answer, self._clock.mono() - started)
-        outcome = self._redact(answer) if isinstance(answer, SpcliError) else self._classify(answer, route.proxy is not None)
+        outcome = self._redact(answer) if isinstance(answer, SpcliError) else self._classify(answer, route.proxy)
         if isinstance(outcome, Reply):
             return outcome._replace(sent_at=self.last_sent_at)
         if isinstance(outcome, NotSent):
@@ -175,16 +170,13 @@ class Transport:
         if kept is not None:
             kept.close()
 
-    def _find_route(self) -> _Route:
+    def _find_route(self) -> tuple[Origin, Route]:
         if self._route is None:
             origin = parse_origin(self._base_url)
-            proxy = proxy_for(origin.scheme, origin.host, origin.port, self._environ)
-            tls = None
-            if "https" in (origin.scheme, proxy and proxy.scheme):
-                from spcli.transport.tls import tls_context  # ssl is heavy, and a sandbox needs none
-
-                tls = tls_context(self._environ)
-            self._route = _Route(origin, proxy, tls)
+            self._route = origin, find_route(origin, self._environ)
+            if self._note is not None:
+                for note in self._route[1].notes:
+                    self._note(note)
         return self._route
 
     def _fetch(self, call: Call, origin: Origin, deadline: float, fresh: bool) -> Answer | SpcliError:
@@ -212,19 +204,18 @@ class Transport:
             return self._kept
         from spcli.transport.connection import Connection
 
-        _, proxy, tls = self._find_route()
-        connection = Connection(tls=tls, proxy=proxy)
+        connection = Connection(self._find_route()[1])
         if not fresh:
             self._kept = connection
         return connection
 
-    def _classify(self, answer: Answer, is_proxied: bool) -> Reply | SpcliError:
+    def _classify(self, answer: Answer, proxy: Proxy | None) -> Reply | SpcliError:
         """Return the reply, or the failure that the answer's status means."""
         self._headers = answer.headers
         if answer.status < 200:
             return Unclear(f"HTTP {answer.status} where an answer was expected")
-        if answer.status == 407 and is_proxied:
-            return missing_login()
+        if answer.status == 407 and proxy is not None:
+            return login_error(proxy, answer.values("proxy-authenticate"))
         # Masked here, so that a key which an answer quotes never reaches the state file with project and file names.
         reply = _reply_of(answer._replace(body=mask_body(answer.body, self._secrets)))
         if answer.status < 300:

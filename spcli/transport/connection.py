@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 from spcli.clock import Clock
 from spcli.errors import NotSent, SpcliError, Unclear
-from spcli.transport.dns import connect_error, each_address
+from spcli.models import iso_utc
+from spcli.transport.dns import NAME_HINT, connect_error, each_address
 from spcli.transport.libraries import WIRE_ERRORS, httpcore, open_pool
-from spcli.transport.proxies import Proxy, missing_login
+from spcli.transport.proxies import Proxy, Route, login_error, proxy_tls_error, tunnel_error
 from spcli.transport.request import Call, Origin, bracketed_host, encode_body, encode_target, request_headers
 from spcli.transport.response import Answer, status_of_head
-from spcli.transport.tls import HANDSHAKE_SECONDS, handshake_error
+from spcli.transport.tls import HANDSHAKE_SECONDS, PROXY_HANDSHAKE_SECONDS, UntrustedCertificate, handshake_error
 
 _T = TypeVar("_T")
 BODY_LIMIT = 8 * 1024 * 1024
@@ -38,11 +39,6 @@ class Exchange:
         received_bytes: bytes of the response that have arrived, headers included.
     """
 
-    __slots__ = (
-        "_clock", "_connecting", "_deadline", "_head", "_host_port", "_proxy_status", "_speaks_to_service",
-        "received_bytes", "sent_at",
-    )  # fmt: skip
-
     def __init__(self, host_port: str, *, clock: Clock, deadline: float) -> None:
         self.sent_at: float | None = None
         self.received_bytes = 0
@@ -53,10 +49,15 @@ class Exchange:
         self._head = b""
         self._connecting = False
         self._proxy_status: int | None = None
+        self._challenges: list[str] = []
 
     def seconds_left(self) -> float:
         """Return the rest of the call's time; 0 or less when it is over."""
         return self._deadline - self._clock.mono()
+
+    def local_time(self) -> str:
+        """Return what this machine's clock shows, to the minute."""
+        return iso_utc(self._clock.wall())[: len("2026-04-30T14:00")].replace("T", " ") + " UTC"
 
     def trace_event(self, name: str, info: dict[str, object]) -> None:
         """Follow httpcore's trace. A CONNECT goes to the proxy only: the service's first byte comes after it."""
@@ -66,7 +67,9 @@ class Exchange:
                 self.begin_request()
         elif name == "http11.receive_response_headers.complete" and self._connecting:
             result = info["return_value"]
-            self._proxy_status = result[1] if isinstance(result, tuple) else None
+            if isinstance(result, tuple):
+                self._proxy_status = result[1]
+                self._challenges = [value.decode("latin-1") for name, value in result[3] if name.lower() == b"proxy-authenticate"]
 
     def begin_request(self) -> None:
         """Count the next write as the request's first. Raises `NotSent` when the call's time is over."""
@@ -95,10 +98,10 @@ class Exchange:
             if len(self._head) < _HEAD_KEPT:
                 self._head += data
 
-    def classify_failure(self, error: Exception) -> Answer | SpcliError:
+    def classify_failure(self, error: Exception, proxy: Proxy | None) -> Answer | SpcliError:
         """Return what an error of the connection means for the call."""
         if self.sent_at is None:
-            return self._not_sent(error)
+            return self._not_sent(error, proxy)
         status = status_of_head(self._head)
         if status is not None:
             return Answer(status, cut=True)
@@ -108,13 +111,13 @@ class Exchange:
             return Unclear(f"the answer of {self._host_port} broke off or is not HTTP", is_over=True)
         return Unclear(f"{self._host_port} closed the connection without an answer", is_over=True)
 
-    def _not_sent(self, error: Exception) -> NotSent:
-        if self._proxy_status == 407:
-            return missing_login()
-        if self._connecting:
-            status = "" if self._proxy_status is None else f": HTTP {self._proxy_status}"
-            return NotSent(f"the proxy did not connect to {self._host_port}{status}", hint="check the proxy's settings")
-        if isinstance(error, httpcore.TimeoutException):
+    def _not_sent(self, error: Exception, proxy: Proxy | None) -> NotSent:
+        timed_out = isinstance(error, httpcore.TimeoutException)
+        if self._connecting and proxy is not None:
+            if self._proxy_status == 407:
+                return login_error(proxy, self._challenges)
+            return tunnel_error(proxy, self._host_port, self._proxy_status, timed_out=timed_out)
+        if timed_out:
             return self._too_late()
         transient = isinstance(error, (httpcore.NetworkError, OSError))
         return NotSent(f"could not send anything to {self._host_port}", transient=transient)
@@ -149,13 +152,15 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        seconds = min(self._backend.exchange.seconds_left(), HANDSHAKE_SECONDS)
+        is_nested = isinstance(self._inner.get_extra_info("socket"), ssl.SSLSocket)
+        proxy = None if is_nested else self._backend.tls_proxy
+        seconds = min(self._backend.exchange.seconds_left(), PROXY_HANDSHAKE_SECONDS if proxy else HANDSHAKE_SECONDS)
         failure: Exception
         try:
             if seconds <= 0:
                 raise httpcore.ConnectTimeout
             secured: httpcore.NetworkStream
-            if isinstance(self._inner.get_extra_info("socket"), ssl.SSLSocket):
+            if is_nested:
                 secured = _TlsInTls(self._inner, ssl_context, server_hostname, seconds)
             else:
                 secured = self._inner.start_tls(ssl_context, server_hostname, seconds)
@@ -164,7 +169,11 @@ class _Stream(httpcore.NetworkStream):
         except (httpcore.NetworkError, httpcore.TimeoutException, OSError, ValueError) as error:
             failure = error
         self._inner.close()
-        raise handshake_error(server_hostname or "the server", failure.__cause__ or failure)
+        raise self._handshake_error(server_hostname or "the server", failure.__cause__ or failure, proxy)
+
+    def _handshake_error(self, host: str, cause: BaseException, proxy: Proxy | None) -> NotSent:
+        error = handshake_error(proxy.label if proxy else host, cause, self._backend.exchange.local_time())
+        return error if proxy is None or isinstance(error, UntrustedCertificate) else proxy_tls_error(proxy, error)
 
     def close(self) -> None:
         self._inner.close()
@@ -235,7 +244,12 @@ class _Backend(httpcore.NetworkBackend):
 
     def __init__(self, proxy: Proxy | None) -> None:
         self._tcp = httpcore.SyncBackend()
-        self._role = "" if proxy is None else f"the proxy ({proxy.variable}) "
+        self._proxy = proxy
+
+    @property
+    def tls_proxy(self) -> Proxy | None:
+        """The proxy, if it is reached over TLS."""
+        return self._proxy if self._proxy is not None and self._proxy.scheme == "https" else None
 
     def keep_session(self, stream: httpcore.NetworkStream) -> None:
         """Keep the result of a TLS handshake; through a proxy the last one is the service's."""
@@ -254,7 +268,11 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         failure: Exception | None = None
-        for address, seconds in each_address(host, port, self.exchange.seconds_left):
+        label, name, hint = f"{bracketed_host(host)}:{port}", host, NAME_HINT
+        if self._proxy is not None:
+            label = name = self._proxy.label
+            hint = f"check {self._proxy.variable}"
+        for address, seconds in each_address(host, port, self.exchange.seconds_left, name=name, hint=hint):
             try:
                 # As bytes: for text Python would load its tables of international names.
                 encoded: Any = address.encode()
@@ -264,15 +282,16 @@ class _Backend(httpcore.NetworkBackend):
             else:
                 self.address = address
                 return _Stream(stream, self)
-        raise connect_error(f"{self._role}{bracketed_host(host)}:{port}", failure and failure.__cause__)
+        raise connect_error(label, failure and failure.__cause__)
 
 
 class Connection:
     """One connection to a service, kept while it can be used again."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None, proxy: Proxy | None) -> None:
-        self._backend = _Backend(proxy)
-        self._pool = open_pool(self._backend, tls, proxy)
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        self._backend = _Backend(route.proxy)
+        self._pool = open_pool(self._backend, route.trust.context if route.trust else None, route.proxy)
         self._connection: httpcore.ConnectionInterface | None = None
         self._is_at_rest = True
 
@@ -291,6 +310,13 @@ class Connection:
 
         A body over `limit` bytes is cut there, and the connection closed. An interruption passes through.
         """
+        answer = self._fetch_once(request, exchange, limit)
+        trust = self._route.trust
+        if isinstance(answer, UntrustedCertificate) and trust is not None and trust.add_bundle():
+            return self._fetch_once(request, exchange, limit)
+        return answer
+
+    def _fetch_once(self, request: httpcore.Request, exchange: Exchange, limit: int) -> Answer | SpcliError:
         self._backend.exchange = exchange
         connection, self._is_at_rest = self._reusable_connection(), False
         try:
@@ -305,7 +331,7 @@ class Connection:
         except SpcliError as error:
             return error.with_traceback(None)
         except WIRE_ERRORS as error:
-            return exchange.classify_failure(error)
+            return exchange.classify_failure(error, self._route.proxy)
         answer = _read_answer(response, limit)
         self._is_at_rest = True
         return answer

@@ -8,10 +8,12 @@ from spcli.errors import NotSent
 
 CONNECT_SECONDS = 4.0
 _JOIN_SLICE = 0.25
-_NAME_HINT = "check the host name and the network; behind a proxy, set HTTPS_PROXY; with a VPN, connect it first"
+NAME_HINT = "check the host name and the network; behind a proxy, set HTTPS_PROXY; with a VPN, connect it first"
 
 
-def each_address(host: str, port: int, seconds_left: Callable[[], float]) -> Iterator[tuple[str, float]]:
+def each_address(
+    host: str, port: int, seconds_left: Callable[[], float], *, name: str = "", hint: str = NAME_HINT
+) -> Iterator[tuple[str, float]]:
     """Yield the host's addresses in the system's order, each with the seconds that connecting to it may take.
 
     At most 4 s each, and never so long that the addresses after it are not tried: one address family may be unreachable.
@@ -19,7 +21,7 @@ def each_address(host: str, port: int, seconds_left: Callable[[], float]) -> Ite
     Raises:
         NotSent: the name has no address, or the time is over.
     """
-    addresses = look_up(host, port, seconds_left())
+    addresses = look_up(host, port, seconds_left(), name=name, hint=hint)
     for index, address in enumerate(addresses):
         seconds = min(CONNECT_SECONDS, seconds_left() / (len(addresses) - index))
         if seconds <= 0:
@@ -27,8 +29,11 @@ def each_address(host: str, port: int, seconds_left: Callable[[], float]) -> Ite
         yield address, seconds
 
 
-def look_up(host: str, port: int, seconds: float) -> list[str]:
+def look_up(host: str, port: int, seconds: float, *, name: str = "", hint: str = NAME_HINT) -> list[str]:
     """Return the host's addresses. The system's resolver has no timeout, so it runs in a thread that is abandoned after it.
+
+    Args:
+        name: the host in an error, if it has another name there.
 
     Raises:
         NotSent: no address; `transient` unless the name does not exist.
@@ -38,11 +43,12 @@ def look_up(host: str, port: int, seconds: float) -> list[str]:
     result = _resolve_name(host, port, seconds)
     if isinstance(result, list) and result:
         return list(dict.fromkeys(result))
+    name = name or host
     if result is None:
-        raise NotSent(f"cannot resolve {host}: the name server did not answer in time", hint=_NAME_HINT)
+        raise NotSent(f"cannot resolve {name}: the name server did not answer in time", hint=hint)
     is_temporary = isinstance(result, socket.gaierror) and result.errno in (socket.EAI_AGAIN, socket.EAI_FAIL)
     reason = "the name server did not answer" if is_temporary else "unknown host"
-    raise NotSent(f"cannot resolve {host}: {reason}", hint=_NAME_HINT, transient=is_temporary)
+    raise NotSent(f"cannot resolve {name}: {reason}", hint=hint, transient=is_temporary)
 
 
 def _is_literal(host: str) -> bool:

@@ -11,9 +11,8 @@ from spcli import __version__
 from spcli.clock import Clock
 from spcli.errors import SpcliError, Unclear
 from spcli.models import bare_url
-from spcli.transport.proxies import missing_login, proxy_for
+from spcli.transport.proxies import Proxy, find_route, login_error
 from spcli.transport.request import Origin, parse_origin
-from spcli.transport.tls import tls_context
 
 if TYPE_CHECKING:
     from spcli.transport.connection import Connection
@@ -83,13 +82,13 @@ class Storage:
         self._deadline = deadline
         self._log = log
         self._wire: Connection | None = None
-        self._is_proxied = False
+        self._proxy: Proxy | None = None
         self._received = 0
 
     @property
     def address(self) -> str:
         """Return the host's address as it was reached; empty before the first request, and behind a proxy."""
-        return "" if self._wire is None or self._is_proxied else self._wire.address
+        return "" if self._wire is None or self._proxy is not None else self._wire.address
 
     def get(self, first: int, last: int) -> Part:
         """Return bytes `first` to `last`, both included.
@@ -107,8 +106,8 @@ class Storage:
             raise answer
         if answer.status < 200:
             raise Unclear(f"the host sent HTTP {answer.status} and no answer")
-        if answer.status == 407 and self._is_proxied:
-            raise missing_login()
+        if answer.status == 407 and self._proxy is not None:
+            raise login_error(self._proxy, answer.values("proxy-authenticate"))
         return parse_part(answer, first=first, last=last, ending=self._ending_of(answer))
 
     def _ending_of(self, answer: "Answer") -> Ending:
@@ -140,11 +139,11 @@ class Storage:
         if self._wire is None:
             from spcli.transport.connection import Connection
 
-            origin = self._origin
-            proxy = proxy_for(origin.scheme, origin.host, origin.port, self._environ)
-            needs_tls = "https" in (origin.scheme, proxy and proxy.scheme)
-            self._wire = Connection(tls=tls_context(self._environ) if needs_tls else None, proxy=proxy)
-            self._is_proxied = proxy is not None
+            route = find_route(self._origin, self._environ)
+            self._wire, self._proxy = Connection(route), route.proxy
+            if self._log is not None:
+                for note in route.notes:
+                    self._log(note)
         return self._wire
 
 

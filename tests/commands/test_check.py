@@ -247,7 +247,7 @@ def test_behind_a_proxy_the_proxys_address_is_not_a_finding(spcli: Front) -> Non
 def test_a_proxy_that_wants_a_password_is_reported_as_such(spcli: Front) -> None:
     with RangeServer(b"", fault=always(407)) as proxy:
         result = spcli("check", "http://builds.example.com/Game.zip", "--json", env={"HTTP_PROXY": proxy.url("")})
-    assert "proxy asks for a user" in result.error["message"]
+    assert "asks for a user and password" in result.error["message"]
 
 
 def test_a_local_file_is_judged_like_a_remote_one(spcli: Front, tmp_path: Path) -> None:

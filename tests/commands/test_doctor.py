@@ -1,7 +1,7 @@
 """`spcli doctor`."""
 
+import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +13,7 @@ from spcli.clock import Clock
 from spcli.sandbox.seeds import MAIN
 from spcli.sandbox.server import Sandbox
 from spcli.sandbox.world import World
+from tests.certificates import make_certificate
 from tests.faultd import FaultServer, answer, hang
 from tests.front import FakeClock, Front, Result
 
@@ -216,7 +217,7 @@ def test_the_proxy_in_use_is_shown_without_its_password(spcli: Front) -> None:
         url = proxy.url.replace("//", "//ada:s3cretpw@")
         environ = {"STREAMPIXEL_BASE_URL": "https://api.example.invalid", "HTTPS_PROXY": url}
         found = spcli("doctor", "--json", env=environ)
-    assert f"127.0.0.1:{proxy.port} (HTTPS_PROXY)" in check_of(found, "proxy")["message"]
+    assert f"the proxy 127.0.0.1:{proxy.port} (HTTPS_PROXY)" in check_of(found, "proxy")["message"]
     assert levels(found)["network"] == "fail"
     assert "s3cretpw" not in found.out + found.err
 
@@ -230,15 +231,7 @@ def test_an_unusable_certificate_file_fails_with_its_variable(spcli: Front) -> N
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs the openssl command")
-    folder = tmp_path_factory.mktemp("tls")
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"]
-    command += ["-days", "90", "-subj", "/O=Test Authority/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return str(folder / "cert.pem"), str(folder / "key.pem")
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def test_tls_version_and_issuer_are_shown(spcli: Front, certificate: tuple[str, str]) -> None:
@@ -246,6 +239,7 @@ def test_tls_version_and_issuer_are_shown(spcli: Front, certificate: tuple[str, 
         spcli.clock = Clock()
         found = spcli("doctor", "--json", env={"STREAMPIXEL_BASE_URL": server.url, "SSL_CERT_FILE": certificate[0]})
     network = check_of(found, "network")
+    assert check_of(found, "ca")["message"] == f"1 root certificates from {certificate[0]} (SSL_CERT_FILE)"
     assert network["level"] == "ok", network
     assert "TLSv1." in network["message"]
     assert "Test Authority" in network["message"]
@@ -257,6 +251,49 @@ def test_an_untrusted_certificate_fails_with_the_variable(spcli: Front, certific
         found = spcli("doctor", "--json", env={"STREAMPIXEL_BASE_URL": server.url})
     assert levels(found)["network"] == "fail"
     assert "SSL_CERT_FILE" in check_of(found, "network")["hint"]
+
+
+def test_a_certificate_that_has_expired_names_this_machines_clock(spcli: Front, tmp_path: Path) -> None:
+    expired = make_certificate(tmp_path, start="20200101000000Z", end="20210101000000Z")
+    with FaultServer(tls=expired) as server:
+        found = spcli("doctor", "--json", env={"STREAMPIXEL_BASE_URL": server.url, "SSL_CERT_FILE": expired[0]})
+    assert levels(found)["network"] == "fail"
+    assert "this machine's clock shows 2026-09-21" in check_of(found, "network")["hint"]
+
+
+def test_an_unusable_key_log_is_a_warning_and_every_check_is_printed(spcli: Front, certificate: tuple[str, str]) -> None:
+    environ = {"SSL_CERT_FILE": certificate[0], "SSLKEYLOGFILE": "/nowhere/keys.log"}
+    with FaultServer([answer(401, {"message": "Unauthorized"})], tls=certificate) as server:
+        found = spcli("doctor", "--json", env={"STREAMPIXEL_BASE_URL": server.url, **environ})
+    assert (levels(found)["ca"], levels(found)["network"], levels(found)["state"]) == ("warn", "ok", "ok")
+    assert "SSLKEYLOGFILE (/nowhere/keys.log)" in check_of(found, "ca")["message"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the provider's path is POSIX")
+@pytest.mark.parametrize("words", [["doctor"], ["projects", "list"]])
+def test_an_openssl_that_does_not_work_is_exit_3_with_its_variable(tmp_path: Path, words: list[str]) -> None:
+    config = tmp_path / "openssl.cnf"
+    config.write_text(
+        "openssl_conf = start\n[start]\nproviders = all\n[all]\nbroken = one\n[one]\nactivate = 1\nmodule = /nowhere.so\n"
+    )
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OPENSSL_CONF": str(config)}
+    environ |= {"STREAMPIXEL_API_KEY": "k" * 20, "STREAMPIXEL_USER_ID": "u"}
+    ran = subprocess.run(
+        [sys.executable, "-m", "spcli", *words, "--json"], env=environ, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 3, ran
+    assert f"OPENSSL_CONF ({config})" in ran.stderr
+    if words == ["doctor"]:
+        levels = {check["name"]: check["level"] for check in json.loads(ran.stdout)["checks"]}
+        assert (levels["ca"], levels["state"]) == ("fail", "ok")
+
+
+def test_an_unreadable_no_proxy_entry_is_a_warning_and_a_note(spcli: Front, service: Any) -> None:
+    service()
+    environ = {"HTTPS_PROXY": "http://proxy.invalid:3128", "NO_PROXY": "10.0.0.0/99, *.corp"}
+    found = spcli("doctor", "--json", env=environ)
+    assert (found.code, levels(found)["proxy"]) == (0, "warn")
+    assert "'10.0.0.0/99' in NO_PROXY" in check_of(found, "proxy")["message"]
 
 
 def test_a_state_folder_that_is_a_link_fails(spcli: Front, service: Any, tmp_path: Path) -> None:

@@ -1,15 +1,21 @@
 """The transport over TLS: which certificates it trusts, and what a failed handshake means."""
 
-import shutil
 import ssl
-import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from spcli.errors import NotSent
-from spcli.transport import Call
+from spcli.clock import Clock
+from spcli.errors import NotSent, SpcliError
+from spcli.transport import Call, Transport
+from spcli.transport.connection import Connection, Exchange, build_request
+from spcli.transport.proxies import Route
+from spcli.transport.request import parse_origin
+from spcli.transport.response import Answer
+from spcli.transport.tls import Store, Trust, load_trust
+from tests.certificates import hashed_folder, make_certificate
 from tests.faultd import (
     Behaviour,
     FaultServer,
@@ -26,15 +32,7 @@ from tests.faults.calls import BOTH, READ, WRITE, failure_of, send
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A self-signed certificate for 127.0.0.1 and api.example.invalid, and its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs the openssl command")
-    folder = tmp_path_factory.mktemp("tls")
-    names = "subjectAltName=IP:127.0.0.1,DNS:api.example.invalid"
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"]
-    command += ["-days", "2", "-subj", "/CN=test", "-addext", names]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return str(folder / "cert.pem"), str(folder / "key.pem")
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @BOTH
@@ -55,12 +53,9 @@ def test_a_private_authority_in_ssl_cert_file_is_trusted(call: Call, certificate
 
 
 def test_a_private_authority_in_ssl_cert_dir_is_trusted(certificate: tuple[str, str], tmp_path: Path) -> None:
-    name = subprocess.run(
-        ["openssl", "x509", "-hash", "-noout", "-in", certificate[0]], check=True, capture_output=True, text=True
-    )
-    shutil.copy(certificate[0], tmp_path / f"{name.stdout.strip()}.0")
+    environ = {"SSL_CERT_DIR": hashed_folder(tmp_path / "certs", certificate[0])}
     with FaultServer([answer(200, {"ok": 1})], tls=certificate) as server:
-        assert send(server.url, READ, {"SSL_CERT_DIR": str(tmp_path)}).data == {"ok": 1}
+        assert send(server.url, READ, environ).data == {"ok": 1}
 
 
 def test_a_certificate_for_another_name_is_final(certificate: tuple[str, str]) -> None:
@@ -123,7 +118,7 @@ def test_a_plain_http_answer_to_a_tls_handshake_is_final() -> None:
         error = failure_of(f"https://127.0.0.1:{server.port}", WRITE)
     assert isinstance(error, NotSent)
     assert not error.transient
-    assert "SSL_CERT_FILE" in (error.hint or "")
+    assert "does not speak TLS" in error.message
 
 
 @pytest.mark.parametrize("shape", [close_after_accept(), rst_before_read(), hang_at_accept()], ids=lambda shape: shape.name)
@@ -170,8 +165,82 @@ def test_an_unusable_base_url_is_a_config_error(url: str) -> None:
 
 
 def test_the_systems_store_verifies_by_default() -> None:
-    from spcli.transport.tls import tls_context
+    trust = load_trust({})
+    assert trust.context.verify_mode == ssl.CERT_REQUIRED
+    assert trust.context.check_hostname
+    assert trust.count_roots() > 20
 
-    context = tls_context({})
-    assert context.verify_mode == ssl.CERT_REQUIRED
-    assert context.check_hostname
+
+def connect(server: FaultServer, trust: Trust) -> Answer | SpcliError:
+    """Make one GET with `trust`."""
+    clock, origin = Clock(), parse_origin(server.url)
+    connection = Connection(Route(None, trust, ()))
+    try:
+        exchange = Exchange(origin.host_port, clock=clock, deadline=clock.mono() + 10)
+        return connection.fetch(build_request(READ, origin, fresh=True), exchange)
+    finally:
+        connection.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has a store of its own")
+@pytest.mark.parametrize("layout", ["bundle", "folder", "bundle beside a folder", "broken bundle first"])
+def test_a_private_authority_in_the_systems_store_is_trusted(certificate: tuple[str, str], tmp_path: Path, layout: str) -> None:
+    broken, other = tmp_path / "broken.pem", tmp_path / "other"
+    broken.write_text("no certificate")
+    other.mkdir()
+    bundle, folder = certificate[0], hashed_folder(tmp_path / "certs", certificate[0])
+    (tmp_path / "public").mkdir()
+    public = hashed_folder(tmp_path / "hashed", make_certificate(tmp_path / "public")[0])
+    store, source = {
+        "bundle": (Store((str(other),), (bundle,)), bundle),
+        "folder": (Store((str(other), folder), (str(broken),)), folder),
+        "bundle beside a folder": (Store((public,), (bundle,)), public),
+        "broken bundle first": (Store(("/nowhere",), (str(broken), bundle)), bundle),
+    }[layout]
+    trust = load_trust({}, store)
+    assert (trust.source, trust.count_roots()) == (source, 1)
+    with FaultServer([answer(200, {"ok": 1})], tls=certificate, strict=False) as server:
+        reply = connect(server, trust)
+    assert isinstance(reply, Answer)
+
+
+def test_certifi_is_used_only_without_a_store_of_the_system() -> None:
+    trust = load_trust({}, Store((), ("/nowhere/ca.pem",)))
+    assert trust.source.endswith("(certifi)")
+    assert trust.count_roots() > 100
+
+
+@pytest.mark.parametrize("value", ["/nowhere/keys.log", "folder"])
+def test_an_unusable_key_log_is_a_note_and_the_call_works(certificate: tuple[str, str], tmp_path: Path, value: str) -> None:
+    path = str(tmp_path) if value == "folder" else value
+    notes: list[str] = []
+    with FaultServer([answer(200, {"ok": 1})] * 2, tls=certificate) as server:
+        transport = Transport(
+            server.url, clock=Clock(), environ={"SSL_CERT_FILE": certificate[0], "SSLKEYLOGFILE": path}, note=notes.append
+        )
+        for _ in range(2):
+            assert transport.send(READ, deadline=Clock().mono() + 10).data == {"ok": 1}
+        transport.close()
+    (note,) = notes
+    assert note.startswith(f"ignoring SSLKEYLOGFILE ({path}): ")
+
+
+def test_a_usable_key_log_is_written(certificate: tuple[str, str], tmp_path: Path) -> None:
+    log = tmp_path / "keys.log"
+    with FaultServer([answer(200, {"ok": 1})], tls=certificate) as server:
+        send(server.url, READ, {"SSL_CERT_FILE": certificate[0], "SSLKEYLOGFILE": str(log)})
+    assert "CLIENT_TRAFFIC_SECRET_0" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "reason"),
+    [("20200101000000Z", "20210101000000Z", "expired"), ("20400101000000Z", "20410101000000Z", "not yet valid")],
+)
+def test_a_certificate_out_of_its_dates_names_this_machines_clock(tmp_path: Path, start: str, end: str, reason: str) -> None:
+    dated = make_certificate(tmp_path, start=start, end=end)
+    with FaultServer(tls=dated) as server:
+        error = failure_of(server.url, READ, {"SSL_CERT_FILE": dated[0]})
+    assert reason in error.message
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    assert str(error.hint).startswith(f"this machine's clock shows {today}")
+    assert "SSL_CERT_FILE" not in str(error.hint)

@@ -7,7 +7,7 @@ from spcli.commands.doctor_checks import (
     Diagnosis,
     Mount,
     api_check,
-    ca_variables_check,
+    ca_check,
     clock_check,
     diagnose,
     extras_check,
@@ -18,6 +18,7 @@ from spcli.commands.doctor_checks import (
     mount_of,
     mounts_in,
     network_check,
+    proxy_check,
 )
 from spcli.errors import SpcliError
 
@@ -121,12 +122,22 @@ def test_a_service_without_a_build_list_is_a_warning_with_a_hint() -> None:
     assert (without.level, without.hint) == ("warn", "run spcli webhooks listen")
 
 
+def test_roots_are_counted_with_their_source() -> None:
+    assert ca_check(137, "/etc/ssl/cert.pem", [], {}) == Check("ca", "ok", "137 root certificates from /etc/ssl/cert.pem")
+
+
 def test_ca_variables_of_other_programs_are_a_warning_unless_ours_are_set() -> None:
-    found = ca_variables_check({"REQUESTS_CA_BUNDLE": "/ca.pem"})
-    assert found is not None
-    assert found.hint == "set SSL_CERT_FILE to the value of REQUESTS_CA_BUNDLE"
-    assert ca_variables_check({"REQUESTS_CA_BUNDLE": "/ca.pem", "SSL_CERT_DIR": "/certs"}) is None
-    assert ca_variables_check({"CURL_CA_BUNDLE": ""}) is None
+    check = ca_check(9, "x", [], {"REQUESTS_CA_BUNDLE": "/ca.pem"})
+    assert (check.level, check.hint) == ("warn", "to use it, set SSL_CERT_FILE to the value of REQUESTS_CA_BUNDLE")
+    assert ca_check(9, "x", [], {"REQUESTS_CA_BUNDLE": "/ca.pem", "SSL_CERT_DIR": "/certs"}).level == "ok"
+    assert ca_check(9, "x", [], {"CURL_CA_BUNDLE": ""}).level == "ok"
+
+
+def test_ignored_settings_are_warnings() -> None:
+    assert ca_check(9, "x", ["ignoring SSLKEYLOGFILE (/x): no"], {}).level == "warn"
+    assert proxy_check(None, []) == Check("proxy", "ok", "none for this service")
+    ignored = proxy_check("the proxy p:1 (HTTPS_PROXY)", ["ignoring 'x:y' in NO_PROXY: bad"])
+    assert (ignored.level, ignored.message) == ("warn", "through the proxy p:1 (HTTPS_PROXY); ignoring 'x:y' in NO_PROXY: bad")
 
 
 def test_a_missing_extra_is_ok_with_an_install_hint() -> None:

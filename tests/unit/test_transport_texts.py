@@ -223,6 +223,27 @@ PROXY = {"HTTPS_PROXY": "http://proxy:3128"}
         ("fd00::7", "fd00::7", True),
         ("api.example.com", "", False),
         ("api.example.com", ",,", False),
+        ("api.example.com", "*.example.com", True),
+        ("example.com", "*.example.com", True),
+        ("badexample.com", "*.example.com", False),
+        ("api.example.com", "x example.com", True),
+        ("api.example.com", "x;example.com;y", True),
+        ("api.example.com", "example.com.", True),
+        ("api.example.com.", "example.com", True),
+        ("api.example.com", "https://example.com/path", True),
+        ("api.example.com", "https://example.com:443/", True),
+        ("api.example.com", "https://example.com:8443/", False),
+        ("api.example.com", "api.*", True),
+        ("10.1.2.3", "10.*", True),
+        ("10.1.2.3", "10.0.0.0/255.0.0.0", True),
+        ("10.1.2.3", "10.1.2.3/32", True),
+        ("fd00::1", "[fd00::1]/128", True),
+        ("fd00::1", "[fd00:0::1]", True),
+        ("fd00::2", "[fd00::1]/128", False),
+        ("intranet", "<local>", True),
+        ("api.example.com", "<local>", False),
+        ("xn--bcher-kva.example", "bücher.example", True),
+        ("api.example.com", "10.0.0.0/99,example.com", True),
     ],
 )
 def test_no_proxy_lists_names_addresses_and_networks(host: str, no_proxy: str, direct: bool) -> None:
@@ -302,5 +323,5 @@ def test_connecting_to_an_address_may_take_four_seconds_within_the_deadline() ->
     "error", [ssl.SSLEOFError(), ssl.SSLZeroReturnError(), ConnectionResetError()], ids=lambda one: type(one).__name__
 )
 def test_a_handshake_that_breaks_off_is_transient_for_every_error_class(error: OSError) -> None:
-    assert handshake_error("h", error).transient
-    assert not handshake_error("h", ssl.SSLError()).transient
+    assert handshake_error("h", error, "now").transient
+    assert not handshake_error("h", ssl.SSLError(), "now").transient
