@@ -7,6 +7,7 @@ commands plain text. Data goes to stdout, everything else to stderr.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from spcli import ci
@@ -45,9 +46,13 @@ class Output:
         self._system = ci.system_of(environ)
         self._out = Stream(stdout, environ)
         self._err = Stream(stderr, environ)
-        self._line = LiveLine(self._err)
-        self._prompt = Prompt(stdin, self._err)
+        self._stdin = stdin
+        self._line: LiveLine | None = None
         self._reader_gone = False
+
+    @cached_property
+    def _prompt(self) -> Prompt:
+        return Prompt(self._stdin, self._err)
 
     @property
     def live(self) -> bool:
@@ -206,11 +211,13 @@ class Output:
         """Replace the live line at the bottom of the terminal; do nothing without one (see `live`)."""
         if self.live:
             screen = self._screen_width(self._err)
-            self._ignore_errors(lambda: self._line.draw(self.redactor.redact(text), screen))
+            line = self._line = self._line or LiveLine(self._err)
+            self._ignore_errors(lambda: line.draw(self.redactor.redact(text), screen))
 
     def clear(self) -> None:
         """Remove the live line."""
-        self._ignore_errors(self._line.clear)
+        if self._line is not None:
+            self._ignore_errors(self._line.clear)
 
     # Questions.
 
@@ -322,7 +329,7 @@ class Output:
         self._write_data(disarm_commands("\n".join([self._paint(self._out, top, _BOLD), *lines, ""])))
 
     def _write_message(self, text: str, style: str = "") -> None:
-        text, drawn = disarm_commands(text), self._line.text
+        text, drawn = disarm_commands(text), self._line.text if self._line is not None else ""
         self.clear()
         self._ignore_errors(lambda: self._err.write(self._paint(self._err, text, style) + "\n"))
         if drawn:
@@ -338,7 +345,7 @@ class Output:
             try:
                 write()
             except OSError:
-                self._line.text = ""
+                self._line = None
 
     def _safe_line(self, text: str) -> str:
         return escape_line(self.redactor.redact(text))

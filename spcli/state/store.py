@@ -5,6 +5,7 @@ It holds no key and no URL query, and the user id only hashed. Instants are pair
 """
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 
 from spcli.clock import Clock, Instant
@@ -43,8 +44,16 @@ class State:
         self._database = Database(folder, clock=clock, environ=environ, note=note, patience=patience)
         self.windows = Windows(self._database, clock, window)
         self.ledger = Ledger(self._database, clock)
-        self.events = Events(self._database, clock)
-        self.names = Names(self._database, clock)
+
+    @cached_property
+    def events(self) -> Events:
+        """Return the received webhook events."""
+        return Events(self._database, self._clock)
+
+    @cached_property
+    def names(self) -> Names:
+        """Return the names remembered for completion."""
+        return Names(self._database, self._clock)
 
     def close(self) -> None:
         """Close the file."""
