@@ -261,7 +261,7 @@ class Survey:
         archives = self._examples.get("archive")
         if archives and self._archive_bytes * 2 > self._bytes:
             return error(
-                "no-exe", f"the zip contains another archive ({archives}) and no .exe", "unpack it once and upload that zip"
+                "no-exe", f"the zip contains another archive ({archives}) and no .exe", "unpack it once and upload the zip inside"
             )
         if platform := self._platform():
             return error("no-exe", f"{text}: it looks like {platform[1]}", _FOR_WINDOWS)

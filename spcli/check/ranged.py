@@ -135,23 +135,35 @@ class RemoteFile:
             self._note("range-status", "the storage host answers range requests with status 200 instead of 206")
         if part.size is not None and start + len(part.body) < min(start + requested, part.size):
             self._note("short-ranges", "the storage host answers with shorter ranges than requested")
-        if part.encoding:
-            text = f"the storage host labels the file as encoded (Content-Encoding: {part.encoding[:40]})"
-            self._note("encoding", text, "remove the Content-Encoding from the object, or switch compression off on the host")
+        for finding in encoding_findings(part):
+            self._note(finding.code, finding.message, finding.hint)
 
     def _note(self, code: str, text: str, hint: str | None = None) -> None:
         if all(finding.code != code for finding in self.findings):
             self.findings.append(warning(code, text, hint))
 
 
+def encoding_findings(part: Part) -> list[Finding]:
+    """Return a warning for a readable file that its host labels as encoded: clients may fail to decode it."""
+    if not part.encoding:
+        return []
+    text = f"the storage host labels the file as encoded (Content-Encoding: {part.encoding[:40]}), though it is not"
+    return [warning("encoding", text, "remove the Content-Encoding from the object")]
+
+
 def _strong(tag: str) -> str:
     return tag.removeprefix("W/")
+
+
+def late_answer(seconds: float) -> str:
+    """Return that the host was too slow, in words: the limit is the check's own."""
+    return f"the storage host did not answer within {seconds:g} s, the limit of this check"
 
 
 def describe_ending(part: Part, seconds: float) -> str:
     """Return how an incomplete answer ended, in words."""
     if part.ending == "late":
-        return f"the storage host did not send its answer within {seconds:g} s, the limit of this check"
+        return late_answer(seconds)
     if part.ending == "long-headers":
         return "the headers of the storage host's answer are over 100 kB"
     return "the storage host closed the connection early"

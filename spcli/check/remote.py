@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from spcli.check.beginning import FIRST_BYTES, ZIP_MAGIC, inspect_file, judge_beginning, size_findings
 from spcli.check.finding import Finding, error, warning
-from spcli.check.ranged import RemoteFile, Unreadable, changing, describe_ending, not_read
+from spcli.check.ranged import RemoteFile, Unreadable, changing, describe_ending, encoding_findings, late_answer, not_read
 from spcli.check.refusal import judge_refusal
 from spcli.check.signature import parse_signature
 from spcli.check.url import is_private_address
@@ -51,8 +51,8 @@ def inspect_storage(storage: Storage, target: Target, *, entry_limit: int) -> In
             return Inspection([*found, problem], size)
         contents, entries = _inspect_contents(storage, first, target, entry_limit=entry_limit)
     except (NotSent, Unclear) as failure:
-        hint = failure.hint or "check the host and the network"
-        return Inspection([error("unreachable", failure.message, hint, certain=False)])
+        reason = late_answer(target.seconds) if storage.is_late else failure.message
+        return Inspection([error("unreachable", reason, failure.hint or "check the host and the network", certain=False)])
     return Inspection([*found, *contents], size, entries)
 
 
@@ -124,7 +124,8 @@ def _inspect_contents(storage: Storage, first: Part, target: Target, *, entry_li
         def fetch(begin: int, end: int) -> bytes:
             return body[begin : end + 1]
 
-        return inspect_file(len(body), fetch, name=name, entry_limit=entry_limit, content_type=content_type)
+        found, entries = inspect_file(len(body), fetch, name=name, entry_limit=entry_limit, content_type=content_type)
+        return [*found, *encoding_findings(first)], entries
     if not first.is_range or first.size is None:
         wrong = judge_beginning(first.body, content_type=content_type, size=first.size)
         return ([wrong] if wrong is not None else [*size_findings(first.size), _no_ranges()]), None
@@ -134,7 +135,8 @@ def _inspect_contents(storage: Storage, first: Part, target: Target, *, entry_li
     except Unreadable as problem:
         return [*size_findings(first.size), changing() if file.is_suspect else problem.finding], None
     except (NotSent, Unclear) as failure:
-        return [*size_findings(first.size), not_read(failure.message)], None
+        reason = late_answer(target.seconds) if storage.is_late else failure.message
+        return [*size_findings(first.size), not_read(reason)], None
     if entries is None and file.is_suspect:
         return [changing()], None
     return [*found, *file.findings], entries

@@ -62,10 +62,10 @@ def malformed_url(findings: Sequence[Finding]) -> SpcliError | None:
 
 
 def _syntax_problem(url: str) -> Finding | None:
-    for position, character in enumerate(url, 1):
-        if character.isspace() or not character.isprintable():
-            text = f"the URL has a space or control character at position {position}"
-            return error("url", text, "write a space in a URL as %20")
+    if " " in url or not url.isprintable():
+        position = next(place for place, one in enumerate(url, 1) if one == " " or not one.isprintable())
+        text = f"the URL has a space or control character at position {position}"
+        return error("url", text, "write a space in a URL as %20")
     if not url:
         return error("url", "the URL is empty", _GET_LINK)
     if "://" not in url:

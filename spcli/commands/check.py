@@ -30,7 +30,7 @@ def check(
     """
     # The modules of the check are not needed for --help.
     from spcli.check import check_file, check_url, is_url
-    from spcli.check.finding import report_failure
+    from spcli.check.finding import ERROR, report_failure
 
     runtime: Runtime = ctx.obj
     if is_url(subject):
@@ -45,7 +45,10 @@ def check(
         )
     else:
         report = check_file(subject, strict=strict)
-    lines = [f"{finding.level}: {finding.line}" for finding in report.findings]
+    # An error may contain a warning as its explanation.
+    errors = [finding.message for finding in report.findings if finding.level == ERROR]
+    shown = [one for one in report.findings if one.level == ERROR or not any(one.message in message for message in errors)]
+    lines = [f"{finding.level}: {finding.line}" for finding in shown]
     runtime.output.result(report, lines=[*lines, _result_line(report)])
     failure = report_failure(report)
     if failure is not None:

@@ -99,7 +99,7 @@ class Storage:
         """
         is_reused = self._wire is not None
         answer = self._send_get(first, last)
-        if isinstance(answer, SpcliError) and is_reused:
+        if isinstance(answer, SpcliError) and is_reused and not self.is_late:
             # The host may have closed a kept connection while the last answer was judged.
             answer = self._send_get(first, last)
         if isinstance(answer, SpcliError):
@@ -110,10 +110,15 @@ class Storage:
             raise login_error(self._proxy, answer.values("proxy-authenticate"))
         return parse_part(answer, first=first, last=last, ending=self._ending_of(answer))
 
+    @property
+    def is_late(self) -> bool:
+        """Return whether the time for all requests is over."""
+        return self._clock.mono() >= self._deadline
+
     def _ending_of(self, answer: "Answer") -> Ending:
         if not answer.cut:
             return "complete"
-        if self._clock.mono() >= self._deadline:
+        if self.is_late:
             return "late"
         return "long-headers" if not answer.headers and self._received > HEADER_LIMIT else "closed"
 

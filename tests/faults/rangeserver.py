@@ -114,7 +114,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(Reply(403))
 
     def _send(self, reply: Reply) -> None:
-        self.send_response(reply.status)
+        if "Date" in reply.headers:
+            self.send_response_only(reply.status)
+        else:
+            self.send_response(reply.status)
         headers = {"Content-Length": str(len(reply.body)), **reply.headers}
         for name, value in headers.items():
             self.send_header(name, value)

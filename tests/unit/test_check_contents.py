@@ -3,7 +3,7 @@ import pytest
 from spcli.check.archive import Entry
 from spcli.check.contents import Survey
 from spcli.check.finding import Finding, format_path, format_size
-from spcli.check.names import is_unsafe
+from spcli.check.names import decode_name, is_unsafe
 from tests.faults.zips import GOOD
 
 
@@ -146,3 +146,154 @@ def test_long_or_unprintable_names_become_one_short_line() -> None:
 def test_sizes_are_decimal(size: int, text: str) -> None:
     assert format_size(size) == text
     assert format_size(2**64).endswith("EB")
+
+
+def test_a_loose_cook_with_a_deep_executable_is_a_warning_that_names_it() -> None:
+    """A package without .pak files contains the project file, and the folder of the build may have folders around it."""
+    loose = ["Game.exe", "Engine/Binaries/Win64/x.dll", "Game/Game.uproject", "Game/Content/Maps/a.umap"]
+    for around in ("", "Windows/", "Build/Windows/"):
+        assert levels(*(around + path for path in loose))["executable"] == "info"
+    found = findings_by_code(*(f"MyGame/Build/Windows/{path}" for path in loose))
+    assert {code for code, finding in found.items() if finding.level == "error"} == set()
+    assert (found["deep-exe"].level, found["uproject"].level) == ("warning", "warning")
+    assert "MyGame/Build/Windows/Game.exe" in found["deep-exe"].message
+
+
+@pytest.mark.parametrize("beside", ["Engine/x.dll", "Content/a.uasset", "Game/Content/Paks/a.pak", "Game/Game.uproject"])
+def test_a_deep_executable_of_a_build_is_not_an_error(beside: str) -> None:
+    found = findings_by_code("a/b/c/Game.exe", f"a/b/c/{beside}")
+    assert "deep-exe" in found
+    assert not [finding for finding in found.values() if finding.level == "error"]
+
+
+def test_a_source_project_with_a_built_executable_is_still_one() -> None:
+    found = findings_by_code("My/My.uproject", "My/Source/a.cpp", "My/Binaries/Win64/My.exe")
+    assert (found["source-project"].level, found["source-project"].certain) == ("error", True)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["./MyGame/Windows/Game.exe", "./MyGame/Windows/Engine/x.dll"],
+        [".//MyGame//Windows/./Game.exe", "MyGame/Windows/Engine//x.dll"],
+        [".\\MyGame\\Windows\\Game.exe", "MyGame\\Windows\\Engine\\x.dll"],
+        ["./", "./MyGame/", "./MyGame/Windows/", "./MyGame/Windows/Game.exe", "./MyGame/Windows/Engine/"],
+    ],
+)
+def test_dots_empty_parts_and_backslashes_do_not_count_as_folders(names: list[str]) -> None:
+    found = findings_by_code(*names)
+    assert found["executable"].message.endswith("MyGame/Windows/Game.exe")
+    assert not {"no-engine", "no-exe", "deep-exe", "unsafe-path"} & found.keys()
+
+
+@pytest.mark.parametrize(
+    ("folder", "encoding"),
+    [("表示/予約", "cp932"), ("ソ", "cp932"), ("許功蓋", "big5"), ("Größe/Menü", "cp850"), ("日本", "utf-8")],
+)
+def test_the_second_byte_of_a_letter_is_not_a_separator(folder: str, encoding: str) -> None:
+    name, is_declared = decode_name(f"{folder}/Game.exe".encode(encoding), is_utf8=False)
+    assert is_declared
+    assert name.count("/") + name.count("\\") == folder.count("/") + 1
+    assert name == f"{folder}/Game.exe"
+
+
+def test_a_wrong_utf8_flag_is_noticed_and_the_name_is_read() -> None:
+    assert decode_name("表/Game.exe".encode("cp932"), is_utf8=True) == ("表/Game.exe", False)
+    assert decode_name("ä".encode(), is_utf8=True) == ("ä", True)
+
+
+@pytest.mark.parametrize(
+    "helper",
+    [
+        "UEPrereqSetup_x64.exe", "Windows/UE4PrereqSetup_x64.exe", "Engine/Extras/Redist/en-us/UEPrereqSetup_x64.exe",
+        "Windows/CrashReportClient.exe", "Engine/Binaries/Win64/CrashReportClient.exe", "__MACOSX/._Game.exe", "._Game.exe",
+        "Windows/VC_redist.x64.exe",
+    ],
+)  # fmt: skip
+def test_a_helper_is_not_taken_for_the_executable(helper: str) -> None:
+    alone = findings_by_code(helper, "Windows/Engine/x.dll")
+    assert alone["no-exe"].level == "error"
+    found = findings_by_code("Windows/Game.exe", "Windows/Engine/x.dll", helper)
+    assert found["executable"].message == "the executable: Windows/Game.exe"
+    assert "several-executables" not in found
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [("WindowsServer/Game.exe", "WindowsServer/Engine/x"), ("GameServer.exe", "Engine/x"), ("a/WindowsServer/GServer.exe",)],
+)
+def test_a_dedicated_server_build_is_a_warning(paths: tuple[str, ...]) -> None:
+    assert findings_by_code(*paths)["server"].level == "warning"
+    assert "server" not in findings_by_code("Windows/Game.exe", "Windows/Engine/x", "Windows/GameServer.exe")
+
+
+def test_a_plugin_for_linux_in_a_windows_build_is_not_a_linux_build() -> None:
+    for path in ("Windows/Game/Plugins/Net/Binaries/Linux/libnet.so", "Windows/Game/Binaries/Linux/x.so"):
+        assert "linux" not in levels(*GOOD, path)
+    assert levels(*GOOD, "Linux/Game.sh")["linux"] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("Linux/Game.sh", "a Linux build (Linux/)"),
+        ("LinuxArm64/Game.sh", "a Linux build"),
+        ("Mac/Game.app/Contents/MacOS/Game", "a macOS build"),
+        ("Android/Game-arm64.apk", "a mobile build"),
+    ],
+)
+def test_the_platform_explains_a_missing_executable(path: str, words: str) -> None:
+    found = findings_by_code(path)["no-exe"]
+    assert f"there is no .exe in the zip at depth 2 or less: it looks like {words}" in found.message
+    assert found.hint == "Streampixel runs Windows builds: package for Windows"
+
+
+def test_a_zip_inside_a_zip_is_named() -> None:
+    found = {one.code: one for one in judge_contents(entry_of("Game/", size=0), entry_of("Game/Build.zip", size=1000))}
+    assert found["no-exe"].message == "the zip contains another archive (Game/Build.zip) and no .exe"
+    assert found["no-exe"].hint == "unpack it once and upload the zip inside"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("Windows/aux.txt", "is a reserved name"), ("Windows/NUL", "is a reserved name"), ("W/com1/a", "is a reserved name"),
+        ("Windows/a.", "ends in a dot or a space"), ("Windows/b /c", "ends in a dot or a space"), ("Windows/a:b", "contains :"),
+        ("Windows/what?", "contains ?"), ("Windows/a\x01", "contains a control character"), ("W/" + "x" * 256, "255 characters"),
+        ("/".join(["folder"] * 50), "a path of more than 259 characters"),
+    ],
+)  # fmt: skip
+def test_a_name_that_windows_cannot_create_is_a_warning(path: str, reason: str) -> None:
+    found = findings_by_code(*GOOD, path)["windows-name"]
+    assert found.level == "warning"
+    assert reason in found.message
+    assert found.message.startswith("Windows cannot create ")
+
+
+@pytest.mark.parametrize("path", ["Windows/auxiliary.txt", "Windows/a.b.c", "Windows/.hidden", "W/con sole", "W/Com10"])
+def test_an_ordinary_name_is_fine_for_windows(path: str) -> None:
+    assert "windows-name" not in findings_by_code(*GOOD, path)
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("Windows/Data.txt", "Windows/data.TXT"),
+        ("Windows/a", "Windows/a"),
+        ("Windows/a", "Windows/A/b"),
+        ("Windows/A/b", "Windows/a"),
+        ("Windows\\a", "./Windows/a"),
+    ],
+)
+def test_names_that_windows_cannot_tell_apart_are_a_warning(paths: tuple[str, ...]) -> None:
+    found = findings_by_code(*GOOD, *paths)["same-name"]
+    assert found.level == "warning"
+    assert "the same name for Windows (Windows/" in found.message
+
+
+def test_folders_that_are_listed_or_spelled_twice_are_fine() -> None:
+    assert "same-name" not in findings_by_code(*GOOD, "Windows/", "windows/", "Windows/x/", "Windows/x/a", "Windows/x/b")
+
+
+def test_metadata_of_macos_does_not_count() -> None:
+    assert levels(*GOOD, "__MACOSX/Windows/._Game.exe", "__MACOSX/._Windows") == levels(*GOOD)

@@ -1,5 +1,6 @@
 """The judge of a build's URL, before anything is fetched."""
 
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -174,3 +175,33 @@ def test_a_name_that_resolves_to_a_private_address_is_a_warning() -> None:
 def test_spans_are_written_in_words() -> None:
     texts = [format_span(5), format_span(60), format_span(2700), format_span(7200), format_span(12000), format_span(6 * 86400)]
     assert texts == ["5 seconds", "1 minute", "45 minutes", "2 h", "3 h 20 min", "6 days"]
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "says"),
+    [
+        ("https://host.example/Game#1.zip", "fragment", "everything after it is not sent"),
+        ("https://host.example/Game.zip#part", "fragment", "everything after it is not sent"),
+        ("https://host.example/Game.zip.001", "name", "one part of a split archive (.zip.001)"),
+        ("https://host.example/Game.z01", "name", "one part of a split archive (.z01)"),
+        ("https://host.example/Game.part1.rar", "name", "one part of a split archive (.part1.rar)"),
+    ],
+)
+def test_a_link_that_names_something_else_than_the_zip_is_a_warning(url: str, code: str, says: str) -> None:
+    found = {finding.code: finding for finding in judge_url(url, now=NOW, local_api=False)}
+    assert found[code].level == "warning"
+    assert says in found[code].message
+
+
+def test_a_number_sign_in_a_link_is_to_be_written_as_percent_23() -> None:
+    found = {finding.code: finding for finding in judge_url("https://h.example/a#b.zip", now=NOW, local_api=False)}
+    assert "%23" in (found["fragment"].hint or "")
+
+
+def test_a_megabyte_in_a_url_is_judged_at_once() -> None:
+    for filling in (" ", "0", "a.", "&a=", ".zip", "~exp="):
+        blob = filling * (1024 * 1024 // len(filling))
+        for url in (f"https://{blob}/Game.zip", f"https://h.example/{blob}", f"https://h.example/G.zip?hdnea={blob}", blob):
+            started = time.process_time()
+            judge_url(url, now=NOW, local_api=False)
+            assert time.process_time() - started < 3
