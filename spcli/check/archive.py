@@ -49,8 +49,8 @@ class TooLarge(Exception):
 class End(NamedTuple):
     """The end record, zip64's if there is one.
 
-    `limit` is where the directory should end, `after` counts the bytes after the archive. `shift` is added to every offset: bytes
-    were put before the archive without changing its offsets.
+    `limit` is where the directory should end; `after` counts the bytes after the archive, below 0 those missing of its comment.
+    `shift` is how far the directory is from where the record says: some tools find it there.
     """
 
     position: int
@@ -95,8 +95,11 @@ def inspect_archive(size: int, fetch: Fetch, *, entry_limit: int = ENTRY_LIMIT) 
         survey, spans = Survey(), Spans()
         for entry in read_entries(file, end, entry_limit=entry_limit):
             survey.add(entry)
-            spans.add(entry.offset + end.shift, entry.size)
-        oddities = _frame_findings(file, end, spans.check(end.directory))
+            spans.add(entry.offset, entry.size)
+        first = spans.check(end.directory)
+        if file.read(first, len(_LOCAL)) != _LOCAL:
+            raise Damaged("its entries are not where its directory says")
+        oddities = _frame_findings(file, end, first)
     except Damaged as problem:
         text = f"the zip is damaged: {problem}" if problem.certain else f"the zip could not be read: {problem}"
         return [error("damaged", text, problem.hint, certain=problem.certain)], None
@@ -109,17 +112,17 @@ def inspect_archive(size: int, fetch: Fetch, *, entry_limit: int = ENTRY_LIMIT) 
 def _frame_findings(file: RangedFile, end: End, first: int) -> list[Finding]:
     """Return what is odd around the archive; `first` is the offset of its first entry."""
     found = []
-    if file.read(first, len(_LOCAL)) != _LOCAL:
-        raise Damaged("its entries are not where its directory says")
     # Four bytes may be a spanning marker: a volume of a split archive that turned out to be the only one.
     if first > len(_LOCAL):
         text = f"{count_of(first, 'byte')} precede the zip, as in a self-extracting archive: not every tool can unpack it"
         if file.read(0, len(_LOCAL)) == _LOCAL:
             text = "the zip's directory does not list its first entries: two zips in one file?"
         found.append(warning("prefix", text, "make a plain .zip file"))
-    if end.after:
+    if end.after > 0:
         found.append(info("trailing", f"{count_of(end.after, 'byte')} follow the end of the zip"))
     comment = file.read(end.position + _END_SIZE, end.comment_size)
+    if end.after < 0:
+        found.append(warning("comment", "the archive comment is incomplete: the file may be truncated", _MAKE_AGAIN))
     if _ENTRY in comment and _END in comment:
         text = "the archive comment contains another zip: tools disagree about which one to unpack"
         found.append(warning("comment", text, "make the zip again without a comment"))
@@ -142,24 +145,36 @@ def find_end(file: RangedFile) -> End:
     at = tail.rfind(_END)
     while at >= 0:
         after = len(tail) - at - _END_SIZE - int.from_bytes(tail[at + 20 : at + 22], "little")
-        if at + _END_SIZE <= len(tail) and after >= 0:
+        if at + _END_SIZE <= len(tail):
             end = _read_end(file, start + at, after)
             # Each search may be a request.
             placed = end if end.is_exact else _search_directory(file, end) if len(misplaced) < _SEARCH_LIMIT else None
-            (misplaced if placed is None else ends).append(placed or end)
+            if placed is not None:
+                ends.append(placed)
+            elif after >= 0:
+                misplaced.append(end)
         at = tail.rfind(_END, 0, at + 3)
     if ends:
         # Of equals the one nearest to the end.
-        best = max(ends, key=lambda end: (not end.shift, not end.after))
+        best = max(ends, key=lambda end: (not end.shift, end.after == 0, end.after > 0))
     elif misplaced:
         best = misplaced[0]
     else:
         raise _missing_end(file)
     if best.is_volume:
         raise Damaged("it is the last volume of a split zip, the others are missing", hint=_JOIN)
-    if not ends:
-        raise Damaged("its directory is not where its end record says (truncated, or made by a tool without zip64)")
+    if not ends or best.shift:
+        text = "its directory is not where its end record says (truncated, or made by a tool without zip64)"
+        raise Damaged(text, certain=not best.shift)
     return best
+
+
+def has_end_record(size: int, fetch: Fetch) -> bool:
+    """Return whether there is an end record near the end of a file, so that it is or was a zip."""
+    start = max(0, size - TAIL)
+    tail = fetch(start, size - 1)
+    at = tail.rfind(_END)
+    return 0 <= at <= len(tail) - _END_SIZE
 
 
 def _missing_end(file: RangedFile) -> Damaged:
@@ -186,8 +201,8 @@ def _read_end(file: RangedFile, position: int, after: int) -> End:
 def _search_directory(file: RangedFile, end: End) -> End | None:
     """Return the end record with the directory where it really is, or None if it is nowhere.
 
-    Bytes may be between the directory and the record, or before the archive. A distance of 4 GiB comes from a tool without
-    zip64, whose offsets no reader can repair.
+    Bytes may be between the directory and the record, or before an archive whose offsets ignore them. A distance of 4 GiB comes
+    from a tool without zip64, whose offsets no reader can repair.
     """
     if not end.directory_size:
         return None
@@ -285,7 +300,7 @@ def _find_zip64(window: bytes, at: int, end: int) -> tuple[bytes, bool]:
         at += 4 + length
         if at > end:
             return fields, True
-        if kind == 1:
+        if kind == 1 and not fields:
             fields = window[at - length : at]
     return fields, False
 
@@ -308,18 +323,17 @@ class Spans:
         self._sizes.append(size)
 
     def check(self, limit: int) -> int:
-        """Return the first entry's offset.
+        """Return the lowest offset.
 
         Raises:
             Damaged: an entry is outside the archive, whose data end at `limit`, or overlaps another.
         """
-        reached, first = 0, limit
+        reached = 0
         for index in sorted(range(len(self._starts)), key=self._starts.__getitem__):
             start, size = self._starts[index], self._sizes[index]
             if start + size >= limit:
                 raise Damaged("an entry is outside the archive")
             if start < reached:
                 raise Damaged("entries overlap, as in a zip bomb")
-            first = min(first, start)
             reached = max(reached, start + size)
-        return first
+        return min(self._starts)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from spcli.check.archive import inspect_archive
+from spcli.check.archive import has_end_record, inspect_archive
 from spcli.check.finding import Finding, error, format_size, warning
 from spcli.check.names import split_part
 
@@ -67,11 +67,10 @@ def inspect_file(
     """
     beginning = fetch(0, min(FIRST_BYTES, size) - 1) if size else b""
     wrong = judge_beginning(beginning, content_type=content_type, size=size)
-    if wrong is not None and wrong.code != "not-zip":
-        return [wrong], None
-    found, entries = inspect_archive(size, fetch, entry_limit=entry_limit)
-    if entries is None and wrong is not None:
-        found = [wrong]
+    if wrong is not None and (wrong.code != "not-zip" or not has_end_record(size, fetch)):
+        found, entries = [wrong], None
+    else:
+        found, entries = inspect_archive(size, fetch, entry_limit=entry_limit)
     part = split_part(name)
     if entries is None and part is not None:
         found = [error("split", f"this is one part of a split archive ({part})", _JOIN)]

@@ -29,7 +29,7 @@ class RangedFile:
     def read(self, start: int, length: int) -> bytes:
         """Return at most `length` bytes from `start`: less at the end of the file."""
         end = min(start + length, self.size)
-        if end <= start:
+        if end <= start or start < 0:
             return b""
         for first, data in self._parts:
             if first <= start and end <= first + len(data):
