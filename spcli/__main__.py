@@ -1,9 +1,9 @@
-"""The way in for `spcli` and `python -m spcli`: answers `--version` and TAB at once, hands the rest to `cli`."""
+"""The entry point of `spcli` and `python -m spcli`: answers `--version` and TAB at once, and hands the rest to `cli`."""
 
 import os
 import sys
 
-TYPE_CHECKING = False  # importing it from typing would be felt in a TAB press
+TYPE_CHECKING = False  # importing it from typing costs measurable time in a TAB press
 if TYPE_CHECKING:
     from typing import NoReturn
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def run() -> None:
-    """The console script."""
+    """Run the console script."""
     if sys.argv[1:] == ["--version"] and sys.stdout is not None:
         from spcli import __version__
 
@@ -19,55 +19,55 @@ def run() -> None:
             sys.stdout.write(f"spcli {__version__}\n")
             sys.stdout.flush()
         except OSError:
-            _leave(141)  # closed-pipe, as every command whose result can't be written
-        _leave(0)
+            _exit(141)  # closed-pipe, as every command whose result can't be written
+        _exit(0)
     if "_SPCLI_COMPLETE" in os.environ and not sys.argv[1:]:
-        _complete()
-    signals = _signals()
-    _spare_the_collector()
-    _leave_no_core()
+        _answer_tab()
+    signals = _install_signals()
+    _slow_garbage_collector()
+    _disable_core_files()
     from spcli.cli import main
     from spcli.runtime import Runtime
 
-    _leave(main(sys.argv[1:], Runtime.of_process(signals)))
+    _exit(main(sys.argv[1:], Runtime.of_process(signals)))
 
 
-def _signals() -> "Signals":
-    """The process's signals, first of all: one that comes while the rest is being loaded is told once it can be."""
+def _install_signals() -> "Signals":
+    """Take over the signals of the process first of all: one that arrives while the rest is loaded is then not lost."""
     try:
         from spcli.signals import Signals
 
         signals = Signals()
         signals.install_handlers()
     except KeyboardInterrupt:
-        # Before that Ctrl-C is Python's own, which answers with a traceback.
-        _leave(130)
+        # Until then Ctrl-C is Python's own, which prints a traceback.
+        _exit(130)
     return signals
 
 
-def _complete() -> None:
-    """Answer a TAB press and leave; comes back only when no shell asked."""
+def _answer_tab() -> None:
+    """Answer a TAB press and exit; return only if no shell asked."""
     from spcli.completion.answer import answer
 
     text = answer(os.environ)
     if text is not None:
         # UTF-8 whatever the locale: it is what the scripts read.
         sys.stdout.buffer.write(text.encode("utf-8", "replace"))
-        _leave(0)
+        _exit(0)
 
 
-def _spare_the_collector() -> None:
-    """Let the garbage collector look hundreds of times less often: nearly all that a command makes lives until it ends.
+def _slow_garbage_collector() -> None:
+    """Run the garbage collector hundreds of times less often (4 ms less): nearly all objects of a command live until it ends.
 
-    Not switched off: `webhooks listen` and long waits go on for days.
+    It is not switched off, because `webhooks listen` and long waits run for days.
     """
     import gc
 
     gc.set_threshold(200_000, 20, 100)
 
 
-def _leave_no_core() -> None:
-    """See that a crash writes no core file: the key would be in it."""
+def _disable_core_files() -> None:
+    """Let no crash write a core file: it would contain the key."""
     if sys.platform != "win32":
         import resource
 
@@ -75,20 +75,20 @@ def _leave_no_core() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, most))
 
 
-def _leave(code: int) -> "NoReturn":
-    """End the process at once: taking the interpreter down in order would cost more than a whole TAB press.
+def _exit(code: int) -> "NoReturn":
+    """End the process at once: an orderly end of the interpreter takes 10 ms, more than a whole TAB press.
 
-    Whoever measures, traces or inspects this interpreter gets the orderly end: they write what they know on their way out.
+    Under coverage, a tracer, a profiler or `python -i` the interpreter ends in order, because they write their results then.
     """
     if "coverage" in sys.modules or sys.gettrace() or sys.getprofile() or sys.flags.interactive:
         sys.exit(code)
-    # `main` has closed the database, and written both streams out or told by its code that it could not.
+    # `main` has closed the database, and has written both streams or returned the code that says it could not.
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
         except (OSError, ValueError):
-            code = code or 141  # closed-pipe, as every read command that cannot tell its result
+            code = code or 141  # closed-pipe, as in every read command whose result can't be written
     os._exit(code)
 
 

@@ -1,8 +1,8 @@
-"""Pure: which CI system runs us, and how it wants values, problems and files written.
+"""Pure: which CI system runs this process, and how it reads values, problems and files.
 
 Each system obeys lines that a step prints, so every value is escaped by that system's own rules: GitHub's workflow commands,
-Azure Pipelines' logging commands, TeamCity's service messages. What no system has rules for (dotenv files that people source)
-is percent-encoded down to letters that mean nothing to any shell.
+Azure Pipelines' logging commands, TeamCity's service messages. Dotenv files, which people
+also source, are percent-encoded down to letters without a meaning in any shell.
 """
 
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 
 class Facts(NamedTuple):
-    """What later steps of a job need to know of a build."""
+    """What later steps of a job need to know about a build."""
 
     upload_id: str
     project_id: str
     state: str
     share_url: str
 
-    def named(self) -> dict[str, str]:
-        """By the names of the environment variables."""
+    def by_variable(self) -> dict[str, str]:
+        """Return the facts by the names of their environment variables."""
         return {
             "STREAMPIXEL_UPLOAD_ID": self.upload_id,
             "STREAMPIXEL_PROJECT_ID": self.project_id,
@@ -33,14 +33,14 @@ class Facts(NamedTuple):
 
 
 def facts_of(upload_id: str, project_id: str, state: str) -> Facts:
-    """The facts of a build in that state, or with what is assumed of one that was not waited for."""
+    """Return the facts of a build in that state."""
     from spcli.models import share_url
 
     return Facts(upload_id, project_id, state, share_url(project_id))
 
 
 def system_of(environ: Mapping[str, str]) -> System | None:
-    """The system that says of itself, in the environment, that it runs this step."""
+    """Return the system that runs this step, as its environment variables say."""
     if environ.get("GITHUB_ACTIONS", "").lower() == "true":
         return "github"
     if environ.get("TF_BUILD", "").lower() == "true":
@@ -49,87 +49,90 @@ def system_of(environ: Mapping[str, str]) -> System | None:
 
 
 def is_ci(environ: Mapping[str, str]) -> bool:
-    """Return whether a CI system runs this process: nobody can answer a question, and logs are UTF-8."""
+    """Return whether a CI system runs this process: no person can answer a question, and logs are UTF-8."""
     return any(environ.get(name, "").lower() not in ("", "0", "false") for name in _CI_VARIABLES)
 
 
-def plain(value: str) -> str:
-    """`value` with everything but plain letters percent-encoded: safe in a dotenv file, also one that a shell sources."""
-    return "".join(letter if letter in _PLAIN else _percent(letter) for letter in value)
+def percent_encode(value: str) -> str:
+    """Return `value` with all but plain letters percent-encoded: safe in a dotenv file, even if a shell sources it."""
+    return "".join(
+        letter if letter in _PLAIN else "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "replace")) for letter in value
+    )
 
 
-def _percent(letter: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "replace"))
-
-
-def dotenv(facts: Facts) -> str:
-    """`KEY=value` lines, for GitLab's dotenv report, Jenkins' readProperties and `source`."""
-    return "".join(f"{name}={plain(value)}\n" for name, value in facts.named().items())
+def dotenv_lines(facts: Facts) -> str:
+    """Return `KEY=value` lines for GitLab's dotenv report, Jenkins' readProperties and `source`."""
+    return "".join(f"{name}={percent_encode(value)}\n" for name, value in facts.by_variable().items())
 
 
 def github_output(facts: Facts, delimiter: str) -> str:
-    """Lines for the file `$GITHUB_OUTPUT`; `delimiter` must be unguessable, so that no value can end its own block."""
+    """Return lines for the file `$GITHUB_OUTPUT`; `delimiter` is random, so that no value can end its own block."""
     named = {"upload-id": facts.upload_id, "state": facts.state, "project-id": facts.project_id, "share-url": facts.share_url}
-    return "".join(f"{name}<<{delimiter}\n{plain(value)}\n{delimiter}\n" for name, value in named.items())
+    return "".join(f"{name}<<{delimiter}\n{percent_encode(value)}\n{delimiter}\n" for name, value in named.items())
 
 
 def github_summary(title: str, facts: Facts) -> str:
-    """A table for the file `$GITHUB_STEP_SUMMARY`."""
+    """Return a table for the file `$GITHUB_STEP_SUMMARY`."""
     rows = [("build", facts.upload_id), ("state", facts.state), ("project", facts.project_id), ("share", facts.share_url)]
-    body = "".join(f"| {name} | {_markdown(value)} |\n" for name, value in rows)
-    return f"### {_markdown(title)}\n\n| | |\n| --- | --- |\n{body}\n"
+    body = "".join(f"| {name} | {_escape_markdown(value)} |\n" for name, value in rows)
+    return f"### {_escape_markdown(title)}\n\n| | |\n| --- | --- |\n{body}\n"
 
 
-def _markdown(text: str) -> str:
-    """Text that Markdown and HTML leave alone: all punctuation but what ids and URLs are made of as numeric entities."""
+def _escape_markdown(text: str) -> str:
+    """Return text that Markdown and HTML leave alone: punctuation as numeric entities, except that of IDs and URLs."""
     return "".join(
         letter if letter.isalnum() or letter in " .:/-" else f"&#{ord(letter)};" for letter in text if letter.isprintable()
     )
 
 
 def variable_lines(system: System, facts: Facts) -> list[str]:
-    """The lines that hand the facts to later steps, where a system takes them from the log."""
+    """Return the lines that hand the facts to later steps, if the system reads them from the log."""
     if system == "azure":
-        return [f"##vso[task.setvariable variable={name};isOutput=true]{plain(value)}" for name, value in facts.named().items()]
+        return [
+            f"##vso[task.setvariable variable={name};isOutput=true]{percent_encode(value)}"
+            for name, value in facts.by_variable().items()
+        ]
     if system == "teamcity":
-        # A percent sign begins a reference to another parameter there, and the README's steps put the value into a command line.
-        values = {name: plain(value).replace("%", "%%") for name, value in facts.named().items()}
-        return [f"##teamcity[setParameter name='env.{name}' value='{_teamcity(value)}']" for name, value in values.items()]
+        # A percent sign begins a reference to another parameter there, and later steps put the value into a command line.
+        values = {name: percent_encode(value).replace("%", "%%") for name, value in facts.by_variable().items()}
+        return [f"##teamcity[setParameter name='env.{name}' value='{_escape_teamcity(value)}']" for name, value in values.items()]
     return []
 
 
 def problem_line(system: System, level: Level, message: str) -> str:
-    """The line that shows a problem beside the step."""
+    """Return the line that shows a problem beside the step."""
     if system == "github":
-        return f"::{level} title=spcli::{_github(message)}"
+        return f"::{level} title=spcli::{_escape_github(message)}"
     if system == "azure":
-        return f"##vso[task.logissue type={level}]{_azure(message)}"
-    # Not as a build problem, which would fail the build whatever the script makes of the exit code.
-    return f"##teamcity[message text='{_teamcity(message)}' status='{level.upper()}']"
+        return f"##vso[task.logissue type={level}]{_escape_azure(message)}"
+    # Not as a build problem: that would fail the build even if the script ignores the exit code.
+    return f"##teamcity[message text='{_escape_teamcity(message)}' status='{level.upper()}']"
 
 
-def _visible(text: str) -> str:
+def _drop_controls(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter in "\r\n" else " " for letter in text)
 
 
-def _github(message: str) -> str:
-    escaped = _visible(message).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+def _escape_github(message: str) -> str:
+    escaped = _drop_controls(message).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     # The runner looks for the older form of its commands, `##[`, anywhere in a line.
     while "##" in escaped:
         escaped = escaped.replace("##", "# #")
     return escaped
 
 
-def _azure(message: str) -> str:
+def _escape_azure(message: str) -> str:
     escapes = {"%": "%AZP25", "\r": "%0D", "\n": "%0A", ";": "%3B", "]": "%5D", "#": "%23"}
-    return "".join(escapes.get(letter, letter) for letter in _visible(message))
+    return "".join(escapes.get(letter, letter) for letter in _drop_controls(message))
 
 
-def _teamcity(text: str) -> str:
+def _escape_teamcity(text: str) -> str:
     escapes = {"|": "||", "'": "|'", "\n": "|n", "\r": "|r", "[": "|[", "]": "|]"}
-    return "".join(escapes.get(letter) or (letter if letter.isascii() else _wide(letter)) for letter in _visible(text))
+    return "".join(
+        escapes.get(letter) or (letter if letter.isascii() else _escape_wide(letter)) for letter in _drop_controls(text)
+    )
 
 
-def _wide(letter: str) -> str:
+def _escape_wide(letter: str) -> str:
     units = letter.encode("utf-16-be", "replace")
     return "".join(f"|0x{units[at] << 8 | units[at + 1]:04X}" for at in range(0, len(units), 2))

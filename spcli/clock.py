@@ -46,8 +46,8 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         """Wait `seconds`; a signal handler that raises ends it early. Negative is no wait.
 
-        In slices: a signal that comes just before the system call is only handled after it, and a system that was suspended
-        does not count that time.
+        It sleeps in slices: a signal right before the system call is handled only after it, and a suspended system does not
+        count that time.
         """
         until = self.mono() + seconds
         while (left := until - self.mono()) > 0:

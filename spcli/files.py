@@ -111,7 +111,7 @@ def assert_private_file(path: "str | os.PathLike[str]") -> None:
 
 
 def assert_private_folder(folder: "str | os.PathLike[str]", *, prefix: str) -> None:
-    """Make sure that `folder` is a folder of this user that nobody else can write to.
+    """Make sure that `folder` is a folder of this user that no other user can write to.
 
     It is closed to others if it holds only files named `prefix…`: the path may be that of a home, or of /tmp.
 

@@ -40,7 +40,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The credential itself: for the wire only."""
+        """Return the credential itself: for the wire only."""
         return self._text
 
     def __repr__(self) -> str:
@@ -59,7 +59,7 @@ class Secret:
 
 
 def bare_url(url: str) -> str:
-    """`url` without user, password, query and fragment: all of it that may be shown or stored.
+    """Return `url` without user, password, query and fragment: the part that may be shown or stored.
 
     Presigned storage URLs carry their secret in the query.
     """
@@ -75,29 +75,29 @@ def bare_url(url: str) -> str:
 
 
 def url_digest(url: str) -> str:
-    """A fingerprint of the whole URL, query included: equal for equal URLs, and safe to store."""
+    """Return a fingerprint of the whole URL, query included: equal for equal URLs, and safe to store."""
     import hashlib
 
     return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def file_name(url: str | None) -> str:
-    """The last part of the URL's path: the only label a build has."""
+    """Return the last part of the URL's path: the only label a build has."""
     return bare_url(url or "").rstrip("/").rpartition("/")[2]
 
 
 def share_url(project_id: str) -> str:
-    """The page viewers open."""
+    """Return the page that viewers open."""
     return f"{SHARE}/{project_id}"
 
 
 def dashboard_url(project_id: str) -> str:
-    """The project's page for its owner."""
+    """Return the project's page for its owner."""
     return f"{DASHBOARD}/projectdetail/{project_id}"
 
 
 def iso_utc(wall: float) -> str:
-    """Unix seconds as ISO 8601 UTC with milliseconds."""
+    """Return Unix seconds as ISO 8601 UTC with milliseconds."""
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -116,7 +116,7 @@ class Project(NamedTuple):
 
 
 class ProjectDetail(NamedTuple):
-    """One project with its live figures; a figure the service did not tell is `None`, never 0."""
+    """One project with its live figures; a figure that the service did not report is None, never 0."""
 
     id: str
     name: str | None
@@ -203,22 +203,22 @@ class Limit(NamedTuple):
     last_call_at: str | None
 
 
-def camel(name: str) -> str:
-    """`live_users` as `liveUsers`."""
+def to_camel_case(name: str) -> str:
+    """Return `live_users` as `liveUsers`."""
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
 
 
 def is_model(value: object) -> bool:
-    """Whether `value` is an object in JSON: a named tuple, while any other is an array."""
+    """Return whether `value` is an object in JSON: a named tuple; any other tuple is an array."""
     return isinstance(value, tuple) and hasattr(value, "_fields")
 
 
 @cache
 def json_keys(kind: Any) -> tuple[str | None, ...]:
-    """The key of each field of a model, in order; `None` for one that stays inside."""
+    """Return the key of each field of a model, in order; None for one that stays inside."""
     inside = {name for name, annotation in kind.__annotations__.items() if hasattr(annotation, "__metadata__")}
-    return tuple(None if name in inside else camel(name) for name in kind._fields)
+    return tuple(None if name in inside else to_camel_case(name) for name in kind._fields)
 
 
 _CONTAINERS = (dict, list, tuple)

@@ -92,7 +92,7 @@ def _hide_queries(runtime: "Runtime", call: "RawCall") -> None:
 
 
 def _show(runtime: "Runtime", call: "RawCall", reply: "Reply", include: bool) -> None:
-    """The answer on stdout: as it came, laid out on a terminal, one document with `--json`."""
+    """Print the answer: as it came, indented on a terminal, one document with `--json`."""
     output = runtime.output
     if not reply.readable and reply.size >= LARGEST:
         raise SpcliError("protocol", "the answer is over 8 MiB", status=reply.status)
@@ -116,7 +116,7 @@ def _head(reply: "Reply") -> list[str]:
 
 
 def _show_refused(runtime: "Runtime") -> None:
-    """A refused answer on stderr, above the error: stdout stays empty then."""
+    """Print a refused answer on stderr, above the error: stdout stays empty then."""
     reply = runtime.api.transport.last_refusal
     if reply is not None:
         for line in (*_head(reply), *reply.body[:MOST_REFUSED].decode("utf-8", "replace").splitlines()):

@@ -1,4 +1,4 @@
-"""`spcli exit-codes`: the table that scripts rely on."""
+"""`spcli exit-codes`: print the table that scripts rely on."""
 
 import typer
 

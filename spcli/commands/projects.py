@@ -151,7 +151,7 @@ def stats(
         return
     # The service's page on live stats names faster polling as the most common cause of throttling.
     scale = runtime.settings.scale
-    pause = WATCH_PAUSE * scale if interval is None else max(interval, 5.0 * scale)
+    pause = options.raise_interval(interval, scale, runtime.output) or WATCH_PAUSE * scale
     with options.end_by_signal(runtime.output):
         while True:
             runtime.output.line_object(counts, _counts_line(counts, clock_time(runtime.clock.wall())))

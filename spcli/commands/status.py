@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from spcli.runtime import Runtime
 
 PAUSE = 10.0
-LEAST_PAUSE = 5.0
 RECENT = 5
 UNREAD = "Could not read the build list. Showing builds uploaded from this machine and webhook events received here."
 _STANDING_WORDS = {"live": "live", "assumed": "assumed live", "releasing": "being released"}
@@ -97,7 +96,7 @@ def status(
         runtime.output.result(_screen_document(runtime, screen), lines=_screen_lines(runtime, screen))
         return
     scale = runtime.settings.scale
-    pause = PAUSE * scale if interval is None else max(interval, LEAST_PAUSE * min(scale, 1.0))
+    pause = options.raise_interval(interval, scale, runtime.output) or PAUSE * scale
     is_first = True
     with options.end_by_signal(runtime.output):
         while True:

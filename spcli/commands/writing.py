@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from spcli import ci
 from spcli.builds.local import LocalHistory
 from spcli.builds.wait import BuildWait, Ended, WaitLimits, WaitTarget, deciding_build, result_lines, wait_failure
+from spcli.commands.options import raise_interval
 from spcli.errors import Interrupted, SpcliError
 from spcli.models import DistributeResult, RollbackResult, UploadResult, bare_url
 
@@ -116,7 +117,7 @@ def finish_write(
     if path is not None:
         # Standard output may be lost, or the wait killed. A failure here is reported at the end, where it is tried again.
         with contextlib.suppress(OSError):
-            _write_file(path, ci.dotenv(facts), "w")
+            _write_file(path, ci.dotenv_lines(facts), "w")
     wait = None if limits is None else start_wait(runtime, written.project_id, WaitTarget((upload_id,), released), limits)
     try:
         if wait is None:
@@ -136,7 +137,9 @@ def finish_write(
 def start_wait(runtime: "Runtime", project_id: str, target: WaitTarget, limits: WaitLimits) -> BuildWait:
     """Return a wait for builds of the project; nothing is polled before it runs."""
     history = LocalHistory(runtime.state, runtime.account, project_id)
-    return BuildWait(runtime.api, history, runtime.clock, runtime.output, target, limits, runtime.settings.scale)
+    scale = runtime.settings.scale
+    limits = limits._replace(interval=raise_interval(limits.interval, scale, runtime.output))
+    return BuildWait(runtime.api, history, runtime.clock, runtime.output, target, limits, scale)
 
 
 def run_wait(wait: BuildWait) -> Iterator[Ended]:
@@ -151,7 +154,7 @@ def run_wait(wait: BuildWait) -> Iterator[Ended]:
         ids = wait.pending_ids() or [one.build.upload_id for one in wait.ended]
         builds = "build is" if len(ids) == 1 else "builds are"
         error = SpcliError(
-            "interrupted", f"stopped waiting; the {builds} still processing", hint=f"Resume: spcli builds wait {' '.join(ids)}"
+            "interrupted", f"stopped waiting; the {builds} still processing", hint=f"resume: spcli builds wait {' '.join(ids)}"
         )
         error.code = signal.exit_code
         raise error from None
@@ -209,7 +212,7 @@ def hand_over(runtime: "Runtime", facts: ci.Facts, path: str | None) -> None:
             runtime.output.command_line(line)
     if path is not None:
         try:
-            _write_file(path, ci.dotenv(facts), "w")
+            _write_file(path, ci.dotenv_lines(facts), "w")
         except OSError as error:
             message = f"the build is {facts.upload_id}, but --output-file could not be written: {error.strerror}"
             raise SpcliError("output-lost", message, outcome="done", upload_id=facts.upload_id) from None
@@ -232,9 +235,21 @@ def _write_github_files(runtime: "Runtime", facts: ci.Facts) -> None:
 
 
 def _write_file(path: str, text: str, mode: str) -> None:
+    # Another step may have left its last line without an end: the first line must not continue it.
+    start = "\n" if mode == "a" and _ends_within_line(path) else ""
     with open(path, mode, encoding="utf-8", newline="\n") as file:
-        file.write(text)
+        file.write(start + text)
         file.flush()
         # A pipe, such as bash's >(…), has no disk behind it.
         with contextlib.suppress(OSError):
             os.fsync(file.fileno())
+
+
+def _ends_within_line(path: str) -> bool:
+    """Return whether the file's last line has no end; a file that can't be read or searched counts as ended."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) not in (b"\n", b"\r")
+    except OSError:
+        return False

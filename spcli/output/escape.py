@@ -61,7 +61,7 @@ def escape_line(text: str) -> str:
 
 
 def escape_block(text: str, indent: str = "  ") -> str:
-    """Return `text` with its line breaks, and `indent` before every line after the first: none can imitate a line of ours."""
+    """Return `text` with its line breaks, and `indent` before every line after the first: none can look like one of our own."""
     if len(text) <= LIMIT and text.isascii() and text.isprintable():
         return text
     return _truncate(text.rstrip("\r\n"), lambda part: ("\n" + indent).join(_escape_lines(part)))

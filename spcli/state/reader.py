@@ -54,7 +54,7 @@ def read_rows(path: str, queries: "Sequence[Query]") -> "list[list[Name]]":
 def open_read_only(path: str) -> "sqlite3.Connection":
     """Open the database for reading. Raises `sqlite3.Error`.
 
-    In a folder that can't be written SQLite refuses a database without its journal files, unless it is told that nothing changes
+    In a folder that can't be written SQLite refuses a database without its journal files, unless it knows that nothing changes
     it; without a journal the file itself holds all that was stored.
     """
     import sqlite3

@@ -1,7 +1,7 @@
 """The windows and their queues, stored; `ratelimit.window` decides what they mean.
 
 A window that is not in the file is open, or, in a fresh file after a damaged one, as if a call had just been committed: with the
-default timeout, whoever asks. What a window is held to must not depend on the asker.
+default timeout, for every caller. How long a window is closed must not depend on who asks.
 """
 
 import uuid
@@ -100,7 +100,7 @@ class Windows:
         return limits
 
     def place_of(self, ticket: str) -> int | None:
-        """Return the place of a ticket in the queue, None if it is not there; whoever came earlier has a smaller one."""
+        """Return the place of a ticket in the queue, None if it is not there; earlier waiters have smaller ones."""
         rows = self._database.read("SELECT seq FROM waiters WHERE ticket = ?", (ticket,))
         return rows[0]["seq"] if rows else None
 

@@ -7,7 +7,7 @@ a hint, and the same one may arrive twice.
 import json
 
 from spcli.builds.lifecycle import FINAL, STAGES
-from spcli.models import bare_url, camel, iso_utc, normalize_id
+from spcli.models import bare_url, iso_utc, normalize_id, to_camel_case
 from spcli.state.events import Event
 
 STATUS_OF = {
@@ -31,7 +31,7 @@ class InvalidPayload(Exception):
 
 def event_json(event: Event) -> dict[str, str | None]:
     """Return the event with the contract's keys."""
-    fields = {camel(name): value for name, value in event._asdict().items() if name != "received"}
+    fields = {to_camel_case(name): value for name, value in event._asdict().items() if name != "received"}
     return {**fields, "receivedAt": iso_utc(event.received)}
 
 

@@ -268,7 +268,7 @@ class Sender:
         seconds = self.turn.seconds_left()
         refusal = classify_refusal(failure) if isinstance(failure, Refused) else None
         if refusal is None or refusal.meaning == "unclear":
-            failure.hint = f"The build list shows nothing was created. You can retry in {duration(seconds)}."
+            failure.hint = f"the build list shows that nothing was created: retry in {duration(seconds)}"
             failure.retry_after = max(1.0, seconds) if seconds > 0 else None
         elif isinstance(failure, Refused) and (refusal.meaning == "limited" or refusal.closed_for):
             at = clock_time(self.clock.wall() + seconds)
@@ -276,7 +276,7 @@ class Sender:
             reason = BLOCK_PAGE if failure.is_page else OTHER_CLIENT
             failure.hint = f"try again at {at} (in {duration(seconds)}); {reason}"
         elif refusal.meaning == "failed":
-            failure.hint = failure.hint or "Nothing was created. It is safe to retry."
+            failure.hint = failure.hint or "nothing was created: it is safe to retry"
 
     def _explain_signal(self, signal: Interrupted) -> BaseException:
         """Return what the signal means; after bytes have left, look once at the build list. A second signal ends that look."""

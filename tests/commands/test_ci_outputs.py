@@ -177,6 +177,21 @@ def test_github_gets_outputs_a_summary_and_an_annotation(spcli: Front, service: 
     assert "5ec4e7" not in output.read_text() + summary.read_text()
 
 
+@pytest.mark.parametrize("earlier", ["", "earlier=1", "earlier=1\n", "earlier=1\r\n", "é"])
+def test_github_files_without_a_final_line_end_are_continued_on_a_new_line(
+    spcli: Front, service: Any, tmp_path: Path, earlier: str
+) -> None:
+    service()
+    output, summary = tmp_path / "output", tmp_path / "summary"
+    for path in (output, summary):
+        path.write_bytes(earlier.encode())
+    env = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary)}
+    assert spcli("upload", URL, env=env).code == 0
+    end = "" if not earlier or earlier.endswith("\n") else "\n"
+    assert output.read_bytes().startswith(f"{earlier}{end}upload-id<<".encode())
+    assert summary.read_bytes().startswith(f"{earlier}{end}### ".encode())
+
+
 def test_azure_gets_variables_and_an_issue(spcli: Front, service: Any) -> None:
     service(reject="Game*")
     sent = spcli("upload", URL, "--wait", env={"TF_BUILD": "True"})
@@ -310,7 +325,7 @@ def test_an_interrupted_wait_hands_over_the_state_last_seen(
     assert ended.code == 130, ended
     assert pairs(path)["STREAMPIXEL_STATE"] == "extracting"
     assert "stopped waiting; the build is still processing" in ended.err
-    assert "Resume: spcli builds wait u1" in ended.err
+    assert "resume: spcli builds wait u1" in ended.err
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

@@ -186,8 +186,9 @@ def test_watch_repeats_why_there_is_no_project(spcli: Front, service: Any) -> No
 def test_watch_with_json_prints_one_compact_object_a_line(spcli: Front, service: Any) -> None:
     service()
     spcli.clock = Stopped(after=6)
-    lines = spcli("status", "--watch", "--interval", "1s", "--json").out.splitlines()
-    assert [list(json.loads(line)) for line in lines] == [KEYS, KEYS]
+    watched = spcli("status", "--watch", "--interval", "1s", "--json")
+    assert [list(json.loads(line)) for line in watched.out.splitlines()] == [KEYS, KEYS]
+    assert "note: --interval raised to 5s" in watched.err
     assert spcli.clock.slept == [5.0, 5.0]
 
 

@@ -176,9 +176,10 @@ def test_upload_whose_status_cannot_be_read_has_outcome_done(spcli: Front, servi
 
 def test_polls_are_never_closer_than_five_seconds_and_grow_rarer(spcli: Front, clock: Any) -> None:
     clock.chances = 0.0
-    waiting(spcli, [listing(**{"_" + SLOW: "pending"})], SLOW, "--deadline", "20m", "--interval", "1s")
+    ended = waiting(spcli, [listing(**{"_" + SLOW: "pending"})], SLOW, "--deadline", "20m", "--interval", "1s")
     pauses = [pause for pause in clock.slept if pause]
     assert min(pauses[:-1]) >= 5.0
+    assert ended.err.count("note: --interval raised to 5s, the minimum time between polls\n") == 1
 
 
 def test_default_pauses_are_5_15_and_30_seconds(spcli: Front, clock: Any) -> None:
@@ -316,8 +317,9 @@ def test_stats_watch_is_never_faster_than_five_seconds(spcli: Front, clock: Any)
     pages = script(answer(200, {"liveUser": 1, "queueUser": 0}), answer(403, {"message": "Access denied"}))
     with FaultServer(handler=pages) as server:
         spcli.use(server.url)
-        assert spcli("projects", "stats", "--watch", "--interval", "1s").code == 43
-    assert clock.slept == [5.0]
+        ended = spcli("projects", "stats", "--watch", "--interval", "1s")
+    assert (ended.code, clock.slept) == (43, [5.0])
+    assert "note: --interval raised to 5s" in ended.err
 
 
 def test_interval_without_watch_is_a_usage_error(spcli: Front, service: Any) -> None:
@@ -459,4 +461,4 @@ def test_ctrl_c_prints_the_command_that_resumes_the_wait(spcli: Front, ids: tupl
     stopped = waiting(spcli, [listing(**{"_" + GOOD: "Approved", "_" + SLOW: "pending"})], *ids, "--json")
     assert (stopped.code, stopped.error["kind"], stopped.error["outcome"]) == (130, "interrupted", None)
     assert stopped.error["message"] == "stopped waiting; the build is still processing"
-    assert stopped.error["hint"] == f"Resume: spcli builds wait {resumed}"
+    assert stopped.error["hint"] == f"resume: spcli builds wait {resumed}"

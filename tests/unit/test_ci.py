@@ -120,8 +120,8 @@ def test_github_output_is_read_back_by_name() -> None:
 def test_no_value_breaks_out_of_a_file_or_a_shell(value: str) -> None:
     facts = ci.Facts(value, value, value, value)
     assert len(github_file(ci.github_output(facts, "d3l1m"))) == 4
-    lines = ci.dotenv(facts).splitlines()
-    assert [line.split("=", 1)[0] for line in lines] == list(facts.named())
+    lines = ci.dotenv_lines(facts).splitlines()
+    assert [line.split("=", 1)[0] for line in lines] == list(facts.by_variable())
     assert all(re.fullmatch(r"[A-Za-z0-9._:/%-]*", line.split("=", 1)[1]) for line in lines)
     for system in ("azure", "teamcity"):
         parse = azure_command if system == "azure" else teamcity_message
@@ -139,7 +139,7 @@ def test_no_value_is_a_reference_or_a_command_in_a_teamcity_step() -> None:
     hostile = ci.Facts("x & calc.exe & rem %env.STREAMPIXEL_API_KEY%", "p", "s", "u")
     values = [(teamcity_message(line) or ("", {}))[1]["value"] for line in ci.variable_lines("teamcity", hostile)]
     # Two percent signs are one, and no reference, where TeamCity puts a parameter in.
-    assert values[0].replace("%%", "%") == ci.plain(hostile.upload_id)
+    assert values[0].replace("%%", "%") == ci.percent_encode(hostile.upload_id)
     assert not set("&|<>^\"' ") & set(values[0])
 
 
