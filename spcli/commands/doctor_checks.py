@@ -156,7 +156,7 @@ def api_check(path: str, has_builds: bool | None) -> Check:
     if has_builds:
         return Check("api", OK, f"GET {path} works, build list available")
     message = f"GET {path} works, but the service has no build list: `builds wait` relies on webhook events received here"
-    return Check("api", WARN, message, "run spcli webhooks listen")
+    return Check("api", WARN, message, "run spcli webhooks listen while a build is processed; spcli help ci has a job for it")
 
 
 def proxy_check(label: str | None, notes: Sequence[str]) -> Check:

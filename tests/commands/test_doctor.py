@@ -169,7 +169,9 @@ def test_a_service_without_a_build_list_is_a_warning(spcli: Front, service: Any)
     service(generation="status")
     found = spcli("doctor", "--json")
     assert (found.code, levels(found)["api"]) == (0, "warn")
-    assert check_of(found, "api")["hint"] == "run spcli webhooks listen"
+    assert (
+        check_of(found, "api")["hint"] == "run spcli webhooks listen while a build is processed; spcli help ci has a job for it"
+    )
 
 
 @pytest.mark.parametrize("project", [None, "showroom", MAIN.projects[0].id.upper()])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from spcli.completion.answer import answer
 from spcli.completion.tree import CHOICES, COMMANDS
 from tests.front import Front
 
@@ -80,6 +81,24 @@ def test_a_word_that_may_be_a_key_is_not_repeated(spcli: Front) -> None:
     assert refused.code == 2
     assert "0123456789" not in refused.err
     assert "spcli help" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered", "missing"),
+    [
+        ((), {"ci", "json", "webhooks", "upload", "builds"}, {"wait", "--help"}),
+        (("builds",), {"list", "show", "wait"}, {"ci", "upload"}),
+        (("ci",), set(), {"json", "list"}),
+    ],
+)
+def test_tab_offers_topics_and_commands(typed: tuple[str, ...], offered: set[str], missing: set[str]) -> None:
+    words = ["spcli", "help", *typed, ""]
+    text = answer({"_SPCLI_COMPLETE": "complete_fish", "COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)})
+    assert text is not None
+    found = [line.split("\t")[0] for line in text.splitlines()[1:]]
+    assert offered <= set(found)
+    assert not missing & set(found)
+    assert len(found) == len(set(found))
 
 
 def test_only_a_topic_loads_the_reader_of_pages(tmp_path: Path) -> None:

@@ -119,7 +119,10 @@ def test_a_service_without_a_build_list_is_a_warning_with_a_hint() -> None:
     assert api_check("/projects", True).level == "ok"
     assert api_check("/projects", None).level == "ok"
     without = api_check("/projects/projects-status", False)
-    assert (without.level, without.hint) == ("warn", "run spcli webhooks listen")
+    assert (without.level, without.hint) == (
+        "warn",
+        "run spcli webhooks listen while a build is processed; spcli help ci has a job for it",
+    )
 
 
 def test_roots_are_counted_with_their_source() -> None:
