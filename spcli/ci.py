@@ -8,6 +8,8 @@ also source, are percent-encoded down to letters without a meaning in any shell.
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from spcli.models import share_url
+
 System = Literal["github", "azure", "teamcity"]
 Level = Literal["error", "warning"]
 _CI_VARIABLES = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL")
@@ -15,7 +17,7 @@ _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 
 class Facts(NamedTuple):
-    """What later steps of a job need to know about a build."""
+    """What later steps of a job need to know about a build; `share_url` is empty as long as the link shows another build."""
 
     upload_id: str
     project_id: str
@@ -32,11 +34,9 @@ class Facts(NamedTuple):
         }
 
 
-def facts_of(upload_id: str, project_id: str, state: str) -> Facts:
-    """Return the facts of a build in that state."""
-    from spcli.models import share_url
-
-    return Facts(upload_id, project_id, state, share_url(project_id))
+def make_facts(upload_id: str, project_id: str, state: str, *, is_live: bool) -> Facts:
+    """Return the facts of a build in that state; only a live build has a share URL."""
+    return Facts(upload_id, project_id, state, share_url(project_id) if is_live else "")
 
 
 def system_of(environ: Mapping[str, str]) -> System | None:
@@ -74,7 +74,9 @@ def github_output(facts: Facts, delimiter: str) -> str:
 def github_summary(title: str, facts: Facts) -> str:
     """Return a table for the file `$GITHUB_STEP_SUMMARY`."""
     rows = [("build", facts.upload_id), ("state", facts.state), ("project", facts.project_id), ("share", facts.share_url)]
-    body = "".join(f"| {name} | {_escape_markdown(value)} |\n" for name, value in rows)
+    if facts.state == "approved" and not facts.share_url:
+        rows.append(("next", f"Not live yet. Release it: spcli distribute {facts.upload_id}"))
+    body = "".join(f"| {name} | {_escape_markdown(value)} |\n" for name, value in rows if value)
     return f"### {_escape_markdown(title)}\n\n| | |\n| --- | --- |\n{body}\n"
 
 

@@ -100,16 +100,15 @@ def _list_candidates(projects: list[Project]) -> str:
     return "\n".join([*lines, *([f"and {more} more: spcli projects list"] if more > 0 else [])])
 
 
-def assert_upload_id(word: str, builds: "Sequence[Build]") -> None:
-    """Refuse a word that is not in the build list and cannot be an upload ID: half an ID, a file name or a URL.
+def unlisted_error(word: str, builds: "Sequence[Build]") -> SpcliError:
+    """Return the error for a word that is not the ID of a listed build: a mistyped ID, half of one, a file name or a URL.
 
-    Sending it would spend a window on a 404. If the listed IDs have another form than 24 hex digits, the service decides.
-
-    Raises:
-        SpcliError: `no-target`, with the builds that may be meant.
+    Sending it would spend the rate limit on a 404.
     """
-    if builds and not is_id(word) and all(is_id(build.upload_id) for build in builds):
-        raise SpcliError("no-target", f"{bare_url(word)[:LONGEST]!r} is not an upload ID", hint=_suggest_builds(word, builds))
+    may_be_id = is_id(word) or not all(is_id(build.upload_id) for build in builds)
+    shown = bare_url(word)[:LONGEST]
+    message = f"the project has no build {shown}" if may_be_id else f"{shown!r} is not an upload ID"
+    return SpcliError("no-target", message, hint=_suggest_builds(word, builds))
 
 
 def _suggest_builds(word: str, builds: "Sequence[Build]") -> str:

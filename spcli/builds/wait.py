@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from spcli.builds.lifecycle import Watch, is_final, poll_pause
+from spcli.builds.live import list_standings
 from spcli.builds.local import LocalHistory, find_listed
 from spcli.builds.progress import HEARTBEAT, MAY_BE_OLD, Progress
 from spcli.errors import Outcome, Refused, SpcliError
@@ -25,6 +26,8 @@ UNLISTED = 60.0
 """Seconds that a build is given to appear in the list."""
 STALE_GRACE = 180.0
 Result = Literal["approved", "unobserved", "rejected", "deadline", "unreadable", "no-target"]
+LiveRank = Literal["live", "earlier", "never"]
+"""Whether viewers get a build now, got it earlier, or never did, as far as is known."""
 _WORST_FIRST: tuple[Result, ...] = ("rejected", "unreadable", "deadline", "no-target")
 
 
@@ -52,7 +55,12 @@ class Ended(NamedTuple):
     @property
     def is_unreleased(self) -> bool:
         """Whether the build still shows the `Approved` from before its release, which is not over then."""
-        return self.build.state == "approved" and self.result not in ("approved", "unobserved")
+        return self.build.state == "approved" and not self.is_good
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the build is processed and can be released, or is."""
+        return self.result in ("approved", "unobserved")
 
     @property
     def state(self) -> str:
@@ -93,6 +101,7 @@ class BuildWait:
         self._failures = 0
         self._trouble: str | None = None
         self._has_list: bool | None = None
+        self._listed: list[Build] = []
         self._had_event = False
         grace = release_grace(scale)
         self._pending = {
@@ -130,6 +139,14 @@ class BuildWait:
     def pending_ids(self) -> list[str]:
         """Return the ids of the builds that have not ended."""
         return list(self._pending)
+
+    def live_rank(self, upload_id: str) -> LiveRank:
+        """Return whether a build is the live one, was live earlier, or never was, as far as is known."""
+        builds = self._listed if self._has_list else self._history.list_builds()
+        standings = list_standings(self._history.release_record(builds, is_listed=bool(self._has_list)))
+        if standings and standings[-1].upload_id == upload_id:
+            return "live"
+        return "earlier" if any(one.upload_id == upload_id for one in standings) else "never"
 
     def _pause(self, elapsed: float, newest: Mapping[str, int]) -> None:
         """Sleep until the next poll; an event that is not among the `newest` ones ends the pause early."""
@@ -185,6 +202,7 @@ class BuildWait:
         return builds
 
     def _check_list(self, builds: list[Build]) -> None:
+        self._listed = builds
         for upload_id in list(self._pending):
             build = find_listed(builds, upload_id)
             if build is not None:
@@ -248,7 +266,7 @@ def deciding_build(results: Sequence[Ended]) -> Ended | None:
 def wait_failure(results: Sequence[Ended], project_id: str, outcome: Outcome | None) -> SpcliError | None:
     """Return the error that a wait ends with: a rejection counts most, then an unreadable status, a deadline, an unknown id."""
     worst = deciding_build(results)
-    if worst is None or worst.result in ("approved", "unobserved"):
+    if worst is None or worst.is_good:
         return None
     message, hint = _failure_words(worst, project_id)
     return SpcliError(worst.result, message, hint=hint, outcome=outcome, upload_id=worst.build.upload_id)
@@ -276,13 +294,15 @@ def _failure_words(ended: Ended, project_id: str) -> tuple[str, str]:
     )
 
 
-def result_lines(ended: Ended) -> list[str | tuple[str, str]]:
-    """Return what people read at the end of a wait: the result, and after a success where viewers go."""
+def result_lines(ended: Ended, rank: LiveRank) -> list[str | tuple[str, str]]:
+    """Return what people read at the end of a wait: the result, and the page for viewers or how to put the build there."""
     build = ended.build
     status = f"{build.status} ({MAY_BE_OLD})" if ended.is_unreleased else build.status
     lines: list[str | tuple[str, str]] = [("status", status or "unknown")]
-    if ended.result in ("approved", "unobserved"):
-        lines.append(("share", share_url(build.project_id)))
     if build.objection:
         lines.append(("objection", build.objection))
+    if ended.is_good and rank == "live":
+        lines.append(("share", share_url(build.project_id)))
+    elif ended.is_good:
+        lines.append(f"Not live{' yet' if rank == 'never' else ''}. Release it: spcli distribute {build.upload_id}")
     return lines

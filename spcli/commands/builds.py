@@ -153,7 +153,8 @@ def _facts_of(build_wait: BuildWait, project_id: str) -> ci.Facts | None:
     decides = deciding_build(build_wait.results())
     if decides is None or decides.result == "no-target":
         return None
-    return ci.facts_of(decides.build.upload_id, project_id, decides.state)
+    upload_id = decides.build.upload_id
+    return ci.make_facts(upload_id, project_id, decides.state, is_live=build_wait.live_rank(upload_id) == "live")
 
 
 def _print_ends(runtime: "Runtime", build_wait: BuildWait, *, is_single: bool) -> None:
@@ -164,7 +165,8 @@ def _print_ends(runtime: "Runtime", build_wait: BuildWait, *, is_single: bool) -
         if ended.result == "no-target":
             continue
         if is_single:
-            output.result(build, lines=[("upload id", build.upload_id), *result_lines(ended)], bare=build.upload_id)
+            lines = result_lines(ended, build_wait.live_rank(build.upload_id))
+            output.result(build, lines=[("upload id", build.upload_id), *lines], bare=build.upload_id)
         else:
             status = f"{build.upload_id}  {build.status or build.state}"
             output.line_object(build, build.upload_id if output.quiet else status)

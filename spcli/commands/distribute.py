@@ -16,7 +16,7 @@ from spcli.commands.writing import (
     read_wait_limits,
 )
 from spcli.errors import SpcliError
-from spcli.lookup import assert_upload_id
+from spcli.lookup import unlisted_error
 from spcli.models import Build, DistributeResult, file_name
 from spcli.writes.release import Release, ReleaseRequest, builds_in_progress, find_open_releases
 
@@ -41,6 +41,7 @@ def distribute(
     timeout: options.Timeout = None,
     dry_run: options.DryRun = False,
     output_file: options.OutputFile = None,
+    force: Annotated[bool, typer.Option("--force", help="Release even if the build list doesn't show the build.")] = False,
 ) -> None:
     """Release a processed build, or release it again.
 
@@ -62,7 +63,7 @@ def distribute(
     project_id = options.find_project_id(runtime)
     page = None if dry_run and not latest else _read_page(runtime, project_id, is_required=latest)
     builds = None if page is None else page.builds
-    build = _find_newest(runtime, builds) if upload_id is None else _check_build(runtime, page, upload_id)
+    build = _find_newest(runtime, builds) if upload_id is None else _check_build(runtime, page, upload_id, force=force)
     wanted = build.upload_id if build is not None else upload_id or ""
     if dry_run:
         print_request(runtime, "/projects/distribute-file", runtime.api.distribute_body(project_id, wanted))
@@ -87,16 +88,19 @@ def _find_newest(runtime: "Runtime", builds: list[Build] | None) -> Build:
     return newest
 
 
-def _check_build(runtime: "Runtime", page: "ProjectPage | None", upload_id: str) -> Build | None:
+def _check_build(runtime: "Runtime", page: "ProjectPage | None", upload_id: str, *, force: bool) -> Build | None:
     """Return the build as it is listed, or None if it isn't (then the service decides).
 
     Raises:
-        SpcliError: `guard` for a build that is rejected or not finished; `no-target` for a word that can't be a build's id.
+        SpcliError: `guard` for a build that is rejected or not finished; `no-target` for one that a complete list doesn't show,
+            unless `force` is set.
     """
     builds = (page and page.builds) or ()
     build = find_listed(builds, upload_id)
-    if build is None and page is not None and page.whole:
-        assert_upload_id(upload_id, builds)
+    if build is None and builds and page is not None and page.whole and not force:
+        error = unlisted_error(upload_id, builds)
+        error.hint = f"{error.hint}\nrelease it anyway with --force"
+        raise error
     if build is not None and build.state not in ("approved", "unknown") and not _is_own_release(runtime, build):
         raise unreleasable_error(build)
     return build

@@ -17,7 +17,7 @@ from spcli.commands.writing import (
     read_wait_limits,
 )
 from spcli.errors import SpcliError
-from spcli.lookup import assert_upload_id
+from spcli.lookup import unlisted_error
 from spcli.models import Build, RollbackResult, file_name, iso_utc
 from spcli.output.words import local_time
 from spcli.writes.release import Release, ReleaseRequest, builds_in_progress
@@ -25,6 +25,7 @@ from spcli.writes.release import Release, ReleaseRequest, builds_in_progress
 if TYPE_CHECKING:
     from spcli.runtime import Runtime
 
+LIVE_ASSUMED = "the live build is only assumed"
 _USER_VARIABLES = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_REQUESTEDFOR", "BUILD_USER_ID", "USER", "LOGNAME", "USERNAME")
 
 
@@ -80,7 +81,8 @@ def rollback(
     """Release the previous good build again.
 
     The live build is the last release known from this machine or from received events. A build uploaded elsewhere is assumed to
-    have released itself; the plan says so, and --yes then needs --to.
+    have released itself. If the live build is only assumed, --yes needs --to. If the build to go back to was only assumed live
+    before, --yes prints a warning and goes on.
 
     \b
       spcli rollback --dry-run
@@ -97,11 +99,13 @@ def rollback(
     if dry_run:
         body = runtime.api.distribute_body(project_id, plan.upload_id)
         print_request(runtime, "/projects/distribute-file", body)
+        if to is None and _is_live_assumed(plan):
+            runtime.output.note(f"--yes would be refused: {LIVE_ASSUMED}. Use: spcli rollback --to {plan.upload_id} --yes")
         return
-    if yes and to is None and plan.live is not None and not plan.live.is_known:
+    if yes and to is None and _is_live_assumed(plan):
         raise SpcliError(
             "no-target",
-            "the live build is only assumed, so --yes needs --to",
+            f"{LIVE_ASSUMED}, so --yes needs --to",
             hint=f"choose the build: spcli rollback --to {plan.upload_id} --yes",
         )
     if yes and plan.is_assumed:
@@ -117,6 +121,10 @@ def rollback(
     previous = None if plan.live is None else plan.live.upload_id
     result = RollbackResult(sent.upload_id, project_id, sent.message, sent.region, previous)
     finish_write(runtime, result, limits, lines=_result_lines(result, plan), path=output_file)
+
+
+def _is_live_assumed(plan: RollbackPlan) -> bool:
+    return plan.live is not None and not plan.live.is_known
 
 
 def _make_plan(runtime: "Runtime", project_id: str, to: str | None, expect_live: str | None) -> RollbackPlan:
@@ -145,10 +153,7 @@ def _make_plan(runtime: "Runtime", project_id: str, to: str | None, expect_live:
     if wanted is not None:
         build = find_listed(builds, wanted)
         if build is None and is_proof:
-            assert_upload_id(wanted, builds)
-            raise SpcliError(
-                "no-target", f"the project has no build {wanted}", hint="list good builds with `spcli builds --status approved`"
-            )
+            raise unlisted_error(wanted, builds)
         upload_id = wanted if build is None else build.upload_id
         is_open = any(one.upload_id == upload_id and one.phase != "done" for one in record.attempts)
         _check_target(build, upload_id, live, is_open=is_open)

@@ -47,31 +47,24 @@ def upload(
     # Not for `upload --help`, which takes a third less time without.
     from spcli import check
     from spcli.check.url import judge_url
-    from spcli.commands.writing import (
-        empty_output_file,
-        finish_write,
-        handing_over_on_failure,
-        new_sender,
-        print_request,
-        read_wait_limits,
-    )
+    from spcli.commands import writing
     from spcli.writes.upload import Upload, UploadRequest
 
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.project, runtime.on_limit = timeout, project, on_limit
-    empty_output_file(output_file, runtime.environ, is_dry_run=dry_run)
-    limits = read_wait_limits(wait, deadline, interval)
+    writing.empty_output_file(output_file, runtime.environ, is_dry_run=dry_run)
+    limits = writing.read_wait_limits(wait, deadline, interval)
     runtime.output.redactor.register_url(url)
     findings = judge_url(url, now=runtime.clock.wall(), local_api=runtime.settings.is_loopback)
     check.note_url_findings(findings, runtime.output)
     runtime.output.assert_stdout()
     project_id = options.find_project_id(runtime)
     if dry_run:
-        print_request(runtime, "/projects/upload-file", runtime.api.upload_body(project_id, url, auto_release))
+        writing.print_request(runtime, "/projects/upload-file", runtime.api.upload_body(project_id, url, auto_release))
         return
-    sender = new_sender(runtime, "upload", max_wait)
+    sender = writing.new_sender(runtime, "upload", max_wait)
     build = Upload(sender, UploadRequest(project_id, url, auto_release, force))
-    with handing_over_on_failure(runtime, project_id, "queued", output_file), sender.settle_interruptions():
+    with writing.handing_over_on_failure(runtime, project_id, "queued", output_file), sender.settle_interruptions():
         result = build.resume_earlier()
         if result is None and is_checked:
             # Not before: a link that has expired since says nothing about earlier attempts.
@@ -80,9 +73,10 @@ def upload(
                 local_api=runtime.settings.is_loopback,
             )  # fmt: skip
         result = result or build.send()
-    finish_write(runtime, result, limits, lines=_lines(result), path=output_file)
+    writing.finish_write(runtime, result, limits, lines=_lines(result), path=output_file)
     if limits is None:
-        runtime.output.note(f"`spcli builds wait {result.upload_id}` waits until it is processed")
+        next_step = f"wait until it is processed: spcli builds wait {result.upload_id}"
+        runtime.output.note(f"{writing.GOES_LIVE}; {next_step}" if auto_release else next_step)
 
 
 def _lines(result: "UploadResult") -> list[str | tuple[str, str]]:

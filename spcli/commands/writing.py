@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from spcli import ci
 from spcli.builds.local import LocalHistory
-from spcli.builds.wait import BuildWait, Ended, WaitLimits, WaitTarget, deciding_build, result_lines, wait_failure
+from spcli.builds.wait import BuildWait, Ended, LiveRank, WaitLimits, WaitTarget, deciding_build, result_lines, wait_failure
 from spcli.commands.options import raise_interval
 from spcli.errors import Interrupted, SpcliError
 from spcli.models import DistributeResult, RollbackResult, UploadResult, bare_url
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     WriteResult = UploadResult | DistributeResult | RollbackResult
 
+GOES_LIVE = "the build goes live by itself once it is approved"
 _GITHUB_FILES = ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_PATH", "GITHUB_STATE")
 """Variables that name files which other steps write to."""
 
@@ -113,7 +114,7 @@ def finish_write(
     """
     upload_id = written.upload_id or ""
     released = {} if isinstance(written, UploadResult) else {upload_id: 0.0}
-    facts = ci.facts_of(upload_id, written.project_id, "distributing" if released else "queued")
+    facts = ci.make_facts(upload_id, written.project_id, "distributing" if released else "queued", is_live=bool(released))
     if path is not None:
         # Standard output may be lost, or the wait killed. A failure here is reported at the end, where it is tried again.
         with contextlib.suppress(OSError):
@@ -126,9 +127,9 @@ def finish_write(
             _print_wait(runtime, wait, written)
     except (SpcliError, Interrupted):
         # Later steps learn of the build although the wait was interrupted or standard output was lost.
-        hand_over_quietly(runtime, _latest_facts(facts, wait), path)
+        hand_over_quietly(runtime, _latest_facts(facts, wait, written), path)
         raise
-    hand_over(runtime, _latest_facts(facts, wait), path)
+    hand_over(runtime, _latest_facts(facts, wait, written), path)
     failure = None if wait is None else wait_failure(wait.results(), written.project_id, "done")
     if failure is not None:
         raise failure
@@ -167,18 +168,30 @@ def _print_wait(runtime: "Runtime", wait: BuildWait, written: "WriteResult") -> 
         output.result(None, bare=upload_id)
     else:
         output.announce(f"upload id: {upload_id}")
+    if isinstance(written, UploadResult) and written.auto_release:
+        output.note(GOES_LIVE)
     (ended,) = run_wait(wait)
     if output.json_mode or not output.quiet:
         build = ended.build
         if isinstance(written, UploadResult):
             build = build._replace(file_url=build.file_url or written.file_url)
-        output.result(written._replace(build=build), lines=result_lines(ended), bare=upload_id)
+        lines = result_lines(ended, _live_rank(wait, written))
+        output.result(written._replace(build=build), lines=lines, bare=upload_id)
 
 
-def _latest_facts(facts: ci.Facts, wait: BuildWait | None) -> ci.Facts:
+def _latest_facts(facts: ci.Facts, wait: BuildWait | None, written: "WriteResult") -> ci.Facts:
     """Return the facts with the build's state as last seen by the wait, if it was seen."""
     latest = None if wait is None else deciding_build(wait.results())
-    return facts if latest is None else facts._replace(state=latest.state)
+    if wait is None or latest is None:
+        return facts
+    is_live = _live_rank(wait, written) == "live"
+    return ci.make_facts(facts.upload_id, facts.project_id, latest.state, is_live=is_live)
+
+
+def _live_rank(wait: BuildWait, written: "WriteResult") -> LiveRank:
+    """Return whether the build is live; one uploaded with `--no-auto-release` isn't, even if the history can't be read."""
+    is_held = isinstance(written, UploadResult) and not written.auto_release
+    return "never" if is_held else wait.live_rank(written.upload_id or "")
 
 
 @contextlib.contextmanager
@@ -188,7 +201,8 @@ def handing_over_on_failure(runtime: "Runtime", project_id: str, state: str, pat
         yield
     except SpcliError as failure:
         if failure.outcome == "done" and failure.upload_id:
-            hand_over_quietly(runtime, ci.facts_of(failure.upload_id, project_id, state), path)
+            is_live = state == "distributing"
+            hand_over_quietly(runtime, ci.make_facts(failure.upload_id, project_id, state, is_live=is_live), path)
         raise
 
 

@@ -71,7 +71,7 @@ def test_output_file_holds_the_id_when_the_wait_is_interrupted(spcli: Front, ser
         (("upload", URL, "--deadline", "5m"), 2),
         (("upload", URL, "--dry-run"), 0),
         (("distribute", "nosuch"), 13),
-        (("distribute", SOLO_NEW), 44),
+        (("distribute", SOLO_NEW, "--force"), 44),
         (("distribute", SHOWROOM_NEW, "--latest"), 2),
         (("distribute", SHOWROOM_REJECTED), 14),
         (("distribute", "--latest", "--dry-run"), 0),
@@ -287,6 +287,60 @@ def test_github_gets_the_id_even_if_the_output_file_cannot_be_written_any_more(s
         sent = spcli("upload", URL, "--output-file", str(path), env=env)
     assert sent.code == 19, sent
     assert github_file(output.read_text())["upload-id"] == "u1"
+
+
+SHARE = f"https://share.streampixel.io/{SHOWROOM.id}"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "is_live"),
+    [
+        (("upload", URL, "--wait"), 0, True),
+        (("upload", URL), 0, False),
+        (("upload", URL, "--no-auto-release", "--wait"), 0, False),
+        (("upload", "https://builds.example.com/Broken-1.zip", "--wait"), 10, False),
+        (("distribute", SHOWROOM_OLD, "--wait"), 0, True),
+        (("distribute", SHOWROOM_OLD), 0, True),
+        ((*ROLLBACK, "--wait"), 0, True),
+        (("builds", "wait", SHOWROOM_NEW), 0, True),
+        (("builds", "wait", SHOWROOM_OLD), 0, False),
+        (("builds", "wait", SHOWROOM_REJECTED), 10, False),
+    ],
+    ids=words_of,
+)
+def test_only_a_live_build_has_a_share_url(
+    spcli: Front, service: Any, tmp_path: Path, words: tuple[str, ...], code: int, is_live: bool
+) -> None:
+    service(reject="Broken*")
+    path, output, summary = tmp_path / "build.env", tmp_path / "output", tmp_path / "summary"
+    env = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary)}
+    found = spcli(*words, "--output-file", str(path), env=env)
+    assert found.code == code, found
+    assert pairs(path)["STREAMPIXEL_SHARE_URL"] == github_file(output.read_text())["share-url"] == (SHARE if is_live else "")
+    assert (SHARE in summary.read_text()) is is_live
+    if "wait" in " ".join(words):
+        assert (SHARE in found.out) is is_live
+    is_releasable = not is_live and pairs(path)["STREAMPIXEL_STATE"] == "approved"
+    release = f"Release it: spcli distribute {pairs(path)['STREAMPIXEL_UPLOAD_ID']}"
+    assert (release in found.out) is is_releasable
+    assert ("Not live yet" in summary.read_text()) is is_releasable
+
+
+def test_a_build_that_was_replaced_is_not_live_any_more(spcli: Front, service: Any) -> None:
+    service()
+    held = spcli("upload", URL, "--no-auto-release", "--wait", "-q").out.strip()
+    assert f"Not live yet. Release it: spcli distribute {held}" in spcli("builds", "wait", held).out
+    assert SHARE in spcli("distribute", held, "--wait").out
+    assert SHARE in spcli("distribute", SHOWROOM_OLD, "--wait").out
+    assert f"Not live. Release it: spcli distribute {held}" in spcli("builds", "wait", held).out
+
+
+@pytest.mark.parametrize("wait", [(), ("--wait",)])
+def test_a_default_upload_says_that_it_goes_live_by_itself(spcli: Front, service: Any, wait: tuple[str, ...]) -> None:
+    service()
+    note = "note: the build goes live by itself once it is approved"
+    assert note in spcli("upload", URL, *wait).err
+    assert note not in spcli("upload", URL, "--no-auto-release", *wait).err
 
 
 class CtrlCAfter(FakeClock):

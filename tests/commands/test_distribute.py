@@ -133,9 +133,20 @@ def test_unfinished_build_is_refused_with_the_command_that_waits(spcli: Front, s
 
 
 @pytest.mark.parametrize("upload_id", [SOLO_NEW, "0" * 24])
-def test_unlisted_id_is_judged_by_the_service(spcli: Front, service: Any, upload_id: str) -> None:
+def test_unlisted_id_is_exit_13_and_nothing_is_sent(spcli: Front, service: Any, upload_id: str) -> None:
     server = service()
     found = spcli("distribute", upload_id, "--json")
+    assert (found.code, found.error["kind"], found.error["outcome"], found.out) == (13, "no-target", "not_sent", "")
+    assert found.error["message"] == f"the project has no build {upload_id}"
+    assert "--force" in found.error["hint"]
+    assert releases(server) == []
+    assert spcli("distribute", SHOWROOM_OLD, "--on-limit", "fail").code == 0
+
+
+@pytest.mark.parametrize("upload_id", [SOLO_NEW, "0" * 24])
+def test_unlisted_id_is_sent_with_force_and_judged_by_the_service(spcli: Front, service: Any, upload_id: str) -> None:
+    server = service()
+    found = spcli("distribute", upload_id, "--force", "--json")
     assert (found.code, found.error["outcome"]) == (44, "refused"), found
     assert found.err.splitlines()[0] == "File not found in project"
     assert len(releases(server)) == 1
@@ -251,10 +262,13 @@ def test_incomplete_list_refuses_no_release(spcli: Front, words: tuple[str, ...]
         assert [request.method for request in server.ledger].count("POST") == 1
 
 
-def test_unlisted_word_is_sent_if_the_services_ids_have_another_form(spcli: Front) -> None:
+def test_unlisted_word_is_sent_with_force_only_if_the_services_ids_have_another_form(spcli: Front) -> None:
     with FaultServer(handler=answering({"files": [{**LISTED, "_id": "build-6"}]})) as server:
         spcli.use(server.url)
-        assert spcli("distribute", "build-7", "--json").json["uploadId"] == "build-7"
+        refused = spcli("distribute", "build-7", "--json")
+        assert (refused.code, refused.error["message"]) == (13, "the project has no build build-7")
+        assert "build-6" in refused.error["hint"]
+        assert spcli("distribute", "build-7", "--force", "--json").json["uploadId"] == "build-7"
 
 
 @pytest.mark.parametrize("word", ["Showroom-1.0.0.zip", SHOWROOM_OLD[:12]])

@@ -70,6 +70,17 @@ def test_yes_needs_to_if_the_live_build_is_only_assumed(spcli: Front, service: A
     assert sent_ids(server) == [SHOWROOM_OLD]
 
 
+def test_dry_run_says_when_yes_would_be_refused(spcli: Front, service: Any) -> None:
+    service()
+    assumed = spcli("rollback", "--dry-run")
+    assert assumed.code == 0
+    assert f"--yes would be refused: the live build is only assumed. Use: spcli rollback --to {SHOWROOM_OLD} --yes" in assumed.err
+    assert "--yes" not in spcli("rollback", "--dry-run", "--to", SHOWROOM_OLD).err
+    released(spcli, SHOWROOM_NEW)
+    assert "--yes" not in spcli("rollback", "--dry-run").err
+    assert spcli("rollback", "--yes").code == 0
+
+
 def test_live_build_is_assumed_after_an_upload_from_elsewhere(spcli: Front, service: Any, tmp_path: Path) -> None:
     server = service(window=1)
     released(spcli, SHOWROOM_OLD)
