@@ -5,7 +5,7 @@ Only `cli` and `commands` see it. A test passes its own environment, streams and
 
 import os
 import sys
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, TextIO
 
 from spcli.clock import Clock
@@ -106,12 +106,19 @@ class Runtime:
     def api_for(self, user_id: str, key: "Secret") -> "Api":
         """Return the service with these credentials, and redact the key from now on."""
         from spcli.api.client import Api
+        from spcli.output.redact import redact_key
         from spcli.transport import Transport
 
         self.output.redactor.register(key)
         log = self.output.detail if self.output.verbose else None
         transport = Transport(
-            self.settings.base_url, clock=self.clock, environ=self.environ, log=log, note=self.output.note, secrets=(key,)
+            self.settings.base_url,
+            clock=self.clock,
+            environ=self.environ,
+            log=log,
+            note=self.output.note,
+            redact=self.output.redactor.redact,
+            redact_body=partial(redact_key, key=key),
         )
         return Api(transport, user_id=user_id, key=key, clock=self.clock, timeout=self.timeout, log=self.output.detail)
 

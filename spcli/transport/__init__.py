@@ -1,23 +1,20 @@
-"""One HTTP call to the service: send it within a deadline, classify what came of it, mask its secrets.
+"""One HTTP call to the service: send it within a deadline, classify what came of it, redact its secrets.
 
 Every failure is `NotSent`, `Refused` or `Unclear`, which decides whether a write may be repeated. `connection`, which imports
 httpcore, is loaded on the first call.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from spcli.clock import Clock
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
-from spcli.models import Secret
 from spcli.transport.proxies import Proxy, Route, find_route, login_error
 from spcli.transport.request import Call, Origin, describe_call, parse_origin
 from spcli.transport.response import (
     Answer,
     error_text,
     is_edge_page,
-    mask_body,
-    mask_secrets,
     parse_json,
     plain_message,
     retry_after_hint,
@@ -78,10 +75,11 @@ class Transport:
         environ: names proxies and CA certificates.
         log: receives the lines of `-v`.
         note: receives settings that are ignored, on the first call.
-        secrets: replaced by stars wherever a message or log line would show them.
+        redact: replaces secrets in messages and log lines, before any of them is cut.
+        redact_body: replaces the key in bodies.
 
     Attributes:
-        last_refusal: the last call's answer, with its secrets masked, if its status was 300 or more.
+        last_refusal: the last call's answer, without the key, if its status was 300 or more.
     """
 
     def __init__(
@@ -92,14 +90,16 @@ class Transport:
         environ: Mapping[str, str],
         log: Callable[[str], None] | None = None,
         note: Callable[[str], None] | None = None,
-        secrets: Sequence[Secret] = (),
+        redact: Callable[[str], str] = str,
+        redact_body: Callable[[bytes], bytes] = bytes,
     ) -> None:
         self._base_url = base_url
         self._note = note
         self._clock = clock
         self._environ = environ
         self._log = log
-        self._secrets = tuple(secrets)
+        self._redact = redact
+        self._redact_body = redact_body
         self._route: tuple[Origin, Route] | None = None
         self._kept: Connection | None = None
         self._last_get: httpcore.Request | None = None
@@ -155,7 +155,7 @@ class Transport:
         started = self._clock.mono()
         answer = self._fetch(call, origin, deadline, fresh)
         self._log_answer(answer, self._clock.mono() - started)
-        outcome = self._redact(answer) if isinstance(answer, SpcliError) else self._classify(answer, route.proxy)
+        outcome = self._redact_error(answer) if isinstance(answer, SpcliError) else self._classify(answer, route.proxy)
         if isinstance(outcome, Reply):
             return outcome._replace(sent_at=self.last_sent_at)
         if isinstance(outcome, NotSent):
@@ -216,32 +216,31 @@ class Transport:
             return Unclear(f"HTTP {answer.status} where an answer was expected")
         if answer.status == 407 and proxy is not None:
             return login_error(proxy, answer.values("proxy-authenticate"))
-        # Masked here, so that a key which an answer quotes never reaches the state file with project and file names.
-        reply = _reply_of(answer._replace(body=mask_body(answer.body, self._secrets)))
+        # Redacted here, so that a key which an answer quotes never reaches the state file with project and file names.
+        reply = _reply_of(answer._replace(body=self._redact_body(answer.body)))
         if answer.status < 300:
             return reply
         self.last_refusal = reply
         return self._redirect_error(answer) if answer.status < 400 else self._refusal(answer)
 
     def _refusal(self, answer: Answer) -> Refused:
-        # Masked before an excerpt is cut, so that no half of a key is left at its end.
+        # Redacted before an excerpt is cut, so that no half of a secret is left at its end.
         text = "" if answer.is_compressed else answer.body.decode("utf-8", "surrogateescape")
-        body = mask_secrets(text, self._secrets).encode("utf-8", "surrogateescape")
+        body = self._redact(text).encode("utf-8", "surrogateescape")
         message, documented = error_text(answer.status, body, answer.value("content-type"))
         hinted = retry_after_hint(answer.values("retry-after"), server_time(answer.headers), self._clock.wall())
         is_page = is_edge_page(body, answer.value("content-type"))
-        message = mask_secrets(message, self._secrets)
-        return Refused(answer.status, message, documented=documented, hinted=hinted, is_page=is_page)
+        return Refused(answer.status, self._redact(message), documented=documented, hinted=hinted, is_page=is_page)
 
     def _redirect_error(self, answer: Answer) -> Refused:
         host = answer.location_host
-        target = f"to {mask_secrets(host, self._secrets)}" if host else "elsewhere"
+        target = f"to {self._redact(host)}" if host else "elsewhere"
         error = Refused(answer.status, f"HTTP {answer.status}: the service redirects {target}", documented=False)
         error.hint = "check base_url; spcli never follows redirects, because their target would get the key"
         return error
 
-    def _redact(self, error: SpcliError) -> SpcliError:
-        error.message = mask_secrets(error.message, self._secrets)
+    def _redact_error(self, error: SpcliError) -> SpcliError:
+        error.message = self._redact(error.message)
         error.args = (error.message,)
         return error
 
@@ -254,7 +253,7 @@ class Transport:
 
     def _log_line(self, line: str) -> None:
         if self._log is not None:
-            self._log(mask_secrets(line, self._secrets))
+            self._log(self._redact(line))
 
 
 def _reply_of(answer: Answer) -> Reply:

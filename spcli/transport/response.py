@@ -1,4 +1,4 @@
-"""Responses, read without trust: JSON, error texts, dates, masked secrets, and the status of one that broke off.
+"""Responses, read without trust: JSON, error texts, dates, and the status of one that broke off.
 
 The service documents its errors as `{"message": "…"}`, but gateways and proxies in between answer with pages of their own.
 Source: https://docs.streampixel.io (rate-limits-and-errors), RFC 9110 sections 5.6.7 and 10.2.3.
@@ -12,8 +12,6 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from spcli.models import Secret
-
 EXCERPT = 200
 HINT_CAP = 6 * 3600.0
 _EXCERPT_SOURCE = 64 * 1024
@@ -21,7 +19,6 @@ _EXCERPT_SOURCE = 64 * 1024
 _STATUS_LINE = rb"HTTP/[0-9]\.[0-9] ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n"
 _SECONDS = r"\s*[0-9]{1,9}\s*"
 _TAG = r"(<[^<>]*>)"
-_LEAST_KEY = 12
 
 
 class Answer(NamedTuple):
@@ -209,36 +206,3 @@ def status_of_head(head: bytes) -> int | None:
         if not end:
             return None
     return None
-
-
-def mask_secrets(text: str, secrets: Sequence[Secret]) -> str:
-    """Replace every known secret in `text` by stars, also where a server echoes it percent-, JSON- or HTML-escaped."""
-    for secret in secrets:
-        if secret.reveal():
-            text = re.sub("".join(map(_any_spelling, secret.reveal())), "****", text)
-    return text
-
-
-def mask_body(body: bytes, secrets: Sequence[Secret]) -> bytes:
-    """Replace secrets in `body` as `mask_secrets` does, but none that is shorter than real keys: it may be a word of the JSON."""
-    for secret in secrets:
-        if len(secret.reveal()) >= _LEAST_KEY and _longest_run(secret) in body:
-            body = mask_secrets(body.decode("utf-8", "surrogateescape"), [secret]).encode("utf-8", "surrogateescape")
-    return body
-
-
-@lru_cache(4)
-def _longest_run(secret: Secret) -> bytes:
-    """Return the secret's longest run of letters and digits. No encoder escapes those: without them the key is not there."""
-    return max(re.findall("[0-9A-Za-z]+", secret.reveal()), key=len, default="").encode()
-
-
-def _any_spelling(letter: str) -> str:
-    from html import escape
-
-    percent = "".join(f"%{byte:02x}" for byte in letter.encode("utf-8", "replace"))
-    units = letter.encode("utf-16-be", "surrogatepass").hex()
-    escapes = "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
-    plain = {letter, escape(letter), f"\\{letter}"} | ({"+"} if letter == " " else set())
-    exact = "|".join(re.escape(form) for form in sorted(plain, key=len, reverse=True))
-    return f"(?:{exact}|(?i:{re.escape(percent)}|{re.escape(escapes)}))"

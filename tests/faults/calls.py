@@ -3,12 +3,14 @@
 import contextlib
 import socket
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import pytest
 
 from spcli.clock import Clock
 from spcli.errors import SpcliError
 from spcli.models import Secret
+from spcli.output.redact import Redactor, redact_key
 from spcli.transport import Call, Reply, Transport
 
 KEY = "canary+/key 7f3a"
@@ -25,8 +27,15 @@ NOWHERE: Mapping[str, str] = {}
 def open_transport(
     url: str, environ: Mapping[str, str] = NOWHERE, *, clock: Clock | None = None, log: list[str] | None = None
 ) -> Iterator[Transport]:
+    redactor = Redactor()
+    redactor.register(SECRET)
     transport = Transport(
-        url, clock=clock or Clock(), environ=environ, log=None if log is None else log.append, secrets=(SECRET,)
+        url,
+        clock=clock or Clock(),
+        environ=environ,
+        log=None if log is None else log.append,
+        redact=redactor.redact,
+        redact_body=partial(redact_key, key=SECRET),
     )
     try:
         yield transport
