@@ -17,7 +17,9 @@ from tests.front import FakeClock, Front, Result
 URL = "https://builds.example.com/Game-1.4.zip"
 OLD = "665a00000000000000000001"
 NEW = "665a00000000000000000002"
-MOMENTS = 12
+MOMENTS = 8
+LAST_STEPS = 600
+"""Steps before the end in which the outcome is decided and printed."""
 HUNG = 60.0
 ANSWERS = {
     "accepted": answer(201, {"uploadId": NEW, "message": "queued"}),
@@ -107,6 +109,7 @@ def test_report_after_a_signal_at_any_moment_is_true(tmp_path: Path, argv: list[
     shares = [(number + offset) / MOMENTS for number in range(MOMENTS)]
     moments = {1 + int(steps * share) for share in shares}
     moments |= {arrival + int((steps - arrival) * share) for share in shares}
+    moments |= {steps - int(LAST_STEPS * share) for share in shares}
     seen = {reported(sweep, moment, undisturbed, kind) for moment in moments}
     assert len(seen) > 2, seen
 
