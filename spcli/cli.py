@@ -247,6 +247,9 @@ def _describe_bug(defect: Exception, runtime: "Runtime") -> SpcliError:
     """Return the error for a bug: its type and place. Its text may hold a secret, so only `-v` prints it, redacted."""
     import traceback
 
+    if isinstance(defect, RuntimeError) and str(defect) == "can't start new thread":
+        hint = "raise the limit of processes and threads of this user or container"
+        return SpcliError("config", "cannot start a thread: a limit of this system is reached", hint=hint)
     where = traceback.extract_tb(defect.__traceback__)[-1]
     runtime.output.detail("".join(traceback.format_exception(defect)))
     name = where.filename.replace("\\", "/").rpartition("/")[2]

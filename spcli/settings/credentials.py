@@ -1,9 +1,9 @@
 """API keys: from bytes, from a file, from a program that prints one. No error shows what was read."""
 
 import os
+import select
 import sys
 from contextlib import suppress
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from spcli.clock import Clock
@@ -15,9 +15,12 @@ from spcli.settings.table import DEFAULT_PROFILE
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Mapping, Sequence
+    from typing import IO
 
 COMMAND_SECONDS = 10.0
 _LONGEST_OUTPUT = 65536
+_PIECE = 8192
+_SLICE = 0.25
 _LONGEST_KEY = 4096
 _KEY_VARIABLES = "STREAMPIXEL_API_KEY"
 
@@ -120,15 +123,7 @@ def run_key_command(command: "Sequence[str]", environ: "Mapping[str, str]", *, s
     if letter is not None:
         hint = "use a program instead of a batch file, or put the arguments into the batch file"
         raise _command_error(name, f"is a batch file, and cmd.exe would interpret the character {letter!r}", hint=hint)
-    child = _start_command(argv, child_environ, name=name)
-    printed = bytearray()
-    # A thread, because on Windows a pipe cannot be read with a time limit.
-    reader = Thread(target=_collect_output, args=(child, printed), daemon=True)
-    reader.start()
-    try:
-        code = _exit_code(child, reader, printed=printed, seconds=seconds)
-    finally:
-        _end_command(child, reader)
+    printed, code = _run_child(_start_command(argv, child_environ, name=name), name, seconds)
     if len(printed) > _LONGEST_OUTPUT:
         raise _command_error(name, "printed more than 64 KiB", hint="the program must print the key and nothing else")
     if code is None:
@@ -171,38 +166,68 @@ def _start_command(argv: list[str], environ: dict[str, str], *, name: str) -> "s
     raise _command_error(name, f"cannot be started: {reason}", hint="spcli runs it without a shell")
 
 
-def _collect_output(child: "subprocess.Popen[bytes]", printed: bytearray) -> None:
-    """Collect the child's output, up to a little over the limit."""
-    while child.stdout and len(printed) <= _LONGEST_OUTPUT:
-        piece = os.read(child.stdout.fileno(), 8192)
-        if not piece:
-            break
+def _run_child(child: "subprocess.Popen[bytes]", name: str, seconds: float) -> tuple[bytearray, int | None]:
+    """Return the child's output and its exit code, None if it took too long or printed too much.
+
+    Leaves no process behind, except background processes of a child that ended well.
+    """
+    clock, printed = Clock(), bytearray()
+    deadline, code = clock.mono() + seconds, None
+    try:
+        if _read_output(child, printed, clock, deadline):
+            code = _wait_for_exit(child, clock, deadline)
+    except RuntimeError:
+        hint = "raise the limit of processes and threads of this user or container"
+        raise _command_error(name, "cannot be read: no thread can be started", hint=hint) from None
+    finally:
+        if code is None:
+            _kill_tree(child)
+        child.wait()
+        if child.stdout and sys.platform != "win32":
+            child.stdout.close()
+    return printed, code
+
+
+def _read_output(child: "subprocess.Popen[bytes]", printed: bytearray, clock: Clock, deadline: float) -> bool:
+    """Collect the child's output, up to a little over the limit. Return whether it ended in time and within the limit.
+
+    In slices: on Windows, Ctrl-C waits until a wait ends. Raises `RuntimeError` if no thread can be started.
+    """
+    assert child.stdout is not None
+    if sys.platform == "win32":
+        from threading import Thread  # a pipe cannot be read with a time limit there
+
+        reader = Thread(target=_collect_output, args=(child.stdout, printed), daemon=True)
+        reader.start()
+        while reader.is_alive() and (left := deadline - clock.mono()) > 0:
+            reader.join(min(left, _SLICE))
+        return not reader.is_alive() and len(printed) <= _LONGEST_OUTPUT
+    while len(printed) <= _LONGEST_OUTPUT and (left := deadline - clock.mono()) > 0:
+        if select.select([child.stdout], [], [], min(left, _SLICE))[0]:
+            piece = os.read(child.stdout.fileno(), _PIECE)
+            if not piece:
+                return True
+            printed.extend(piece)
+    return False
+
+
+def _collect_output(stdout: "IO[bytes]", printed: bytearray) -> None:
+    """Collect the output until it ends or is too long, then close the pipe."""
+    while len(printed) <= _LONGEST_OUTPUT and (piece := os.read(stdout.fileno(), _PIECE)):
         printed.extend(piece)
+    stdout.close()
 
 
-def _exit_code(child: "subprocess.Popen[bytes]", reader: Thread, *, printed: bytearray, seconds: float) -> int | None:
-    """Return the child's exit code after its output ended; None if it took too long or printed too much."""
+def _wait_for_exit(child: "subprocess.Popen[bytes]", clock: Clock, deadline: float) -> int | None:
+    """Return the child's exit code, None if it is still running at the deadline. In slices, as above."""
     import subprocess
 
-    clock = Clock()
-    deadline = clock.mono() + seconds
-    reader.join(seconds)
-    if reader.is_alive() or len(printed) > _LONGEST_OUTPUT:
-        return None
-    try:
-        return child.wait(max(0.0, deadline - clock.mono()))
-    except subprocess.TimeoutExpired:
-        return None
-
-
-def _end_command(child: "subprocess.Popen[bytes]", reader: Thread) -> None:
-    """Leave no process, thread or pipe behind, except background processes of a child that ended well."""
-    if child.poll() is None or reader.is_alive():
-        _kill_tree(child)
-    child.wait()
-    reader.join(1.0)
-    if child.stdout and not reader.is_alive():
-        child.stdout.close()
+    while True:
+        try:
+            return child.wait(max(0.0, min(deadline - clock.mono(), _SLICE)))
+        except subprocess.TimeoutExpired:
+            if clock.mono() >= deadline:
+                return None
 
 
 def _kill_tree(child: "subprocess.Popen[bytes]") -> None:

@@ -71,7 +71,11 @@ def _resolve_name(host: str, port: int, seconds: float) -> list[str] | Exception
             box.append(error)
 
     thread = Thread(target=ask_resolver, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        # A limit of processes allows no thread. The resolver's own limit, usually half a minute, then bounds the look-up.
+        ask_resolver()
     # In slices: on Windows, Ctrl-C waits until a join ends.
     while thread.is_alive() and seconds > 0:
         thread.join(min(seconds, _JOIN_SLICE))
