@@ -45,15 +45,19 @@ def replace_patiently(source: "str | os.PathLike[str]", target: "str | os.PathLi
 def replace_file(target: str, content: bytes) -> None:
     """Make `target` a file with `content`, mode 0600 from its first byte whatever the umask; missing folders are made 0700.
 
-    The old file stays until the new one is on the disk. Raises `OSError`.
+    The old file stays until the new one is on the disk. Root leaves the file to the owner of the old one, or of the folder: it
+    may be in another user's home, as with sudo or in a container. Raises `OSError`.
     """
     folder = os.path.dirname(target)
-    make_private_folder(folder)
+    owner = _owner_to_keep(target)
+    make_private_folder(folder, owner)
     temporary = os.path.join(folder, f".{os.path.basename(target)}.{os.urandom(6).hex()}.tmp")
     # Created anew and never through a link: a file planted under that name is an error, not a place for the key.
     descriptor = _create_exclusively(temporary)
     try:
         with open(descriptor, "wb") as file:
+            if owner is not None and sys.platform != "win32":
+                os.fchown(file.fileno(), *owner)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -65,8 +69,22 @@ def replace_file(target: str, content: bytes) -> None:
     _sync_folder(folder)
 
 
-def make_private_folder(folder: "str | os.PathLike[str]") -> None:
+def _owner_to_keep(target: str) -> tuple[int, int] | None:
+    """Return user and group of `target`, or of the nearest folder above it, if root is about to write another user's file."""
+    if sys.platform == "win32" or os.geteuid() != 0:
+        return None
+    path = target
+    while not os.path.exists(path) and os.path.dirname(path) != path:
+        path = os.path.dirname(path)
+    info = os.stat(path)
+    return (info.st_uid, info.st_gid) if info.st_uid != 0 else None
+
+
+def make_private_folder(folder: "str | os.PathLike[str]", owner: tuple[int, int] | None = None) -> None:
     """Make `folder` and its missing parents, mode 0700 each whatever the umask; one that is there stays as it is.
+
+    Args:
+        owner: user and group that get the new folders, instead of this user.
 
     Raises:
         OSError: it can't be made.
@@ -75,11 +93,13 @@ def make_private_folder(folder: "str | os.PathLike[str]") -> None:
     if os.path.isdir(folder):
         return
     if os.path.dirname(folder) != folder:
-        make_private_folder(os.path.dirname(folder))
+        make_private_folder(os.path.dirname(folder), owner)
     try:
         os.mkdir(folder, 0o700)
         if sys.platform != "win32":
             os.chmod(folder, 0o700)  # the umask may have taken the owner's own bits
+            if owner is not None:
+                os.chown(folder, *owner, follow_symlinks=False)
     except FileExistsError:
         if not os.path.isdir(folder):
             raise

@@ -64,7 +64,11 @@ class ConfigFile:
                 self._access = _Access(status.st_mode, status.st_uid)
                 raw = file.read(_LARGEST + 1)
         except FileNotFoundError:
-            return b""
+            # Windows reports a path through a file like a missing one.
+            parent = next((folder for folder in self.path.parents if folder.exists()), None)
+            if parent is None or parent.is_dir():
+                return b""
+            reason = f"{parent} is a file"
         except OSError as exc:
             reason = exc.strerror or "unreadable"
         else:
@@ -200,9 +204,13 @@ class ConfigFile:
             replace_file(target, self._to_toml())
         except OSError as exc:
             reason = exc.strerror or "unwritable"
+            is_held_open = isinstance(exc, PermissionError) and sys.platform == "win32" and os.path.exists(target)
         else:
             return
-        raise self._error(f"cannot be written: {reason}", "point SPCLI_CONFIG to a file in a folder that you can write to")
+        hint = "point SPCLI_CONFIG to a file in a folder that you can write to"
+        if is_held_open:
+            hint = "close the program that has the file open, such as an editor"
+        raise self._error(f"cannot be written: {reason}", hint)
 
     def _to_toml(self) -> bytes:
         import tomli_w
@@ -213,9 +221,10 @@ class ConfigFile:
 def privacy_problem(mode: int, owner: int, *, user: int, readable: bool) -> tuple[str, str] | None:
     """Return why a file with that mode and owner is not private to `user`, and the command that fixes it; None if it is.
 
-    Root may own it, as in a container with mounted settings.
+    Root may own it, as in a container with mounted settings. Root may also use the key in a user's file, as with sudo or in a
+    container, but does not run that user's key command.
     """
-    if owner not in (user, 0):
+    if owner not in (user, 0) and not (user == 0 and readable):
         return "belongs to another user", "sudo chown $(id -u)"
     if readable and stat.S_IMODE(mode) & 0o077:
         return "other users can read or write it", "chmod 600"

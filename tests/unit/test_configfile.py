@@ -231,14 +231,39 @@ def test_a_linked_config_file_is_written_through_its_link(tmp_path: Path, path: 
     assert at(target).get("default", "project") == "x"
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="only root can give a file away")
-def test_the_key_in_a_file_of_another_user_is_refused(path: Path) -> None:
+only_root = pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="only root can give a file away")
+
+
+@only_root
+def test_root_uses_the_key_in_a_users_file_but_not_its_key_command(path: Path) -> None:
     path.write_text(FULL)
     path.chmod(0o600)
     os.chown(path, 54321, -1)
+    config = ConfigFile.load({"SPCLI_CONFIG": str(path)})
+    config.check_private(readable=True)
     with pytest.raises(SpcliError, match="belongs to another user") as caught:
-        ConfigFile.load({"SPCLI_CONFIG": str(path)}).check_private(readable=True)
+        config.check_private(readable=False)
     assert caught.value.hint == f"run sudo chown $(id -u) {path}"
+
+
+@only_root
+@pytest.mark.parametrize("exists", [True, False])
+def test_root_leaves_the_file_to_the_owner_of_the_home(tmp_path: Path, exists: bool) -> None:
+    home, path = tmp_path / "home", tmp_path / "home" / ".config" / "spcli" / "config.toml"
+    home.mkdir()
+    os.chown(home, 54321, 54322)
+    if exists:
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+        os.chown(path, 54323, 54324)
+    config = ConfigFile.load({"SPCLI_CONFIG": str(path)})
+    config.set("default", "project", "x")
+    config.save()
+    owner = (54323, 54324) if exists else (54321, 54322)
+    info = path.stat()
+    assert ((info.st_uid, info.st_gid), stat.S_IMODE(info.st_mode)) == (owner, 0o600)
+    if not exists:
+        assert [(folder.stat().st_uid, folder.stat().st_gid) for folder in path.parents[:2]] == [owner, owner]
 
 
 @posix_only
