@@ -257,6 +257,16 @@ def _describe_bug(defect: Exception, runtime: "Runtime") -> SpcliError:
     return SpcliError("internal", message, hint="run it again with -v and report the output")
 
 
+def _hint_about_key(error: SpcliError, runtime: "Runtime") -> str | None:
+    """Return a hint for a refused key that does not look like one, so that it is not replaced by a new one."""
+    if error.kind != "http-401" or runtime.key is None:
+        return None
+    from spcli.settings.credentials import describe_key_shape
+
+    shape = describe_key_shape(runtime.key, runtime.settings.user_id)
+    return None if shape is None else f"the API key {shape.problem}: {shape.fix}"
+
+
 def report_failure(error: SpcliError, runtime: "Runtime") -> int:
     """Print the error with its outcome and hint, and return its exit code."""
     written = runtime.output.write_happened
@@ -266,7 +276,7 @@ def report_failure(error: SpcliError, runtime: "Runtime") -> int:
         error.outcome = "not_sent"
         if error.kind == "interrupted":
             error.hint = error.hint or "nothing was sent"
-    error.hint = error.hint or DEFAULT_HINTS.get(error.kind)
+    error.hint = error.hint or _hint_about_key(error, runtime) or DEFAULT_HINTS.get(error.kind)
     if written and written not in (error.hint or ""):
         resume = f"wait for the build: spcli builds wait {written}"
         error.hint = f"{error.hint}; {resume}" if error.hint else resume

@@ -28,6 +28,7 @@ class Runtime:
 
     Attributes:
         profile, creates_profile, project, on_limit, timeout: from the command line, set before `settings` is first read.
+        key: the API key that was last used.
         command: the command as it was resolved, such as `spcli builds wait`; `spcli` before that.
         is_write: whether that command writes to the service.
         is_parsed: whether its options and arguments were all read.
@@ -55,6 +56,7 @@ class Runtime:
         self.project: str | None = None
         self.on_limit: str | None = None
         self.timeout: float | None = None
+        self.key: Secret | None = None
         self.command = "spcli"
         self.is_write = self.is_parsed = False
         self.main: Callable[[Sequence[str], Runtime], int] | None = None
@@ -109,6 +111,7 @@ class Runtime:
         from spcli.output.redact import redact_key
         from spcli.transport import Transport
 
+        self.key = key
         self.output.redactor.register(key)
         log = self.output.detail if self.output.verbose else None
         transport = Transport(

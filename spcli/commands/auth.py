@@ -43,6 +43,7 @@ def login(
         raise SpcliError("usage", f"cannot ask for {missing} without a terminal", hint=hint)
     user, key = _read_credentials(runtime, user_id, key_stdin)
     runtime.output.redactor.register(key)
+    _warn_about_shape(runtime, user, key)
     if not no_verify:
         _verify_credentials(runtime, user, key)
     settings.config.store_login(settings.profile, user_id=user, key=key, base_url=settings.base_url)
@@ -56,6 +57,14 @@ def login(
     for name in ("STREAMPIXEL_API_KEY", "STREAMPIXEL_API_KEY_FILE", "STREAMPIXEL_USER_ID"):
         if runtime.environ.get(name):
             runtime.output.note(f"{name} is set and overrides the profile")
+
+
+def _warn_about_shape(runtime: "Runtime", user: str, key: Secret) -> None:
+    from spcli.settings.credentials import describe_key_shape
+
+    shape = describe_key_shape(key, user)
+    if shape is not None:
+        runtime.output.note(f"the API key {shape.problem}: {shape.fix}", name="warning")
 
 
 def _verify_credentials(runtime: "Runtime", user: str, key: Secret) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from spcli.runtime import Runtime
     from spcli.settings import Settings
+    from spcli.settings.credentials import KeyShape
     from spcli.transport import Transport
 
 MOUNTS = "/proc/self/mountinfo"
@@ -92,7 +93,14 @@ def _credentials_check(runtime: "Runtime") -> Check:
         return failed_check("credentials", failure)
     runtime.output.redactor.register(key)
     user_source, key_source = (settings.value(name).source for name in ("user_id", "api_key"))
-    return Check("credentials", OK, f"user ID {user_id} ({user_source}), API key set ({key_source})")
+    return doctor_checks.credentials_check(f"user ID {user_id} ({user_source})", key_source, _key_shape(runtime))
+
+
+def _key_shape(runtime: "Runtime") -> "KeyShape | None":
+    from spcli.settings.credentials import describe_key_shape
+
+    user_id, key = runtime.settings.require_credentials()
+    return describe_key_shape(key, user_id)
 
 
 def _service_checks(runtime: "Runtime", has_credentials: bool) -> "Iterator[Check]":
@@ -179,7 +187,7 @@ def _access_checks(runtime: "Runtime") -> "Iterator[Check]":
     try:
         path = runtime.api.check_credentials()
     except SpcliError as failure:
-        yield failed_check("access", failure, _access_hint(failure))
+        yield failed_check("access", failure, _access_hint(failure, _key_shape(runtime)))
         return
     yield Check("access", OK, "credentials accepted")
     try:
@@ -193,7 +201,9 @@ def _access_checks(runtime: "Runtime") -> "Iterator[Check]":
     yield doctor_checks.api_check(path, has_builds)
 
 
-def _access_hint(failure: SpcliError) -> str:
+def _access_hint(failure: SpcliError, shape: "KeyShape | None") -> str:
+    if failure.status == 401 and shape is not None:
+        return f"the API key {shape.problem}: {shape.fix}"
     if failure.status in (401, 403):
         return "run spcli auth login (requesting a new key revokes the old one)"
     return "check the URL with `spcli config get base_url`" if failure.status in (404, 405) else "try again in a minute"

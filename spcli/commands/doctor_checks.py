@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from spcli.errors import SpcliError
 from spcli.models import Inside
+
+if TYPE_CHECKING:
+    from spcli.settings.credentials import KeyShape
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 SKEW = 30.0
@@ -157,6 +160,14 @@ def api_check(path: str, has_builds: bool | None) -> Check:
         return Check("api", OK, f"GET {path} works, build list available")
     message = f"GET {path} works, but the service has no build list: `builds wait` relies on webhook events received here"
     return Check("api", WARN, message, "run spcli webhooks listen while a build is processed; spcli help ci has a job for it")
+
+
+def credentials_check(user: str, key_source: str, shape: "KeyShape | None") -> Check:
+    """Return the check of credentials that are set; `user` names the user ID and its source."""
+    message = f"{user}, API key set ({key_source})"
+    if shape is None:
+        return Check("credentials", OK, message)
+    return Check("credentials", WARN, f"{message}, but the key {shape.problem}", shape.fix)
 
 
 def proxy_check(label: str | None, notes: Sequence[str]) -> Check:

@@ -4,7 +4,7 @@ import os
 import select
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from spcli.clock import Clock
 from spcli.errors import SpcliError
@@ -85,6 +85,43 @@ def _key_problem(body: bytes) -> str | None:
     for position, character in enumerate(text, 1):
         if character.isspace() or not character.isprintable():
             return f"has white space or a control character at position {position} of {len(text)}"
+    return None
+
+
+class KeyShape(NamedTuple):
+    """What makes a text look unlike an API key, and what to do about it. Neither part contains the text."""
+
+    problem: str
+    fix: str
+
+
+_PLACEHOLDER = r"(?i)<.*>|.*(your|my)[-_]?(api)?[-_]?key.*|change[-_]?me|x{6,}|(api[-_]?)?key|secret|todo"
+_SHAPES = (
+    (r"(?s)([\"'`\u2018-\u201f\u00ab\u00bb]).*|.*[\"'`\u2018-\u201f\u00ab\u00bb]", "has quotes around it", "remove the quotes"),
+    (r"\$\(.*\)?", "looks like an unexpanded $(…)", "check how this CI system or shell writes variables"),
+    (r"\$?\{\{.*|\$\{.*\}?", "looks like an unexpanded ${…}", "check how this CI system or shell writes variables"),
+    (r"%[A-Za-z_][\w.]*%", "looks like an unexpanded %…%", "check how this CI system or shell writes variables"),
+    (r"(?i)\$(env:)?[a-z_]\w*", "looks like an unexpanded $…", "check how this CI system or shell writes variables"),
+    (r"[*\u2022]+", "is only a mask", "set the key itself: a CI system shows stars instead of secrets"),
+    (r"(?i)(export)?[a-z_][a-z0-9_]*=[^=].*", "looks like NAME=KEY", "set only the part after the ="),
+    (r"(?s)[{\[].*", "looks like JSON", "extract the key from it"),
+    (r"[a-z][a-z0-9+.-]*://.*", "looks like a reference to a secret store", "let api_key_command resolve it"),
+    (r"(?i)(/[\w.-]+)+/[\w.-]*|(\.{1,2}[/\\]|~[/\\]|[a-z]:[/\\]|\\\\).*|.*\.(txt|key|pem|env)", "looks like a path",
+     "to read the key from a file, set STREAMPIXEL_API_KEY_FILE"),
+    (_PLACEHOLDER, "looks like a placeholder", "set your own key, from https://dashboard.streampixel.io"),
+)  # fmt: skip
+
+
+def describe_key_shape(key: Secret, user_id: str | None = None) -> KeyShape | None:
+    """Return what makes `key` look unlike an API key; None if it looks like one."""
+    import re  # heavy, and most keys are accepted
+
+    text = key.reveal()
+    if text == user_id:
+        return KeyShape("is the user ID", "set the API key instead")
+    for pattern, problem, fix in _SHAPES:
+        if re.fullmatch(pattern, text):
+            return KeyShape(problem, fix)
     return None
 
 

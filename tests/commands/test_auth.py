@@ -219,3 +219,38 @@ def test_a_failing_key_command_is_exit_3_without_its_arguments(spcli: Front, ser
     assert "exit code 7" in found.error["message"]
     assert "5ec4e7" not in found.err
     assert server.requests == []
+
+
+QUOTED = '"sandbox-quoted-5ec4e7"'
+
+
+@pytest.mark.parametrize("words", [["auth", "status"], ["projects", "list"], ["upload", "https://h/a.zip", "--no-check"]])
+def test_a_refused_key_in_quotes_is_described_instead_of_asking_for_a_new_one(
+    spcli: Front, service: Any, words: list[str]
+) -> None:
+    service()
+    found = spcli(*words, "--json", env={"STREAMPIXEL_API_KEY": QUOTED})
+    assert (found.code, found.error["kind"]) == (41, "http-401")
+    assert found.error["hint"] == "the API key has quotes around it: remove the quotes"
+    assert "5ec4e7" not in found.err
+
+
+@pytest.mark.parametrize(("key", "message"), [(QUOTED.encode(), "has quotes around it"), (b"$(KEY)", "unexpanded $(\u2026)")])
+def test_login_warns_about_a_key_that_does_not_look_like_one(spcli: Front, service: Any, key: bytes, message: str) -> None:
+    service()
+    stored = login(spcli, "--no-verify", key=key)
+    assert stored.code == 0, stored
+    assert "warning: the API key " in stored.err
+    assert message in stored.err
+    assert "5ec4e7" not in stored.out + stored.err
+    assert login(spcli, key=key).code == 41
+
+
+def test_doctor_describes_a_key_that_does_not_look_like_one(spcli: Front, service: Any) -> None:
+    service()
+    found = spcli("doctor", "--json", env={"STREAMPIXEL_API_KEY": QUOTED})
+    checks = {check["name"]: check for check in found.json["checks"]}
+    assert checks["credentials"]["level"] == "warn"
+    assert "the key has quotes around it" in checks["credentials"]["message"]
+    assert checks["access"]["hint"] == "the API key has quotes around it: remove the quotes"
+    assert "5ec4e7" not in found.out + found.err

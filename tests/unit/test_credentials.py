@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spcli.errors import SpcliError
-from spcli.settings.credentials import clean_key, key_variable, login_hint, read_key_file, run_key_command
+from spcli.models import Secret
+from spcli.settings.credentials import clean_key, describe_key_shape, key_variable, login_hint, read_key_file, run_key_command
 from spcli.settings.places import find_program
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="scripts with a first line")
@@ -212,3 +213,48 @@ def test_a_background_process_of_a_key_command_is_not_killed(tmp_path: Path) -> 
     pid = int(pid_file.read_text())
     assert is_running(pid)
     os.kill(pid, 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('"CANARY-0123"', "has quotes around it"),
+        ("'CANARY-0123", "has quotes around it"),
+        ("CANARY-0123\u201d", "has quotes around it"),
+        ("$(CANARY)", "looks like an unexpanded $(…)"),
+        ("${CANARY}", "looks like an unexpanded ${…}"),
+        ("${{secrets.CANARY}}", "looks like an unexpanded ${…}"),
+        ("{{CANARY}}", "looks like an unexpanded ${…}"),
+        ("%CANARY%", "looks like an unexpanded %…%"),
+        ("$CANARY", "looks like an unexpanded $…"),
+        ("$env:CANARY", "looks like an unexpanded $…"),
+        ("STREAMPIXEL_API_KEY=CANARY", "looks like NAME=KEY"),
+        ("****", "is only a mask"),
+        ('{"key":"CANARY"}', "looks like JSON"),
+        ("op://CANARY/item/key", "looks like a reference to a secret store"),
+        ("/run/secrets/CANARY", "looks like a path"),
+        ("~/CANARY", "looks like a path"),
+        ("C:\\CANARY\\key", "looks like a path"),
+        ("CANARY.txt", "looks like a path"),
+        ("<CANARY>", "looks like a placeholder"),
+        ("YOUR_API_KEY", "looks like a placeholder"),
+        ("CANARY-user", "is the user ID"),
+    ],
+)
+def test_a_text_that_does_not_look_like_a_key_is_described_without_it(text: str, problem: str) -> None:
+    shape = describe_key_shape(Secret(text), "CANARY-user")
+    assert shape is not None
+    assert shape.problem == problem
+    assert shape.fix
+    assert "CANARY" not in shape.problem + shape.fix
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sp_live_0123456789abcdef", "0f8fad5b-d9cb-469f-a165-70867728950e", "YWJjZGVmZ2hpamtsbW5vcA==", "/9j+4AAQSkZJRg/AB+Q==",
+        "eyJhbGciOiJIUzI1NiJ9.e30.abc_-", "a$b%c{d}e", "k" * 40,
+    ],
+)  # fmt: skip
+def test_a_text_that_looks_like_a_key_has_nothing_to_describe(text: str) -> None:
+    assert describe_key_shape(Secret(text), "u") is None
