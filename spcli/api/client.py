@@ -245,8 +245,11 @@ class Api:
             return reply
         if reply.cut:
             return Unclear(f"the answer to GET {call.path} broke off")
-        message = f"the answer to GET {call.path} (HTTP {reply.status}) is not the documented JSON"
-        return SpcliError("protocol", message, status=reply.status)
+        subject = f"the answer to GET {call.path} (HTTP {reply.status})"
+        if reply.encoding:
+            hint = "look for a proxy or CDN that compresses answers; spcli asks for uncompressed ones"
+            return SpcliError("protocol", f"{subject} is compressed ({reply.encoding})", status=reply.status, hint=hint)
+        return SpcliError("protocol", f"{subject} is not the documented JSON", status=reply.status)
 
     def test_webhook(self, project_id: str) -> dict[str, Any]:
         """Ask the service for a `webhook.test`; return its report: `success`, `message`, `statusCode` (0: no connection).

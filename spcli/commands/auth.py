@@ -1,5 +1,6 @@
 """`spcli auth`: store, forget and verify credentials."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,7 +40,7 @@ def login(
     settings = runtime.settings
     if not runtime.output.interactive and (user_id is None or not key_stdin):
         missing = "the user ID" if user_id is None else "the API key"
-        hint = 'run printf %s "$KEY" | spcli auth login --user-id ID --key-stdin'
+        hint = f"pass it on standard input:\n{_pipe_hint()}"
         raise SpcliError("usage", f"cannot ask for {missing} without a terminal", hint=hint)
     user, key = _read_credentials(runtime, user_id, key_stdin)
     runtime.output.redactor.register(key)
@@ -57,6 +58,12 @@ def login(
     for name in ("STREAMPIXEL_API_KEY", "STREAMPIXEL_API_KEY_FILE", "STREAMPIXEL_USER_ID"):
         if runtime.environ.get(name):
             runtime.output.note(f"{name} is set and overrides the profile")
+
+
+def _pipe_hint() -> str:
+    command = "spcli auth login --user-id ID --key-stdin"
+    lines = [f'in bash: printf %s "$KEY" | {command}', f"in PowerShell: $env:KEY | {command}"]
+    return "\n".join([*lines[::-1], f"in cmd: echo %KEY%| {command}"] if sys.platform == "win32" else lines)
 
 
 def _warn_about_shape(runtime: "Runtime", user: str, key: Secret) -> None:

@@ -15,6 +15,7 @@ from spcli.models import is_id, normalize_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from spcli.runtime import Runtime
     from spcli.settings import Settings
@@ -240,7 +241,15 @@ def _state_checks(runtime: "Runtime") -> "Iterator[Check]":
         )
     else:
         yield Check("state", OK, f"{path} is writable")
-    yield doctor_checks.filesystem_check(os.path.realpath(path.parent), _read_mountinfo())
+    yield doctor_checks.filesystem_check(_real_path(path.parent), _read_mountinfo())
+
+
+def _real_path(path: "Path") -> str:
+    """Return `path` without links. Some drives of Windows cannot be resolved; then it stays as it is."""
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        return str(path)
 
 
 def _read_mountinfo() -> str | None:

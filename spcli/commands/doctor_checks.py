@@ -139,9 +139,17 @@ def is_far(mount: Mount) -> bool:
     return kind in _FAR or (kind.startswith("fuse.") and kind not in _NEAR_FUSE)
 
 
+def is_network_share(path: str) -> bool:
+    r"""Return whether a Windows path is on another machine; `\\?\C:\…` and `\\.\…` are local."""
+    plain = path.replace("/", "\\")
+    if plain.startswith(("\\\\?\\", "\\\\.\\")):
+        return plain[4:].upper().startswith("UNC\\")
+    return plain.startswith("\\\\")
+
+
 def filesystem_check(path: str, mountinfo: str | None) -> Check:
     """Return the check of the state folder's file system; `mountinfo` is None if the system has none."""
-    if path.startswith(("\\\\", "//")):
+    if is_network_share(path):
         return Check("filesystem", WARN, f"{path} is a network share, where locks may not work", _LOCAL_DISK_HINT)
     mount = mount_of(path, mounts_in(mountinfo or ""))
     if mount is None:

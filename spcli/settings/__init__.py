@@ -30,6 +30,7 @@ from spcli.settings.table import (
     parse_user_id,
     parse_window,
     spec_of,
+    unset_hint,
 )
 
 if TYPE_CHECKING:
@@ -251,8 +252,7 @@ class Settings:
                 "config",
                 f"the key of profile {self.profile} belongs to {stored} and is not sent to {target}",
                 hint="set STREAMPIXEL_API_KEY to that service's key, or store it with spcli auth login --profile NAME\n"
-                "or use the profile's own service; in bash: unset STREAMPIXEL_BASE_URL\n"
-                "in PowerShell: Remove-Item Env:STREAMPIXEL_BASE_URL",
+                f"or use the profile's own service:\n{unset_hint('STREAMPIXEL_BASE_URL')}",
             )
 
     def _first_source(self, spec: SettingSpec) -> Value:
@@ -289,8 +289,5 @@ class Settings:
         kind, _, variable = source.partition(" ")
         if kind == "flag":
             return SpcliError("usage", f"{variable} {problem}", hint=f"{key}: {SPEC_OF[key].description}")
-        if kind == "environment":
-            hint = f"in bash: unset {variable}\nin PowerShell: Remove-Item Env:{variable}"
-        else:
-            hint = f"run spcli config unset {key} --profile {self.profile}"
+        hint = unset_hint(variable) if kind == "environment" else f"run spcli config unset {key} --profile {self.profile}"
         return SpcliError("config", f"{key} ({source}) {problem}", hint=hint)

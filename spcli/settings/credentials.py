@@ -10,7 +10,7 @@ from spcli.clock import Clock
 from spcli.errors import SpcliError
 from spcli.models import Secret
 from spcli.settings.places import find_batch_character, find_program
-from spcli.settings.table import DEFAULT_PROFILE
+from spcli.settings.table import DEFAULT_PROFILE, unset_hint
 
 if TYPE_CHECKING:
     import subprocess
@@ -33,7 +33,7 @@ def key_variable(environ: "Mapping[str, str]") -> str | None:
     raise SpcliError(
         "usage",
         "both STREAMPIXEL_API_KEY and STREAMPIXEL_API_KEY_FILE are set",
-        hint="unset one; in bash: unset STREAMPIXEL_API_KEY_FILE\nin PowerShell: Remove-Item Env:STREAMPIXEL_API_KEY_FILE",
+        hint=f"unset one of them:\n{unset_hint('STREAMPIXEL_API_KEY_FILE')}",
     )
 
 
@@ -45,6 +45,8 @@ def login_hint(profile: str, profiles: "Sequence[str]") -> str:
         "or, in bash: export STREAMPIXEL_USER_ID=… STREAMPIXEL_API_KEY=…",
         'or, in PowerShell: $env:STREAMPIXEL_USER_ID="…"; $env:STREAMPIXEL_API_KEY="…"',
     ]
+    if sys.platform == "win32":
+        lines.append("or, in cmd: set STREAMPIXEL_USER_ID=…& set STREAMPIXEL_API_KEY=…")
     others = [name for name in profiles if name != profile]
     if others:
         lines.append(f"other profiles: {', '.join(others)} (use one with --profile NAME)")

@@ -36,6 +36,8 @@ def state_dir(environ: Mapping[str, str]) -> Path:
 
 def _absolute_path(variable: str, environ: Mapping[str, str]) -> Path:
     """Return the path in `variable`. Raises `SpcliError` (config) if it is relative and the current folder was deleted."""
+    if sys.platform == "win32" and environ[variable].rstrip(":").upper() in ("NUL", "\\\\.\\NUL"):
+        return Path(os.devnull)  # `abspath` returns a path without a name
     try:
         return Path(os.path.abspath(environ[variable]))
     except OSError:

@@ -235,6 +235,12 @@ TYPED: "dict[str, Callable[[object], object]]" = {
 """The parsers of `config set`, for each setting it may write."""
 
 
+def unset_hint(variable: str, platform: str = sys.platform) -> str:
+    """Return how to unset an environment variable in the shells of this system, one a line."""
+    lines = [f"in bash: unset {variable}", f"in PowerShell: Remove-Item Env:{variable}"]
+    return "\n".join([*lines[::-1], f"in cmd: set {variable}="] if platform == "win32" else lines)
+
+
 def spec_of(key: str) -> SettingSpec:
     """Return the setting of that name. Raises `SpcliError` (usage) with the nearest name, without repeating the typed one."""
     if key in SPEC_OF:

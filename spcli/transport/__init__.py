@@ -36,7 +36,8 @@ class Reply(NamedTuple):
 
     `data` is the parsed JSON; None if the body is empty or not `readable` (cut short, not JSON, too large, compressed). `size`
     counts body bytes received; `headers` and `body` are as they came. `cut`: the network cut the body short, so a read may be
-    repeated. `sent_at` is the reading of `Clock.mono` when the request's first byte left.
+    repeated. `encoding` is how the body is compressed, although spcli asks for none. `sent_at` is the reading of `Clock.mono`
+    when the request's first byte left.
     """
 
     status: int
@@ -46,6 +47,7 @@ class Reply(NamedTuple):
     headers: Headers
     body: bytes
     cut: bool = False
+    encoding: str = ""
     sent_at: float | None = None
 
     @property
@@ -225,9 +227,9 @@ class Transport:
 
     def _refusal(self, answer: Answer) -> Refused:
         # Redacted before an excerpt is cut, so that no half of a secret is left at its end.
-        text = "" if answer.is_compressed else answer.body.decode("utf-8", "surrogateescape")
+        text = "" if answer.encoding else answer.body.decode("utf-8", "surrogateescape")
         body = self._redact(text).encode("utf-8", "surrogateescape")
-        message, documented = error_text(answer.status, body, answer.value("content-type"))
+        message, documented = error_text(answer.status, body, answer.value("content-type"), answer.encoding)
         hinted = retry_after_hint(answer.values("retry-after"), server_time(answer.headers), self._clock.wall())
         is_page = is_edge_page(body, answer.value("content-type"))
         return Refused(answer.status, self._redact(message), documented=documented, hinted=hinted, is_page=is_page)
@@ -258,10 +260,10 @@ class Transport:
 
 def _reply_of(answer: Answer) -> Reply:
     data: object = None
-    readable = not (answer.cut or answer.oversized or answer.is_compressed)
+    readable = not (answer.cut or answer.oversized or answer.encoding)
     if readable and answer.body:
         try:
             data = parse_json(answer.body)
         except ValueError:
             readable = False
-    return Reply(answer.status, data, readable, len(answer.body), answer.headers, answer.body, answer.cut)
+    return Reply(answer.status, data, readable, len(answer.body), answer.headers, answer.body, answer.cut, answer.encoding)

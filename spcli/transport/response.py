@@ -42,9 +42,10 @@ class Answer(NamedTuple):
         return next(iter(self.values(name)), None)
 
     @property
-    def is_compressed(self) -> bool:
-        """Whether the body has an encoding, although none was asked for."""
-        return any(value.strip().lower() not in ("", "identity") for value in self.values("content-encoding"))
+    def encoding(self) -> str:
+        """The encodings of the body, such as `gzip`; empty without one, as spcli asks for it."""
+        values = [value.strip().lower() for value in self.values("content-encoding")]
+        return ", ".join(value for value in values if value != "identity")
 
     @property
     def location_host(self) -> str | None:
@@ -91,8 +92,10 @@ def plain_message(body: bytes, content_type: str | None) -> tuple[str, bool]:
     return _excerpt(body, content_type) if data else "", False
 
 
-def error_text(status: int, body: bytes, content_type: str | None) -> tuple[str, bool]:
+def error_text(status: int, body: bytes, content_type: str | None, encoding: str = "") -> tuple[str, bool]:
     """Return the text to show for an error answer, and whether it is the service's documented message."""
+    if encoding:
+        return f"HTTP {status}{_status_phrase(status)} with a compressed message ({encoding})", False
     message, documented = plain_message(body, content_type)
     if documented:
         return message, True

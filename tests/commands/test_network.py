@@ -99,6 +99,16 @@ def test_every_read_is_answered_strangely(spcli: Front, words: str, strange: str
         check(spcli(*words.split(), "--json"), {60, 62})
 
 
+@pytest.mark.parametrize("words", ["projects list", "builds", "auth status", "doctor"])
+def test_a_compressed_answer_is_named_as_compressed_by_every_command(spcli: Front, words: str) -> None:
+    with FaultServer(handler=lambda _request: gzip_body()) as server:
+        spcli.use(server.url)
+        found = spcli(*words.split(), "--json")
+    assert found.code == 62, found
+    assert "is compressed (gzip)" in found.error["message"]
+    assert "compresses answers" in found.error["hint"]
+
+
 @pytest.mark.parametrize("strange", ["number", "null", "html", "empty", "204"])
 def test_an_answer_that_is_not_the_documented_json_is_protocol(spcli: Front, strange: str) -> None:
     with FaultServer(handler=lambda _request: STRANGE[strange]) as server:

@@ -17,7 +17,7 @@ import pytest
 from spcli.completion.names import live_offers
 from spcli.files import replace_file, replace_patiently
 from spcli.output.stream import is_closed_pipe
-from spcli.settings.places import find_batch_character, find_program
+from spcli.settings.places import config_path, find_batch_character, find_program, state_dir
 from spcli.settings.table import parse_command_line
 from spcli.state.account import Account
 from spcli.state.processes import is_process_gone, is_process_running, own_process
@@ -253,6 +253,12 @@ def test_names_are_found_in_a_state_folder_on_a_network_drive(tmp_path: Path) ->
     state.names.remember_projects(Account("https://api.streampixel.io/pixelStripeApi", "u1"), [("a" * 24, "Showroom")])
     state.close()
     assert live_offers("project", environ, None) == [("Showroom", "a" * 24), ("a" * 24, "Showroom")]
+
+
+def test_the_null_device_of_windows_keeps_its_name(windows: None) -> None:
+    for name in ("NUL", "nul:", "\\\\.\\NUL"):
+        assert config_path({"SPCLI_CONFIG": name}) == Path(os.devnull)
+        assert state_dir({"SPCLI_STATE_DIR": name}) == Path(os.devnull)
 
 
 def test_windows_own_certificates_are_verified_against(windows: None, monkeypatch: pytest.MonkeyPatch) -> None:

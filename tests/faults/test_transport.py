@@ -361,7 +361,7 @@ def test_a_page_of_a_gateway_is_named_as_a_page() -> None:
 
 def test_a_compressed_error_is_not_shown_as_text() -> None:
     with FaultServer([gzip_body(502)]) as server:
-        assert failure_of(server.url, READ).message == "HTTP 502 (Bad Gateway) without a message"
+        assert failure_of(server.url, READ).message == "HTTP 502 (Bad Gateway) with a compressed message (gzip)"
 
 
 def test_retry_after_counts_from_the_servers_own_date() -> None:

@@ -68,8 +68,19 @@ def test_a_system_without_mountinfo_is_ok() -> None:
     assert filesystem_check("/x", "junk").level == "ok"
 
 
-def test_a_windows_share_is_a_warning() -> None:
-    assert filesystem_check("\\\\server\\share\\spcli", None).level == "warn"
+@pytest.mark.parametrize(
+    ("path", "level"),
+    [
+        (r"\\server\share\spcli", "warn"),
+        ("//server/share/spcli", "warn"),
+        (r"\\?\UNC\server\share\spcli", "warn"),
+        (r"\\?\C:\Users\ada\spcli", "ok"),
+        (r"\\.\C:\spcli", "ok"),
+        (r"C:\Users\ada\spcli", "ok"),
+    ],
+)
+def test_a_windows_share_is_a_warning(path: str, level: str) -> None:
+    assert filesystem_check(path, None).level == level
 
 
 def test_junk_in_mountinfo_is_ignored() -> None:

@@ -16,6 +16,7 @@ from spcli.settings.table import (
     parse_window,
     spec_of,
     typed_value,
+    unset_hint,
 )
 
 LONGEST_PORT = 65535
@@ -210,3 +211,8 @@ def test_any_typed_text_is_stored_or_refused(key: str, text: str) -> None:
 
 def test_every_setting_of_the_file_except_the_key_can_be_typed() -> None:
     assert {spec.key for spec in SETTINGS if spec.config_key} == {*TYPED, "api_key"}
+
+
+def test_variables_are_unset_by_the_shells_of_each_system() -> None:
+    assert unset_hint("X", "linux") == "in bash: unset X\nin PowerShell: Remove-Item Env:X"
+    assert unset_hint("X", "win32") == "in PowerShell: Remove-Item Env:X\nin bash: unset X\nin cmd: set X="
