@@ -203,7 +203,7 @@ class Lists:
     def sleep(self, seconds: float) -> None:
         self.seconds += max(0.0, seconds)
 
-    def glance(self, _project_id: str, _within: float) -> ProjectPage:
+    def glance_project(self, _project_id: str, _within: float) -> ProjectPage:
         self.looks.append(self.seconds)
         word = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if word in ("404", "405", "401", "500"):
