@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from spcli.check.contents import Survey
-from spcli.check.finding import Finding, count_of, error, info, warning
+from spcli.check.finding import Finding, error, info, warning
 from spcli.check.names import decode_name
 from spcli.check.ranged import Fetch, RangedFile
+from spcli.output.words import count_of
 
 DIRECTORY_LIMIT = 64 * 1024 * 1024
 ENTRY_LIMIT = 300_000

@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable
 
 from spcli.check.archive import has_end_record, inspect_archive
-from spcli.check.finding import Finding, error, format_size, warning
+from spcli.check.finding import Finding, error, warning
 from spcli.check.names import split_part
+from spcli.output.words import format_size
 
 FIRST_BYTES = 512
 """Bytes of a file's beginning that decide what it is: a page may begin with blank lines, tar's mark is at 257."""

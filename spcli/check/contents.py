@@ -6,8 +6,9 @@ unsupported files, a source project in place of a package. The exact layout of f
 
 from typing import TYPE_CHECKING
 
-from spcli.check.finding import Finding, count_of, error, format_path, format_size, info, sort_by_level, warning
+from spcli.check.finding import Finding, error, format_path, info, sort_by_level, warning
 from spcli.check.names import PATH_LIMIT, is_unsafe, normal_path, windows_problem
+from spcli.output.words import count_of, format_size
 
 if TYPE_CHECKING:
     from spcli.check.archive import Entry

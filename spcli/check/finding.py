@@ -7,7 +7,6 @@ from spcli.errors import SpcliError
 from spcli.models import Inside
 
 ERROR, WARNING, INFO = LEVELS = ("error", "warning", "info")
-_UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 _PATH_WIDTH = 80
 
 
@@ -83,33 +82,7 @@ def report_failure(report: Report) -> SpcliError | None:
     return SpcliError("bad-file", f"{errors[0].message}{more}", hint=errors[0].hint)
 
 
-def count_of(count: int, noun: str) -> str:
-    """Return a count with its noun: `1 file`, `1,234 files`."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
-
-
-def format_size(size: int) -> str:
-    """Return bytes in decimal units, as storage services count them: `29.9 GB`."""
-    if size < 1000:
-        return count_of(size, "byte")
-    power = 1
-    while size >= 999.95 * 1000**power and power < len(_UNITS):
-        power += 1
-    return f"{size / 1000**power:.1f} {_UNITS[power - 1]}"
-
-
 def format_path(path: str) -> str:
     """Return a path inside the archive on one line, cut in the middle if it is long."""
     flat = path if path.isprintable() else "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in path)
     return flat if len(flat) <= _PATH_WIDTH else f"{flat[: _PATH_WIDTH // 2]}…{flat[1 - _PATH_WIDTH // 2 :]}"
-
-
-def format_span(seconds: float) -> str:
-    """Return a length of time in words: `45 minutes`, `3 h 20 min`, `6 days`."""
-    minutes = int(seconds // 60)
-    if minutes < 120:
-        return count_of(minutes, "minute") if minutes else count_of(int(seconds), "second")
-    hours, minutes = divmod(minutes, 60)
-    if hours >= 72:
-        return f"{hours // 24:,} days"
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

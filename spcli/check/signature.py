@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from spcli.check.finding import Finding, format_span, info, warning
+from spcli.check.finding import Finding, info, warning
+from spcli.output.words import format_span
 
 QUEUE_SECONDS = 2 * 3600
 DOWNLOAD_SECONDS = 600

@@ -56,8 +56,8 @@ def check(
 
 
 def _result_line(report: "Report") -> str:
-    from spcli.check.finding import format_size
     from spcli.models import file_name
+    from spcli.output.words import format_size
 
     facts = [file_name(report.target) or report.target]
     if report.size is not None:

@@ -57,7 +57,7 @@ class Output:
     @property
     def live(self) -> bool:
         """Whether a line may be drawn over itself: stderr is a terminal that can, and not `--quiet`."""
-        return self._err.is_terminal and not self._err.is_closed and not self.quiet and self._environ.get("TERM") != "dumb"
+        return self._err.can_redraw() and not self.quiet
 
     @property
     def interactive(self) -> bool:
@@ -67,7 +67,7 @@ class Output:
     @property
     def columns(self) -> int:
         """The width for text on stdout: `COLUMNS`, the terminal's, or 80."""
-        return self._screen_width(self._out)
+        return self._out.screen_width()
 
     # Data, on stdout.
 
@@ -210,9 +210,8 @@ class Output:
     def draw(self, text: str) -> None:
         """Replace the live line at the bottom of the terminal; do nothing without one (see `live`)."""
         if self.live:
-            screen = self._screen_width(self._err)
             line = self._line = self._line or LiveLine(self._err)
-            self._ignore_errors(lambda: line.draw(self.redactor.redact(text), screen))
+            self._ignore_errors(lambda: line.draw(self.redactor.redact(text)))
 
     def clear(self) -> None:
         """Remove the live line."""
@@ -323,17 +322,14 @@ class Output:
         fit = self._out.fit_encoding
         head, *body = make_cells([columns, *rows], len(columns), fit)
         if self._out.is_terminal:
-            top, *lines = fit_to_screen(head, body, self._screen_width(self._out), fit("…"))
+            top, *lines = fit_to_screen(head, body, self._out.screen_width(), fit("…"))
         else:
             top, *lines = align(head, body)
         self._write_data(disarm_commands("\n".join([self._paint(self._out, top, _BOLD), *lines, ""])))
 
     def _write_message(self, text: str, style: str = "") -> None:
-        text, drawn = disarm_commands(text), self._line.text if self._line is not None else ""
-        self.clear()
-        self._ignore_errors(lambda: self._err.write(self._paint(self._err, text, style) + "\n"))
-        if drawn:
-            self.draw(drawn)
+        write = self._err.write if self._line is None else self._line.write_above
+        self._ignore_errors(lambda: write(self._paint(self._err, disarm_commands(text), style) + "\n"))
 
     def _report_to_ci(self, level: Literal["error", "warning"], message: str) -> None:
         if self._system is not None:
@@ -359,14 +355,6 @@ class Output:
         if not style or self.no_color or self._environ.get("NO_COLOR") or forced in ("0", "false"):
             return text
         return f"\x1b[{style}m{text}\x1b[0m" if forced or stream.understands_colours() else text
-
-    def _screen_width(self, stream: Stream) -> int:
-        """Return the width of the terminal, or the one that COLUMNS says for a table."""
-        columns = self._environ.get("COLUMNS", "")
-        wanted = int(columns) if columns.isascii() and columns.isdigit() and len(columns) < 6 else 0
-        real = stream.count_columns() or 80
-        # An outdated COLUMNS must not make the live line wrap.
-        return min(wanted or real, real) if stream is self._err else wanted or real
 
 
 def _require_answer(text: str, label: str) -> str:

@@ -29,11 +29,16 @@ class LiveLine:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._width = 0
-        self.text = ""
+        self._text = ""
 
-    def draw(self, text: str, screen: int) -> None:
-        """Show `text`, shortened to three columns less than the screen: `^C` fits behind it, and the last one would wrap."""
-        self.text = text
+    def draw(self, text: str) -> None:
+        """Show `text`, shortened to three columns less than the screen: `^C` fits behind it, and the last one would wrap.
+
+        Raises `OSError` as the stream does.
+        """
+        self._text = text
+        # An outdated COLUMNS must not make the line wrap.
+        screen = min(self._stream.screen_width(), self._stream.real_width())
         fit = self._stream.fit_encoding
         line = shorten(fit(escape_line(text)), screen - 1 - _ECHO, fit("…"))
         size = text_width(line)
@@ -46,4 +51,12 @@ class LiveLine:
         if self._width:
             self._stream.write("\r" + " " * (self._width + _ECHO) + "\r")
         self._width = 0
-        self.text = ""
+        self._text = ""
+
+    def write_above(self, text: str) -> None:
+        """Write `text` to the stream in place of the line, and draw the line again below it."""
+        drawn = self._text
+        self.clear()
+        self._stream.write(text)
+        if drawn:
+            self.draw(drawn)

@@ -32,6 +32,7 @@ _LOOK_ALIKES = {
 }
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _LOOK_ALIKES |= {frame: "-\\|/"[index % 4] for index, frame in enumerate(_SPINNER)}
+_WIDTH = 80
 _VIRTUAL_TERMINAL = 4  # ENABLE_VIRTUAL_TERMINAL_PROCESSING
 
 
@@ -71,20 +72,29 @@ class Stream:
         """Whether nothing can be written: never opened, closed, or broken by an earlier write."""
         return self.failed or self._file is None or self._file.closed
 
-    def count_columns(self) -> int | None:
-        """Return the terminal's width, or None if there is no terminal or it reports none."""
+    def real_width(self) -> int:
+        """Return the terminal's width in columns, or 80 if there is no terminal or it reports none."""
         number = self._descriptor() if self.is_terminal else None
         if number is None:
-            return None
+            return _WIDTH
         try:
-            return os.get_terminal_size(number).columns or None
+            return os.get_terminal_size(number).columns or _WIDTH
         except OSError:
-            return None
+            return _WIDTH
+
+    def screen_width(self) -> int:
+        """Return the width for text: `COLUMNS`, or the terminal's."""
+        columns = self._environ.get("COLUMNS", "")
+        return (int(columns) if columns.isascii() and columns.isdigit() and len(columns) < 6 else 0) or self.real_width()
+
+    def can_redraw(self) -> bool:
+        """Return whether this is a terminal that can draw over a line."""
+        return self.is_terminal and not self.is_closed and self._environ.get("TERM") != "dumb"
 
     def understands_colours(self) -> bool:
         """Return whether this is a terminal that obeys escape sequences; on Windows they are switched on first."""
         if self._understands_colours is None:
-            self._understands_colours = self.is_terminal and self._environ.get("TERM") != "dumb"
+            self._understands_colours = self.can_redraw()
             if self._understands_colours and sys.platform == "win32":
                 self._understands_colours = _enable_escape_sequences(self._descriptor())
         return self._understands_colours

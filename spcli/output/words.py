@@ -1,7 +1,9 @@
-"""Times and numbers in words, for people."""
+"""Times, sizes and numbers in words, for people."""
 
 import math
 from typing import Literal
+
+_UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 
 
 def duration(seconds: float) -> str:
@@ -18,8 +20,29 @@ def opening_time(seconds_left: float, at: str) -> str:
 
 
 def count_of(number: int, noun: str) -> str:
-    """Return `2 arguments`, or `1 argument`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    """Return a number with its noun: `1 file`, `1,234 files`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def format_size(size: int) -> str:
+    """Return bytes in decimal units, as storage services count them: `29.9 GB`."""
+    if size < 1000:
+        return count_of(size, "byte")
+    power = 1
+    while size >= 999.95 * 1000**power and power < len(_UNITS):
+        power += 1
+    return f"{size / 1000**power:.1f} {_UNITS[power - 1]}"
+
+
+def format_span(seconds: float) -> str:
+    """Return a length of time in words: `45 minutes`, `3 h 20 min`, `6 days`."""
+    minutes = int(seconds // 60)
+    if minutes < 120:
+        return count_of(minutes, "minute") if minutes else count_of(int(seconds), "second")
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 72:
+        return f"{hours // 24:,} days"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 def local_time(iso: str | None, *, precision: Literal["minutes", "seconds"] = "minutes") -> str:

@@ -2,8 +2,9 @@ import pytest
 
 from spcli.check.archive import Entry
 from spcli.check.contents import Survey
-from spcli.check.finding import Finding, format_path, format_size
+from spcli.check.finding import Finding, format_path
 from spcli.check.names import decode_name, is_unsafe
+from spcli.output.words import format_size
 from tests.faults.zips import GOOD
 
 

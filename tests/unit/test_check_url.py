@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from spcli.check.finding import format_span
 from spcli.check.remote import address_findings
 from spcli.check.signature import parse_signature
 from spcli.check.url import is_private_host, judge_url, malformed_url, share_page
+from spcli.output.words import format_span
 
 NOW = 1_790_000_000.0  # 2026-09-21 14:13:20 UTC
 CANARY = "CANARY0123456789"

@@ -44,4 +44,4 @@ def test_durations_are_rounded_up_to_seconds(seconds: float, shown: str) -> None
 
 
 def test_counts_have_a_plural() -> None:
-    assert [count_of(number, "argument") for number in (0, 1, 2)] == ["0 arguments", "1 argument", "2 arguments"]
+    assert [count_of(number, "file") for number in (0, 1, 2, 1234)] == ["0 files", "1 file", "2 files", "1,234 files"]
