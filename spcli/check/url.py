@@ -23,6 +23,7 @@ _GET_LINK = (
     "(for S3: aws s3 presign s3://BUCKET/Game.zip --expires-in 43200)"
 )
 _USE_BUCKET = "put the zip into a bucket (S3, GCS, Azure) or on any web server, and pass the direct link"
+_HOST_LIMIT = 1000
 _PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".lan")
 _NUMERIC = re.compile(r"(?:0x[0-9a-f]{1,20}|[0-9]{1,20})(?:\.(?:0x[0-9a-f]{1,20}|[0-9]{1,20})){0,3}", re.IGNORECASE)
 _DRIVE_FILE = re.compile(r"/file/(?:u/[0-9]{1,4}/)?d/([A-Za-z0-9_-]{10,100})(?:/|$)")
@@ -79,6 +80,9 @@ def _syntax_problem(url: str) -> Finding | None:
         return error("scheme", "the URL must begin with https:// or http://", _GET_LINK)
     if not host:
         return error("url", "the URL has no host", _GET_LINK)
+    # A name has at most 253 characters; encoding a longer one takes seconds.
+    if len(host) > _HOST_LIMIT:
+        return error("url", "the URL's host is too long", _GET_LINK)
     if "@" in parts.netloc:
         hint = "Streampixel cannot log in: use a public or presigned link"
         return error("userinfo", "the URL contains a user or password", hint)
