@@ -49,13 +49,14 @@ class Redactor:
     """Knows the registered secrets and replaces what is secret by stars."""
 
     def __init__(self) -> None:
-        self._spellings: list[str] = []
+        # As keys, so that a URL with thousands of parameters is registered at once; the order is kept.
+        self._spellings: dict[str, None] = {}
         self._starts: list[str] = []
 
     def register(self, secret: Secret) -> None:
         """Redact `secret` from now on, in every spelling, and its start where something has cut it."""
         spellings = spell_secret(secret.reveal())
-        self._spellings += [one for one in spellings if one not in self._spellings]
+        self._spellings.update(dict.fromkeys(spellings))
         starts = {one[:LEAST_START] for one in spellings if len(one) > LEAST_START and "=" not in one[:LEAST_START]}
         self._starts += starts.difference(self._starts)
 
@@ -69,7 +70,7 @@ class Redactor:
         named = [pair.partition("=") for pair in pairs]
         values = [value for name, _, value in named if len(value) >= LEAST_VALUE and not re.fullmatch(_NOT_SECRET, name)]
         for text in (query, *pairs):
-            self._spellings += [one for one in spell_secret(text) if one not in self._spellings]
+            self._spellings.update(dict.fromkeys(spell_secret(text)))
         for value in values:
             self.register(Secret(value))
 

@@ -1,5 +1,6 @@
 """The check that `spcli upload` makes first."""
 
+import time
 from typing import Any
 
 import pytest
@@ -163,3 +164,17 @@ def test_with_the_real_service_a_public_file_is_checked_before_the_upload(spcli:
         assert len(proxy.seen) == 1
     assert (stopped.value.kind, stopped.value.outcome) == ("bad-file", "not_sent")
     assert CANARY not in f"{stopped.value.message}{stopped.value.hint}"
+
+
+@pytest.mark.parametrize("filling", [b" ", b"\t", b"\r\n", b"<", b"\xef\xbb\xbf ", b"<Code>"])
+def test_a_body_of_blanks_does_not_hold_up_an_upload(spcli: Front, service: Any, filling: bytes) -> None:
+    server = service()
+    body = filling * (64 * 1024 // len(filling))
+    with RangeServer(body, ranges=False) as host:
+        started = time.process_time()
+        stopped = spcli("upload", host.url("Game.zip"))
+        with RangeServer(b"", fault=always(403, body)) as other:
+            spcli("upload", other.url("Game.zip"))
+        assert time.process_time() - started < 4
+    assert stopped.code == 12
+    assert len(uploads(server)) == 1
