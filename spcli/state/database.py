@@ -17,6 +17,16 @@ from typing import Literal, TypeVar
 from spcli.clock import Clock
 from spcli.errors import SpcliError
 from spcli.files import UnsafeFile, assert_private_folder, identify, make_private_file, replace_patiently
+from spcli.state.connection import (
+    Connection,
+    clean_text,
+    describe_error,
+    is_damage,
+    may_pass,
+    result_code,
+    roll_back,
+    sqlite_error,
+)
 from spcli.state.place import (
     JOURNALS,
     PREFIX,
@@ -36,31 +46,7 @@ from spcli.state.schema import SCHEMA_VERSION, create_schema, read_kind
 
 SLICE = 0.1
 PATIENCE = 5.0
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_MAY_PASS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-_REASONS = {
-    sqlite3.SQLITE_BUSY: "another process holds it locked",
-    sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_READONLY: "it is read-only",
-    sqlite3.SQLITE_IOERR: "the disk fails",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
-    sqlite3.SQLITE_CORRUPT: "it is damaged",
-    sqlite3.SQLITE_NOTADB: "it is damaged",
-}
-
 T = TypeVar("T")
-
-
-class Connection(sqlite3.Connection):
-    """A connection that stores and returns any text."""
-
-    def run(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
-        """Execute one statement with values from outside: JSON may hold lone surrogates, a damaged page any bytes."""
-        try:
-            return self.execute(sql, [_clean_text(value) for value in values])
-        except UnicodeDecodeError:
-            # SQLite quotes what it found in a damaged schema, and the module cannot read the message.
-            raise _sqlite_error("not a state file", sqlite3.SQLITE_NOTADB) from None
 
 
 class Database:
@@ -83,6 +69,7 @@ class Database:
         self._connection: Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._noted: set[str] = set()
+        self._has_waited = False
         self.path = folder / "state.db"
 
     def close(self) -> None:
@@ -100,6 +87,7 @@ class Database:
         Raises:
             SpcliError: `config`, not_sent: the file can't be written.
         """
+        self._has_waited = False
         return self._use_patiently(lambda connection: self._run_transaction(connection, work, durable), self._patience)
 
     def attempt(self, work: Callable[[Connection], T], *, durable: bool = False) -> T | None:
@@ -117,7 +105,7 @@ class Database:
             SpcliError: `config`, not_sent: the file can't be read.
         """
         rows = self.read_any(sql, values)
-        return self._fetch_rows(sql, values, self._patience) if rows is None else rows
+        return self._fetch_rows(sql, values, 0.0 if self._has_waited else self._patience) if rows is None else rows
 
     def read(self, sql: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
         """Return rows; none, and one note, if the file can't be read: then nothing is known."""
@@ -141,7 +129,7 @@ class Database:
             connection.row_factory = sqlite3.Row
             try:
                 if connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
-                    return connection.execute(sql, [_clean_text(value) for value in values]).fetchall()
+                    return connection.execute(sql, [clean_text(value) for value in values]).fetchall()
             finally:
                 connection.close()
         return None
@@ -154,10 +142,14 @@ class Database:
         waited = 0.0
         while True:
             try:
-                return self._use_once(operation)
+                result = self._use_once(operation)
             except (sqlite3.Error, OSError) as error:
-                if waited >= patience or not _may_pass(error):
+                if waited >= patience or not may_pass(error):
+                    self._has_waited = self._has_waited or waited > 0
                     raise self._in_use_error(error) from None
+            else:
+                self._has_waited = False
+                return result
             self.close()
             waited += SLICE
             self._clock.sleep(SLICE)
@@ -169,7 +161,7 @@ class Database:
             return operation(connection)
         except sqlite3.Error as error:
             is_moved = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_DBMOVED
-            if not is_moved and _result_code(error) not in _DAMAGE:
+            if not is_moved and not is_damage(error):
                 raise
         self.close()
         self._connection = connection = self._open_somewhere() if is_moved else self._make_fresh(self._identity)
@@ -177,17 +169,17 @@ class Database:
 
     def _run_transaction(self, connection: Connection, work: Callable[[Connection], T], durable: bool) -> T:
         # A signal may have come between the beginning or the end of a transaction and the lines that see to it.
-        _roll_back(connection)
+        roll_back(connection)
         try:
             self._run_patiently(connection, f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             self._run_patiently(connection, "BEGIN IMMEDIATE")
             if identify(self.path) != self._identity:
                 # Another process put a fresh file there while this one waited for its lock.
-                raise _sqlite_error("the state file was moved", sqlite3.SQLITE_READONLY_DBMOVED)
+                raise sqlite_error("the state file was moved", sqlite3.SQLITE_READONLY_DBMOVED)
             result = work(connection)
             self._run_patiently(connection, "COMMIT")
         except BaseException:
-            _roll_back(connection)
+            roll_back(connection)
             raise
         return result
 
@@ -195,13 +187,14 @@ class Database:
         return self._wait_for_lock(lambda: connection.run(sql, values))
 
     def _wait_for_lock(self, operation: Callable[[], T]) -> T:
-        """Run `operation`, waiting for a lock in slices."""
-        waited = 0.0
+        """Run `operation`, waiting for a lock in slices. After one vain wait, reads of the same command do not wait again."""
+        waited, patience = 0.0, 0.0 if self._has_waited else self._patience
         while True:
             try:
                 return operation()
             except sqlite3.OperationalError as error:
-                if _result_code(error) != sqlite3.SQLITE_BUSY or waited >= self._patience:
+                if result_code(error) != sqlite3.SQLITE_BUSY or waited >= patience:
+                    self._has_waited = self._has_waited or waited > 0
                     raise
             waited += SLICE
             # Where a lock cannot be waited for SQLite answers at once.
@@ -210,12 +203,12 @@ class Database:
     def _in_use_error(self, error: sqlite3.Error | OSError) -> SpcliError:
         where = error.path if isinstance(error, UnsafeFile) else f"the state file {self.path}"
         # Another program's hold on the file passes; on POSIX only a lock is one.
-        is_held = _result_code(error) == sqlite3.SQLITE_BUSY or (sys.platform == "win32" and _may_pass(error))
+        is_held = result_code(error) == sqlite3.SQLITE_BUSY or (sys.platform == "win32" and may_pass(error))
         if is_held:
             hint = "run the command again once the other program has closed it"
         else:
-            hint = "free some disk space" if _result_code(error) == sqlite3.SQLITE_FULL else access_hint(self.path)
-        return config_error(f"{where} cannot be used: {_error_text(error)}", hint=hint, retryable=is_held)
+            hint = "free some disk space" if result_code(error) == sqlite3.SQLITE_FULL else access_hint(self.path)
+        return config_error(f"{where} cannot be used: {describe_error(error)}", hint=hint, retryable=is_held)
 
     def _open_current(self) -> Connection:
         """Return the open connection; another one when another process has set the file aside and begun a fresh one."""
@@ -232,21 +225,21 @@ class Database:
         except (sqlite3.Error, OSError) as error:
             if self._is_in_use(error):
                 raise
-            reason = _error_text(error)
+            reason = describe_error(error)
         try:
             spare = find_spare_folder(self._environ)
             connection = self._open_in(spare)
         except (sqlite3.Error, OSError) as error:
             if self._is_in_use(error):
                 raise
-            message = f"the state folder {self._wanted} cannot be used ({reason}), nor the temp dir ({_error_text(error)})"
+            message = f"the state folder {self._wanted} cannot be used ({reason}), nor the temp dir ({describe_error(error)})"
             raise config_error(message, hint=folder_hint()) from None
         self.note_once(f"the state folder {self._wanted} cannot be used ({reason}); using {spare}, which the system may clear")
         return connection
 
     def _is_in_use(self, error: sqlite3.Error | OSError) -> bool:
         """Return whether a state exists, or may exist, behind this error. On Windows a denied access may be another's hold."""
-        if isinstance(error, UnsafeFile) or _result_code(error) == sqlite3.SQLITE_BUSY or has_state(self.path):
+        if isinstance(error, UnsafeFile) or result_code(error) == sqlite3.SQLITE_BUSY or has_state(self.path):
             return True
         return sys.platform == "win32" and isinstance(error, PermissionError)
 
@@ -259,7 +252,7 @@ class Database:
         except FileNotFoundError:
             return self._make_fresh()
         except sqlite3.DatabaseError as error:
-            if _result_code(error) not in _DAMAGE:
+            if not is_damage(error):
                 raise
         return self._make_fresh(self._identity)
 
@@ -285,7 +278,7 @@ class Database:
         try:
             kept = set_aside(self.path, self._clock)
         except OSError as error:
-            raise type(error)(error.errno, f"it is damaged and cannot be set aside: {_error_text(error)}") from None
+            raise type(error)(error.errno, f"it is damaged and cannot be set aside: {describe_error(error)}") from None
         self.note_once(f"the state file was damaged; it is kept as {kept}, and the rate limits count as just used")
 
     def _create_file(self) -> None:
@@ -350,7 +343,7 @@ class Database:
                 self._run_patiently(holder, "BEGIN IMMEDIATE")
                 return True
         except sqlite3.Error as error:
-            if _result_code(error) not in _DAMAGE:
+            if not is_damage(error):
                 raise
         return False
 
@@ -366,42 +359,8 @@ class Database:
             if kind == "newer":
                 raise config_error(f"{self.path} was written by a newer spcli", hint="upgrade spcli")
             if kind == "foreign":
-                raise _sqlite_error("not a state file", sqlite3.SQLITE_NOTADB)
+                raise sqlite_error("not a state file", sqlite3.SQLITE_NOTADB)
         except BaseException:
             connection.close()
             raise
         return connection
-
-
-def _roll_back(connection: Connection) -> None:
-    """End what is open. A disk that fails even now leaves the rest to the next process that opens the file."""
-    if connection.in_transaction:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-
-
-def _sqlite_error(message: str, code: int) -> sqlite3.DatabaseError:
-    """Return an error as SQLite would raise it."""
-    error = sqlite3.DatabaseError(message)
-    error.sqlite_errorcode = code
-    return error
-
-
-def _result_code(error: BaseException) -> int:
-    """Return the primary result code; 0 for an error that is not SQLite's."""
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-
-
-def _may_pass(error: sqlite3.Error | OSError) -> bool:
-    """Return whether the file may be usable a moment later, though waiting for a lock does not help."""
-    return _result_code(error) in _MAY_PASS or (isinstance(error, OSError) and not isinstance(error, UnsafeFile))
-
-
-def _error_text(error: sqlite3.Error | OSError) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return _REASONS.get(_result_code(error), type(error).__name__)
-
-
-def _clean_text(value: object) -> object:
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from spcli.clock import Clock, Instant
+from spcli.models import normalize_id
 from spcli.ratelimit.window import BEAT_LIMIT, MAX_TIMEOUT, add_seconds
 from spcli.state.account import Account
 from spcli.state.processes import is_process_gone, is_process_running, own_process
@@ -17,7 +18,8 @@ from spcli.state.schema import read_instant, read_number, read_text, read_time
 if TYPE_CHECKING:
     import sqlite3
 
-    from spcli.state.database import Connection, Database
+    from spcli.state.connection import Connection
+    from spcli.state.database import Database
 
 YEAR = 366 * 86400.0
 PRUNED_AT_ONCE = 50
@@ -95,12 +97,14 @@ def insert_attempt(connection: "Connection", ticket: str, attempt: NewAttempt, n
     """Insert the row of a call that is about to be sent, in the transaction that commits its window; return its id."""
     baseline = None if attempt.baseline is None else json.dumps(attempt.baseline)
     live = now.wall + timeout + BEAT_LIMIT, now.mono + timeout + BEAT_LIMIT
+    # A raw call sends the IDs as they are typed; the run after it compares them.
+    project_id, upload_id = normalize_id(attempt.project_id), attempt.upload_id and normalize_id(attempt.upload_id)
     row = connection.run(
         "INSERT INTO ledger (ticket, action, origin, account, project_id, url, digest, upload_id, auto_release, baseline, note,"
         " phase, started, live_wall, live_mono, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            ticket, attempt.action, attempt.account.origin, attempt.account.user, attempt.project_id, attempt.url, attempt.digest,
-            attempt.upload_id, attempt.auto_release, baseline, attempt.note, "sending", now.wall, *live, own_process(),
+            ticket, attempt.action, attempt.account.origin, attempt.account.user, project_id, attempt.url, attempt.digest,
+            upload_id, attempt.auto_release, baseline, attempt.note, "sending", now.wall, *live, own_process(),
         ),
     )  # fmt: skip
     connection.run(_PRUNE, (now.wall - YEAR,))

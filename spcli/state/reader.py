@@ -4,6 +4,7 @@ Light to import: `state.database` opens the same file with more care and takes l
 """
 
 import os
+import stat
 
 TYPE_CHECKING = False  # importing it from typing would cost more than the rest of a TAB press
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def read_names(path: str, kind: str, account: "Account") -> "list[Name]":
 def read_rows(path: str, queries: "Sequence[Query]") -> "list[list[Name]]":
     """Return the rows of each query; no rows if the database can't be read."""
     nothing: list[list[Name]] = [[] for _query in queries]
-    if not os.path.isfile(path):
+    if not _are_regular_files(path):
         return nothing
     import sqlite3  # half of what a TAB press costs, and often there is no database yet
 
@@ -59,6 +60,8 @@ def open_read_only(path: str) -> "sqlite3.Connection":
     """
     import sqlite3
 
+    if not _are_regular_files(path):
+        raise sqlite3.OperationalError("not a regular file")
     # A path is quoted by hand: urllib would take longer than the query.
     quoted = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23").replace(os.sep, "/")
     uri = f"file://{'' if quoted[0] == '/' else '/'}{quoted}?mode=ro"
@@ -72,6 +75,18 @@ def open_read_only(path: str) -> "sqlite3.Connection":
         connection = sqlite3.connect(f"{uri}&immutable=1", uri=True, timeout=0.1)
     connection.text_factory = decode_text
     return connection
+
+
+def _are_regular_files(path: str) -> bool:
+    """Return whether the database is there, and neither it nor a journal is a link or a FIFO, which would block SQLite."""
+    for name in (path, f"{path}-wal", f"{path}-shm", f"{path}-journal"):
+        try:
+            if not stat.S_ISREG(os.lstat(name).st_mode):
+                return False
+        except OSError:
+            if name == path:
+                return False
+    return True
 
 
 def decode_text(text: bytes) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from spcli.clock import Instant
 
 if TYPE_CHECKING:
-    from spcli.state.database import Connection
+    from spcli.state.connection import Connection
 
 APPLICATION_ID = 0x53504349
 SCHEMA_VERSION = 1

@@ -373,4 +373,4 @@ def test_zsh_describes_a_value_that_it_cannot_complete(home: Path) -> None:
     terminal.set_up("zstyle ':completion:*:messages' format '%d'; zstyle ':completion:*' format '%d'")
     shown = terminal.screen("spcli upload --deadline \t", r"build itself continues")
     terminal.close()
-    assert "DUR: Stop waiting after DUR (2h)" in shown
+    assert "DUR: Stop waiting after DUR (default 2h)" in shown

@@ -144,8 +144,8 @@ CALL_AGAIN = """
         ("state.db", 0o400, "it is read-only"),
         ("state.db", 0o000, "it cannot be opened"),
         ("", 0o500, "it is read-only"),
-        ("", 0o000, "Permission denied"),
-        ("..", 0o000, "Permission denied"),
+        ("", 0o000, "permission denied"),
+        ("..", 0o000, "permission denied"),
     ],
 )
 def test_state_that_cannot_be_written_is_read_or_counts_as_closed_and_is_never_replaced(
