@@ -90,7 +90,7 @@ def _unknown(name: str) -> SpcliError:
     members = [command for command in COMMANDS if command.rpartition(" ")[2] == name]
     near = members or get_close_matches(name.lower(), [*TOPICS, *filter(None, COMMANDS)], n=2, cutoff=0.6)
     quoted = " or ".join(f"`spcli help {one}`" for one in near)
-    hint = f"did you mean {quoted}?" if near else "`spcli help` lists the topics, `spcli --help` the commands"
+    hint = f"did you mean {quoted}?" if near else "list topics with `spcli help`, commands with `spcli --help`"
     # A long or odd word may be a pasted key.
     shown = f" {name!r}" if len(name) <= 24 and name.replace("-", "").replace(" ", "").isalpha() else ""
     return SpcliError("usage", f"no such topic or command{shown}", hint=hint)
