@@ -148,7 +148,7 @@ class Run:
                 self.shut = max(self.shut, self.true + min(job.hint, ratelimit.RETRY_AFTER_CAP) - 0.001)
 
 
-RUNS = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+RUNS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 
 @RUNS

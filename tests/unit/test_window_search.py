@@ -22,7 +22,7 @@ MODELS = {
     "a longer window": (Model(2, window=3), 6_000),
     "a server that takes requests late": (Model(2, margin=1), 4_000),
     "damaged store": (DAMAGED, 7_000),
-    "three processes": (Model(3, window=1, hint=3), 18_000),
+    "three processes": (Model(3, window=1, hint=2), 15_000),
     "clock steps": (STEPS, 13_000),
     "small clock steps": (Model(1, steps=(-1, 1), budget=2), 8_000),
     "clock steps between two": (STEPPED_PAIR, 13_000),
