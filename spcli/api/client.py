@@ -5,7 +5,6 @@ or richer endpoint first and understands both shapes. Pages: list-projects, get-
 distribute-file at https://docs.streampixel.io.
 """
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -24,7 +23,8 @@ from spcli.api.parse import (
     text_of,
     whole_number,
 )
-from spcli.api.retry import READ_BUDGET, complete_failure, retry_delay
+from spcli.api.raw import WITH_BODY, RawCall
+from spcli.api.retry import read_with_retries
 from spcli.clock import Clock
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
 from spcli.models import Build, Project, ProjectDetail, Secret, UserStats, iso_utc
@@ -35,6 +35,8 @@ WRITE_TIMEOUT = 60.0
 PAGE_SIZE = 50
 PAGES_AT_MOST = 200
 _GONE = (404, 405)
+RawReply = Reply
+"""An answer as it came, for `spcli api`."""
 _NO_SUCH_PAGE = (400, 404, 416, 422)
 
 
@@ -217,19 +219,7 @@ class Api:
         return reply
 
     def _read_with_retries(self, call: Call, attempt: Callable[[Call, float], Reply | SpcliError]) -> Reply:
-        """Call `attempt` (with the seconds it may take) until it returns an answer. Raises the final failure."""
-        give_up, last_answer = self._clock.mono() + max(READ_BUDGET, self.read_timeout), None
-        for number in itertools.count(1):
-            failure = attempt(call, min(self.read_timeout, give_up - self._clock.mono()))
-            if not isinstance(failure, SpcliError):
-                return failure
-            delay = retry_delay(failure, number, self._clock.chance())
-            if delay is None or self._clock.mono() + delay >= give_up:
-                raise complete_failure(failure, last_answer)
-            last_answer = failure.message if isinstance(failure, Refused) else last_answer
-            self._log(f"{call.method} {call.path}: {failure.message}; retrying in {delay:.1f} s")
-            self._clock.sleep(delay)
-        raise AssertionError("unreachable")
+        return read_with_retries(call, attempt, clock=self._clock, timeout=self.read_timeout, log=self._log)
 
     def _new_read(self, path: str, **query: str) -> Call:
         # Older pages spell the parameter one way, newer ones the other.
@@ -306,16 +296,16 @@ class Api:
         """Return `fields` with the credentials."""
         return {**self._credentials(), **fields}
 
-    def raw_write(self, call: Call) -> Reply:
+    def raw_write(self, raw: RawCall) -> Reply:
         """Send any other call once: the credentials go into its JSON body if it has one, else into its query.
 
         Raises:
             NotSent, Refused, Unclear: as `transport.Transport.send`.
         """
-        if call.body is not None:
-            call = call._replace(body=self.raw_body(call.body))
+        if raw.method in WITH_BODY:
+            call = Call(raw.method, raw.path, raw.query, self.raw_body(raw.body))
         else:
-            call = call._replace(query=(*call.query, *self._new_read(call.path).query))
+            call = Call(raw.method, raw.path, (*raw.query, *raw.fields, *self._new_read(raw.path).query))
         deadline = self._clock.mono() + self.write_timeout
         return self.transport.send(call, deadline=deadline, fresh=True)
 

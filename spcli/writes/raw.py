@@ -3,29 +3,25 @@
 A call of a rate-limited endpoint takes its turn and stands in the history like any other; it is not looked up and not sent again.
 """
 
-from spcli.api.client import Api
-from spcli.api.raw import WITH_BODY, RawCall
+from spcli.api.client import Api, RawReply
+from spcli.api.raw import RawCall
 from spcli.errors import Interrupted, NotSent, Refused, SpcliError, Unclear
 from spcli.models import bare_url, url_digest
 from spcli.output import Output
 from spcli.ratelimit.answer import classify_refusal
 from spcli.signals import Signals
 from spcli.state.ledger import NewAttempt
-from spcli.transport import Call
-from spcli.transport import Reply as HttpReply
 from spcli.writes.send import Sender
 
 MAY_HAVE_HAPPENED = "It may have been processed. A raw call is sent once and not looked up: check before you send it again."
 
 
-def send_once(api: Api, output: Output, signals: Signals, raw: RawCall) -> HttpReply:
+def send_once(api: Api, output: Output, signals: Signals, raw: RawCall) -> RawReply:
     """Send a write of an endpoint without a rate limit. Raises `SpcliError` with its outcome."""
-    has_body = raw.method in WITH_BODY
-    query = raw.query if has_body else (*raw.query, *raw.fields)
     api.transport.forget_last_call()
     try:
         with signals.deliver():
-            reply = api.raw_write(Call(raw.method, raw.path, tuple(query), raw.body if has_body else None))
+            reply = api.raw_write(raw)
             output.remember_write("")
             return reply
     except (NotSent, Refused, Unclear) as failure:
@@ -42,7 +38,7 @@ class LimitedCall:
         self._raw = raw
         self._body = raw.body
 
-    def send(self) -> HttpReply:
+    def send(self) -> RawReply:
         """Send once. Raises `SpcliError` with its outcome."""
         turn = self._sender.turn
         try:
@@ -59,7 +55,7 @@ class LimitedCall:
             turn.end_turn()
             raise
 
-    def _send_committed(self) -> HttpReply:
+    def _send_committed(self) -> RawReply:
         turn = self._sender.turn
         reply = turn.send_call(self._raw.method, self._raw.path, self._sender.api.raw_body(self._body))
         if isinstance(reply, SpcliError):
