@@ -66,8 +66,8 @@ class Output:
 
     @property
     def columns(self) -> int:
-        """The width for text on stdout: `COLUMNS`, the terminal's, or 80."""
-        return self._out.screen_width()
+        """The width for text on stdout: `COLUMNS`, the terminal's, or 80; before a pager, that of the terminal on stderr."""
+        return (self._out if self._out.is_terminal else self._err).screen_width()
 
     # Data, on stdout.
 

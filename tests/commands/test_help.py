@@ -1,5 +1,6 @@
 """`spcli help`: topics, commands and unknown words."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,26 @@ def test_topics_are_folded_to_the_width(spcli: Front, columns: int) -> None:
         assert max(map(len, prose)) > min(columns, 100) * 0.7, topic
         assert "<!--" not in shown
         assert "```" not in shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pty")
+def test_a_topic_for_a_pager_has_the_width_of_the_terminal(tmp_path: Path) -> None:
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    environ = {"SPCLI_CONFIG": str(tmp_path / "c.toml"), "SPCLI_STATE_DIR": str(tmp_path / "s")}
+    widths = {}
+    for columns in (44, 90):
+        terminal, stderr = pty.openpty()
+        fcntl.ioctl(stderr, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        command = [sys.executable, "-m", "spcli", "help", "rate-limits"]
+        ran = subprocess.run(command, env=environ, stdout=subprocess.PIPE, stderr=stderr, text=True, check=True)
+        os.close(terminal)
+        os.close(stderr)
+        widths[columns] = max(len(line) for line in ran.stdout.splitlines() if not line.startswith("    "))
+    assert widths[44] <= 44 < 80 < widths[90] <= 90
 
 
 def test_code_of_topics_fits_eighty_columns(spcli: Front) -> None:
