@@ -120,6 +120,13 @@ class Commands(typer.core.TyperGroup):
         """Write names and purposes from the table: the help loads no command's module."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in self.table.items()])
+        if self.default is not None:
+            from spcli.completion.tree import COMMANDS, OPTIONS  # only for this help
+
+            path = f"{ctx.command_path} {self.default}"
+            options = [OPTIONS[name] for name in COMMANDS[path.removeprefix("spcli ")][3]]
+            with formatter.section(f"Options of {path}, which is the default"):
+                formatter.write_dl([(f"{', '.join(words)} {value}".rstrip(), text) for words, value, _, _, text in options])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Insert the default command if none is named; without one, show the help, except with `--json`."""

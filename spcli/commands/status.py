@@ -98,9 +98,12 @@ def status(
     scale = runtime.settings.scale
     pause = options.raise_interval(interval, scale, runtime.output) or PAUSE * scale
     is_first = True
-    with options.end_by_signal(runtime.output):
+    with options.end_by_signal(runtime.output), runtime.output.full_screen() as is_full_screen:
         while True:
-            _draw_screen(runtime, screen, is_first=is_first)
+            if is_full_screen:
+                runtime.output.draw_screen(_timed_lines(runtime, screen))
+            else:
+                _print_screen(runtime, screen, is_first=is_first)
             is_first = False
             runtime.clock.sleep(pause)
             screen = _read_screen(runtime, screen.project_id, screen.no_project)
@@ -246,15 +249,19 @@ def _screen_document(runtime: "Runtime", screen: Screen) -> dict[str, object]:
     }
 
 
-def _draw_screen(runtime: "Runtime", screen: Screen, *, is_first: bool) -> None:
+def _print_screen(runtime: "Runtime", screen: Screen, *, is_first: bool) -> None:
+    """Print one screen below the last one, where it can't be redrawn: to a file, a pipe, or as JSON."""
     output = runtime.output
     if output.json_mode:
         output.line_object(_screen_document(runtime, screen), "")
         return
-    if not output.clear_screen() and not is_first:
+    if not is_first:
         output.text("")
-    now = clock_time(runtime.clock.wall())
-    output.result(None, lines=[("time", now), *_screen_lines(runtime, screen)])
+    output.result(None, lines=_timed_lines(runtime, screen))
+
+
+def _timed_lines(runtime: "Runtime", screen: Screen) -> list[str | tuple[str, str]]:
+    return [("time", clock_time(runtime.clock.wall())), *_screen_lines(runtime, screen)]
 
 
 def _screen_lines(runtime: "Runtime", screen: Screen) -> list[str | tuple[str, str]]:

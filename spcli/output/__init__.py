@@ -6,7 +6,9 @@ commands plain text. Data goes to stdout, everything else to stderr.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TextIO
 
@@ -18,7 +20,7 @@ from spcli.output.progress import LiveLine
 from spcli.output.prompt import Prompt
 from spcli.output.redact import Redactor
 from spcli.output.stream import Stream, is_closed_pipe
-from spcli.output.table import align, fit_to_screen, make_cells, pad, text_width
+from spcli.output.table import align, fit_to_screen, fold_words, make_cells, pad, text_width
 
 if TYPE_CHECKING:
     from spcli.output.table import Rows
@@ -134,12 +136,27 @@ class Output:
         else:
             self._write_data(disarm_commands(self._safe_block(text)) + "\n")
 
-    def clear_screen(self) -> bool:
-        """Clear the screen for what follows on stdout; return whether stdout is a terminal that can."""
-        if not self._out.understands_colours():
-            return False
-        self._write_data("\x1b[H\x1b[2J")
-        return True
+    @contextmanager
+    def full_screen(self) -> Iterator[bool]:
+        """Switch to the terminal's alternate screen for `draw_screen`; yield whether stdout is a terminal that has one.
+
+        What was on the screen before is there again afterwards.
+        """
+        if self.json_mode or not self._out.understands_colours():
+            yield False
+            return
+        self._write_data("\x1b[?1049h")
+        try:
+            yield True
+        finally:
+            self._write_data("\x1b[?1049l")
+
+    def draw_screen(self, lines: Sequence[Line]) -> None:
+        """Replace what is on the screen by `lines`, cut to the window's height: nothing scrolls away."""
+        texts, rows = self._label_lines(lines).splitlines(), self._out.count_rows()
+        if rows is not None and len(texts) > rows:
+            texts = [*texts[: rows - 1], f"… {len(texts) - rows + 1} more lines"]
+        self._write_data("\x1b[H\x1b[2J" + "\n".join(texts))
 
     def assert_stdout(self) -> None:
         """Make sure, before a side effect, that its result can be printed.
@@ -307,10 +324,10 @@ class Output:
         texts, rest = [], iter(labels)
         for line in lines:
             if isinstance(line, str):
-                texts.append(self._safe_block(line))
+                texts.append(self._fold(self._out, self._safe_block(line), len(line) - len(line.lstrip()) + 2))
             else:
                 value = escape_block(self.redactor.redact(line[1]), " " * (size + 2))
-                texts.append(f"{pad(next(rest), size)}  {value}".rstrip())
+                texts.append(self._fold(self._out, f"{pad(next(rest), size)}  {value}".rstrip(), size + 2))
         return disarm_commands("".join(text + "\n" for text in texts))
 
     def _write_table(self, columns: Sequence[str], rows: Rows, empty: str) -> None:
@@ -327,9 +344,18 @@ class Output:
             top, *lines = align(head, body)
         self._write_data(disarm_commands("\n".join([self._paint(self._out, top, _BOLD), *lines, ""])))
 
+    def _fold(self, stream: Stream, text: str, indent: int) -> str:
+        """Return `text` folded between words for a terminal; anything else gets it as it is."""
+        if not stream.is_terminal:
+            return text
+        columns = stream.screen_width()
+        return "\n".join(part for line in text.split("\n") for part in fold_words(line, columns, indent))
+
     def _write_message(self, text: str, style: str = "") -> None:
+        label = re.match(r"[a-z]+: +", text)
+        text = self._fold(self._err, disarm_commands(text), 0 if label is None else label.end())
         write = self._err.write if self._line is None else self._line.write_above
-        self._ignore_errors(lambda: write(self._paint(self._err, disarm_commands(text), style) + "\n"))
+        self._ignore_errors(lambda: write(self._paint(self._err, text, style) + "\n"))
 
     def _report_to_ci(self, level: Literal["error", "warning"], message: str) -> None:
         if self._system is not None:

@@ -74,13 +74,20 @@ class Stream:
 
     def real_width(self) -> int:
         """Return the terminal's width in columns, or 80 if there is no terminal or it reports none."""
+        size = self._read_size()
+        return _WIDTH if size is None else size.columns or _WIDTH
+
+    def count_rows(self) -> int | None:
+        """Return the terminal's height, or None if there is no terminal or it reports none."""
+        size = self._read_size()
+        return None if size is None else size.lines or None
+
+    def _read_size(self) -> os.terminal_size | None:
         number = self._descriptor() if self.is_terminal else None
-        if number is None:
-            return _WIDTH
         try:
-            return os.get_terminal_size(number).columns or _WIDTH
+            return None if number is None else os.get_terminal_size(number)
         except OSError:
-            return _WIDTH
+            return None
 
     def screen_width(self) -> int:
         """Return the width for text: `COLUMNS`, or the terminal's."""

@@ -61,6 +61,23 @@ def shorten(text: str, columns: int, mark: str = "…") -> str:
     return kept + mark
 
 
+def fold_words(text: str, columns: int, indent: int) -> list[str]:
+    """Return a line as lines of at most `columns` screen columns, broken between words; all but the first are indented.
+
+    A word that is too long stays whole: the terminal breaks it, and people can still copy it.
+    """
+    if text_width(text) <= columns:
+        return [text]
+    lines, line, margin = [], "", " " * min(indent, columns // 2)
+    for word in re.findall(r" *[^ ]+", text):
+        if line.strip() and text_width(line + word) > columns:
+            lines.append(line)
+            line = margin + word.lstrip()
+        else:
+            line += word
+    return [*lines, line]
+
+
 def make_cells(rows: Rows, count: int, fit: Callable[[str], str]) -> Rows:
     """Return `rows` as escaped text of `count` columns each; `fit` replaces what the stream's encoding can't hold."""
     return [[*(fit(escape_line(cell)) for cell in row), *[""] * (count - len(row))] for row in rows]

@@ -53,6 +53,16 @@ def test_common_options_before_a_subcommand_of_builds_go_after_the_programs_name
     assert spcli("--json", "builds", "show", SHOWROOM_NEW).json["uploadId"] == SHOWROOM_NEW
 
 
+def test_help_of_builds_shows_the_options_of_builds_list(spcli: Front) -> None:
+    shown = spcli("builds", "--help")
+    assert shown.code == 0
+    listed, own = (spcli("builds", "list", "--help").out, shown.out.partition("Options of spcli builds list")[2])
+    for option in ("-p, --project PROJECT", "--limit N", "--status S", "--timeout DUR"):
+        assert option in own
+        assert option in listed
+    assert "Options of" not in spcli("webhooks", "--help").out
+
+
 @pytest.mark.parametrize(("limit", "count"), [("1", 1), ("2", 2), ("0", 3), ("20", 3), ("999999999", 3)])
 def test_limit_counts_after_the_status(spcli: Front, service: Any, limit: str, count: int) -> None:
     service()

@@ -237,10 +237,12 @@ def test_watch_redraws_on_a_terminal(spcli: Front, service: Any) -> None:
     runtime = Runtime({**spcli.environ, "TERM": "xterm"}, stdin=None, stdout=stdout, stderr=err, clock=clock)
     assert main(["status", "--watch"], runtime) == 130
     stdout.flush()
-    screens = out.getvalue().decode().split("\x1b[H\x1b[2J")
-    assert screens[0] == ""
-    assert len(screens) == 3
-    assert all(screen.startswith("time:") for screen in screens[1:])
+    written = out.getvalue().decode()
+    assert written.startswith("\x1b[?1049h")
+    assert written.endswith("\x1b[?1049l")
+    _, *screens = written.removesuffix("\x1b[?1049l").split("\x1b[H\x1b[2J")
+    assert len(screens) == 2
+    assert all(screen.startswith("time:") for screen in screens)
     spcli.printed.append(Result(130, "".join(screens).encode(), b""))
 
 

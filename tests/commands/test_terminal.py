@@ -50,10 +50,16 @@ def terminal(tmp_path: Path, server: Sandbox) -> Iterator[Terminal]:
         "SPCLI_WINDOW": "1",
     }
 
-    def start(*argv: str, width: int = 100, **more: str) -> Any:
+    def start(*argv: str, width: int = 100, height: int = 24, **more: str) -> Any:
         env = {name: value for name, value in (environ | more).items() if value}
         child = pexpect.spawn(
-            sys.executable, ["-m", "spcli", *argv], env=env, dimensions=(24, width), encoding="utf-8", timeout=PATIENCE, echo=True
+            sys.executable,
+            ["-m", "spcli", *argv],
+            env=env,
+            dimensions=(height, width),
+            encoding="utf-8",
+            timeout=PATIENCE,
+            echo=True,
         )
         child.delaybeforesend = child.delayafterread = None
         child.delayafterclose = child.delayafterterminate = child.ptyproc.delayafterclose = 0.01
@@ -269,3 +275,43 @@ def test_stdout_in_a_pipe_is_plain_while_stderr_is_a_terminal(terminal: Terminal
     text = (tmp_path / "out").read_text("utf-8")
     assert "\x1b" not in text
     assert all(project.name in text for project in MAIN.projects)
+
+
+def folded_rows(screen: str, width: int) -> list[str]:
+    """Return the rows of a screen, each of which must fit or be one long word."""
+    lines = rows(screen)
+    assert [line for line in lines if len(line) > width and len(line.split()) > 1] == []
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "whole"),
+    [
+        (("status",), 0, "Showroom-1.1.0.zip"),
+        (("status", "--interval", "5s"), 2, "add --watch, or omit --interval"),
+        (("rollback", "--dry-run"), 0, "(assumed live: it wasn't released from this machine)"),
+        (("builds", "wait", SHOWROOM_REJECTED), 10, "Fix the build and upload it again. Details:"),
+    ],
+)
+def test_screens_plans_and_hints_are_folded_between_words(
+    terminal: Terminal, words: tuple[str, ...], code: int, whole: str
+) -> None:
+    wide, narrow = (ended(terminal(*words, width=width)) for width in (200, 30))
+    assert (wide[0], narrow[0]) == (code, code)
+    assert whole in wide[1]
+    folded = folded_rows(narrow[1], 30)
+    assert " ".join(whole.split()) in " ".join(" ".join(folded).split())
+    assert len(folded) > len(rows(wide[1]))
+
+
+def test_watched_status_is_on_the_alternate_screen_and_fits_the_window(terminal: Terminal) -> None:
+    child = terminal("status", "--watch", width=44, height=10)
+    for _ in range(2):
+        child.expect_exact("\x1b[H\x1b[2J")
+        child.expect(r"… \d+ more lines")
+    shown = folded_rows(child.before.replace("\r\n", "\n") + child.after, 44)
+    assert len(shown) == 10, shown
+    child.sendintr()
+    code, rest = ended(child)
+    assert (code, "interrupted" in rest) == (130, False)
+    assert rest.rstrip().endswith("\x1b[?1049l")

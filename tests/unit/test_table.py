@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spcli.output.progress import spinner, stage_bar
-from spcli.output.table import SCREENFUL, align, fit_to_screen, make_cells, shorten, text_width
+from spcli.output.table import SCREENFUL, align, fit_to_screen, fold_words, make_cells, shorten, text_width
 
 ID = "65f0c0ffee65f0c0ffee65f0"
 ROWS = [
@@ -119,6 +119,28 @@ def test_a_shortened_text_fits(text: str, columns: int) -> None:
     short = shorten(text, columns)
     assert text_width(short) <= max(0, columns)
     assert short == text or short.endswith("…") or columns <= 0
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "indent", "lines"),
+    [
+        ("it fits", 7, 2, ["it fits"]),
+        ("hint: add --wait, or omit them", 16, 6, ["hint: add", "      --wait, or", "      omit them"]),
+        ("  two  columns  of  text", 15, 4, ["  two  columns", "    of  text"]),
+        (f"id {ID} ok", 10, 1, ["id", f" {ID}", " ok"]),
+        ("a b c", 1, 9, ["a", "b", "c"]),
+        ("展示 ルーム", 6, 0, ["展示", "ルーム"]),
+    ],
+)
+def test_long_lines_are_folded_between_words(text: str, columns: int, indent: int, lines: list[str]) -> None:
+    assert fold_words(text, columns, indent) == lines
+
+
+@given(CELL, st.integers(1, 50), st.integers(0, 30))
+def test_folding_loses_no_word_and_keeps_to_the_screen(text: str, columns: int, indent: int) -> None:
+    lines = fold_words(text, columns, indent)
+    assert " ".join(lines).split() == text.split()
+    assert all(text_width(line) <= columns or len(line.split()) == 1 for line in lines)
 
 
 def test_the_stage_bar_is_filled_up_to_the_stage() -> None:
