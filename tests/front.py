@@ -98,10 +98,10 @@ class Front:
 
     def __call__(self, *argv: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> Result:
         out, err = io.BytesIO(), io.BytesIO()
-        streams = {"stdout": io.TextIOWrapper(out, "utf-8"), "stderr": io.TextIOWrapper(err, "utf-8")}
+        streams = {"stdout": io.TextIOWrapper(out, "utf-8", newline="\n"), "stderr": io.TextIOWrapper(err, "utf-8", newline="\n")}
         runtime = Runtime(
             {**self.environ, **(env or {})},
-            stdin=io.TextIOWrapper(io.BytesIO(stdin), "utf-8"),
+            stdin=io.TextIOWrapper(io.BytesIO(stdin), "utf-8", newline="\n"),
             **streams,
             clock=self.clock,
             signals=self.signals,

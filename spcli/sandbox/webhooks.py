@@ -6,6 +6,7 @@ Source: https://docs.streampixel.io (webhooks, webhook-events).
 import http.client
 import json
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -87,6 +88,11 @@ class Courier:
 
 def hang_up(sock: socket.socket | None) -> None:
     """Wake the threads that read from or write to `sock`. Never raises."""
-    if sock is not None:
+    if sock is None:
+        return
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    if sys.platform == "win32":
+        # Without this a thread may stay in `recv`, and the sandbox would wait for it.
         with suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
+            socket.close(sock.detach())

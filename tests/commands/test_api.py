@@ -106,7 +106,7 @@ class Terminal(io.TextIOWrapper):
 def on_terminal(spcli: Front, *argv: str) -> Result:
     out, err = io.BytesIO(), io.BytesIO()
     environ = {**spcli.environ, "TERM": "xterm", "NO_COLOR": "1"}
-    streams = {"stdout": Terminal(out, "utf-8"), "stderr": io.TextIOWrapper(err, "utf-8")}
+    streams = {"stdout": Terminal(out, "utf-8", newline="\n"), "stderr": io.TextIOWrapper(err, "utf-8", newline="\n")}
     code = main(list(argv), Runtime(environ, stdin=None, **streams, clock=spcli.clock))
     for stream in streams.values():
         stream.flush()

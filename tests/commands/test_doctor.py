@@ -16,6 +16,7 @@ from spcli.sandbox.world import World
 from tests.certificates import make_certificate
 from tests.faultd import FaultServer, answer, hang
 from tests.front import FakeClock, Front, Result
+from tests.platforms import LINKS
 
 ALL = [
     "version", "config", "credentials", "base-url", "proxy", "ca", "network", "clock", "access", "api", "state", "filesystem",
@@ -298,6 +299,7 @@ def test_an_unreadable_no_proxy_entry_is_a_warning_and_a_note(spcli: Front, serv
     assert "'10.0.0.0/99' in NO_PROXY" in check_of(found, "proxy")["message"]
 
 
+@LINKS
 def test_a_state_folder_that_is_a_link_fails(spcli: Front, service: Any, tmp_path: Path) -> None:
     service()
     (tmp_path / "elsewhere").mkdir()
@@ -312,7 +314,11 @@ def test_state_in_the_temp_dir_is_a_warning(spcli: Front, service: Any, tmp_path
     (tmp_path / "file").write_text("")
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    found = spcli("doctor", "--json", env={"SPCLI_STATE_DIR": str(tmp_path / "file" / "state"), "TMPDIR": str(temporary)})
+    found = spcli(
+        "doctor",
+        "--json",
+        env={"SPCLI_STATE_DIR": str(tmp_path / "file" / "state"), "TMPDIR": str(temporary), "USERPROFILE": str(tmp_path)},
+    )
     assert found.code == 0, found
     assert levels(found)["state"] == "warn"
 

@@ -14,6 +14,7 @@ from spcli.runtime import Runtime
 from spcli.sandbox.seeds import CONFIGURATOR_APAC, MAIN, OTHER, SHOWROOM, SHOWROOM_NEW, SHOWROOM_OLD, SHOWROOM_REJECTED
 from tests.faultd import FaultServer
 from tests.front import FakeClock, Front, Result
+from tests.platforms import LINKS, posix
 
 URL = "https://builds.example.com/Game-1.4.zip"
 KEYS = ["profile", "userId", "baseUrl", "project", "limits", "running", "recent", "stats", "problems", "live"]
@@ -153,6 +154,7 @@ def test_without_credentials_the_hint_is_to_log_in(spcli: Front) -> None:
     assert (failed.code, "spcli auth login" in failed.error["hint"]) == (3, True)
 
 
+@LINKS
 def test_unusable_state_folder_leaves_the_sections_of_the_service(spcli: Front, service: Any, tmp_path: Path) -> None:
     service()
     planted = tmp_path / "state"
@@ -224,6 +226,7 @@ def test_watch_ends_if_the_service_refuses_the_key(spcli: Front) -> None:
     assert (ended.code, len(ended.out.splitlines())) == (41, 1)
 
 
+@posix("a stream that only says that it is a terminal has no console mode")
 def test_watch_redraws_on_a_terminal(spcli: Front, service: Any) -> None:
     class Terminal(io.TextIOWrapper):
         def isatty(self) -> bool:

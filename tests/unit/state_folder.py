@@ -38,7 +38,8 @@ class Opened:
     def _options(self, patience: float) -> dict[str, Any]:
         return {
             "clock": self.clock,
-            "environ": {"TMPDIR": str(self.spare)},
+            # On Windows only a temp dir inside the profile may take the state.
+            "environ": {"TMPDIR": str(self.spare), "USERPROFILE": str(self.spare.parent)},
             "note": self.notes.append,
             "patience": patience,
         }

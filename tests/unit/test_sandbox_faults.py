@@ -10,6 +10,7 @@ from spcli.sandbox.faults import ENDPOINTS, KINDS, FaultPlan, parse_fault
 from spcli.sandbox.seeds import SHOWROOM
 from spcli.sandbox.server import Sandbox
 from spcli.sandbox.world import World
+from tests.platforms import not_wine
 from tests.unit.sandbox_calls import QUERY, ask, connect, projects, stored, upload
 
 
@@ -122,6 +123,7 @@ def test_hang_never_answers(kind, builds):
         assert projects(sandbox)[0] == 200
 
 
+@not_wine("SO_LINGER 0 sends no RST")
 @pytest.mark.parametrize(("kind", "builds"), [("reset", 0), ("reset-after-store", 1)])
 def test_reset_resets_the_connection(kind, builds):
     with Sandbox(World(), faults=[f"upload:{kind}"]) as sandbox:

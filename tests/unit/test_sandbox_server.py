@@ -7,6 +7,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -144,6 +145,19 @@ def test_stop_ends_hanging_connections_and_frees_the_port():
     assert not isinstance(failures[0], TimeoutError)
     with Sandbox(World(), port=port) as again:
         assert projects(again)[0] == 200
+
+
+def test_stop_does_not_wait_for_an_idle_connection():
+    sandbox = Sandbox(World()).start()
+    idle = [connect(sandbox) for _ in range(3)]
+    for connection in idle:
+        connection.request("GET", "/")
+        connection.getresponse().read()
+    begun = time.monotonic()
+    sandbox.stop()
+    assert time.monotonic() - begun < 1.5
+    for connection in idle:
+        connection.close()
 
 
 def test_sandbox_can_be_stopped_before_it_starts():

@@ -18,6 +18,7 @@ from spcli.state.place import find_spare_folder, list_damaged, set_aside
 from spcli.state.schema import APPLICATION_ID, read_kind
 from spcli.state.store import State
 from tests.front import START, FakeClock
+from tests.platforms import posix
 from tests.unit.state_folder import RULES, Opened, make, raw, refusal
 
 
@@ -208,6 +209,7 @@ def test_journal_of_a_damaged_file_is_kept_with_it(opened: Opened) -> None:
     assert {one.name: one.read_bytes() for one in opened.folder.iterdir()} == {kept.name: b"of ", f"{kept.name}-wal": b"of -wal"}
 
 
+@posix("a file that another process has open is replaced")
 def test_second_process_that_met_the_same_damage_uses_the_fresh_file_of_the_first(opened: Opened) -> None:
     first, second = opened.state(), opened.state()
     first.windows.enqueue("b")
@@ -249,6 +251,7 @@ def test_junk_put_there_while_waiting_for_the_lock_is_refused(opened: Opened) ->
         opened.database()._make_fresh()
 
 
+@posix("a file that another process has open is replaced")
 def test_process_with_the_set_aside_file_open_queues_again_in_the_fresh_one(opened: Opened) -> None:
     old = opened.state()
     ticket = old.windows.enqueue("b")
@@ -279,7 +282,7 @@ def test_damaged_lock_sends_the_state_to_the_spare_folder(opened: Opened) -> Non
     (opened.folder / "state.lock").write_bytes(b"junk" * 500)
     opened.state().windows.enqueue("b")
     assert "is damaged" in opened.notes[0]
-    assert [one.name for one in opened.spare.iterdir()] == [find_spare_folder({"TMPDIR": "x"}).name]
+    assert [one.name for one in opened.spare.iterdir()] == [find_spare_folder({"TMPDIR": "x", "USERPROFILE": os.getcwd()}).name]
 
 
 def test_damage_that_shows_again_on_the_fresh_file_refuses_the_call(opened: Opened) -> None:

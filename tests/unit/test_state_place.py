@@ -11,6 +11,7 @@ import pytest
 from spcli.ratelimit.window import Go
 from spcli.state.account import Account
 from spcli.state.place import find_spare_folder, prepare_folder
+from tests.platforms import LINKS
 from tests.unit.state_folder import POSIX, ROOT, RULES, Opened, make, mode, refusal
 
 
@@ -69,6 +70,7 @@ def test_folder_with_other_things_that_others_may_write_to_is_refused(opened: Op
     assert [one.name for one in opened.folder.iterdir()] == ["other"]
 
 
+@LINKS
 @pytest.mark.parametrize("what", ["state.db", "folder", "state.lock"])
 def test_link_is_refused_and_its_target_never_touched(opened: Opened, tmp_path: Path, what: str) -> None:
     target = tmp_path / "target"
@@ -92,6 +94,7 @@ def test_hard_link_is_refused(opened: Opened, tmp_path: Path) -> None:
     assert "is a link" in refusal(lambda: opened.state().windows.enqueue("b")).message
 
 
+@LINKS
 def test_parents_may_be_links(opened: Opened, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "linked").symlink_to(tmp_path / "real")
@@ -122,7 +125,7 @@ def test_what_is_no_regular_file_is_refused(opened: Opened, what: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
-@pytest.mark.parametrize("what", ["link", "hard link", "FIFO"])
+@pytest.mark.parametrize("what", [pytest.param("link", marks=LINKS), "hard link", "FIFO"])
 def test_journal_that_is_a_link_or_a_fifo_is_refused_and_never_written_to(
     opened: Opened, tmp_path: Path, suffix: str, what: str
 ) -> None:
