@@ -1,5 +1,6 @@
 """Would Streampixel accept this zip? Looks at a URL or a local file without downloading it."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -105,7 +106,10 @@ def _inspect_file(path: str) -> Inspection:
 
         def fetch(first: int, last: int) -> bytes:
             file.seek(first)
-            return file.read(last - first + 1)
+            data = file.read(last - first + 1)
+            if len(data) != last - first + 1:
+                raise OSError(errno.EIO, "it changes while it is read")
+            return data
 
         findings, entries = inspect_file(size, fetch, name=os.path.basename(path), entry_limit=ENTRY_LIMIT)
         return Inspection(findings, size, entries)

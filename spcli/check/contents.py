@@ -97,6 +97,8 @@ class Survey:
             self._note("backslashes", name)
         if is_unsafe(name):
             self._note("unsafe-path", name)
+            if is_unsafe(name.lstrip("/\\")):
+                self._note("leads-out", name)
         if not entry.is_declared_encoding:
             self._note("name-encoding", name)
         if entry.version > _VERSION_LIMIT:
@@ -216,7 +218,9 @@ class Survey:
             found.append(error("encrypted", f"the zip is encrypted ({encrypted})", "make the zip without a password"))
         if unsafe := self._examples.get("unsafe-path"):
             text = f"the zip has absolute paths or paths that lead out of it ({unsafe})"
-            found.append(error("unsafe-path", text, "make the zip with relative paths"))
+            # Most tools strip a slash at the start.
+            is_certain = "leads-out" in self._examples
+            found.append(error("unsafe-path", text, "make the zip with relative paths", certain=is_certain))
         return found
 
     def _executable_findings(self) -> list[Finding]:
@@ -265,7 +269,7 @@ class Survey:
                 "no-exe", f"the zip contains another archive ({archives}) and no .exe", "unpack it once and upload the zip inside"
             )
         if platform := self._platform():
-            return error("no-exe", f"{text}: it looks like {platform[1]}", _FOR_WINDOWS)
+            return error("no-exe", f"{text}: the zip looks like {platform[1]}", _FOR_WINDOWS)
         return error("no-exe", text, _PACKAGE)
 
     def _project_findings(self) -> list[Finding]:

@@ -99,7 +99,8 @@ class RemoteFile:
         if part.ending != "complete":
             raise Unreadable(not_read(describe_ending(part, self._seconds)))
         if not part.is_range:
-            raise Unreadable(not_read("the storage host answered with a different range than requested"))
+            answer = "200" if part.status == 200 else "with a different range than requested"
+            raise Unreadable(not_read(f"the storage host answered {answer} to a range request"))
         self._compare_versions(part)
         self._note_oddities(part, first, last - first + 1)
         return part.body

@@ -79,11 +79,11 @@ class HostError(NamedTuple):
     is_expired: bool
 
 
-def read_host_error(body: bytes) -> HostError:
-    """Return the code, message and region in an error body; "" for what is missing."""
+def read_host_error(body: bytes, code: str = "") -> HostError:
+    """Return the code, message and region in an error body; "" for what is missing. Azure repeats its code in a header."""
     text = body[:BODY_LIMIT].decode("utf-8", "replace")
-    code = _xml_field("Code", text) or _json_field("code|error", text)
-    message = _xml_field("Message", text) or (_json_field("message", text) if code else "")
+    code = _xml_field("Code", text) or _json_field("code|error", text) or code
+    message = _xml_field("Message", text) or _json_field("message", text)
     # S3 and OSS say when the signature expired and what time it is there.
     expires, server_time = _xml_field("Expires", text), _xml_field("ServerTime", text)
     is_expired = expires[:2] == "20" and server_time[:2] == "20" and server_time > expires
@@ -114,7 +114,7 @@ def judge_refusal(part: Part, *, signature: Signature | None, url_findings: Sequ
     Args:
         now: Unix seconds of this machine's clock, used if the host does not send its own.
     """
-    host_error = read_host_error(part.body)
+    host_error = read_host_error(part.body, part.header("x-ms-error-code"))
     if 300 <= part.status < 400:
         return _redirect(part, host_error)
     code = f" {host_error.code}" if host_error.code else ""

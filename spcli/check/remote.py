@@ -43,7 +43,7 @@ class Target(NamedTuple):
 def inspect_storage(storage: Storage, target: Target, *, entry_limit: int) -> Inspection:
     """Fetch the first bytes and, if they may be a zip's, its directory of at most `entry_limit` entries."""
     try:
-        first = storage.get(0, FIRST_BYTES - 1)
+        first = _first_part(storage)
         found = [] if target.local_api else address_findings(target.host, storage.address)
         size = first.size if first.status in (200, 206) else None
         problem = _judge_answer(first, target) or _unmarked_range(storage, first)
@@ -54,6 +54,15 @@ def inspect_storage(storage: Storage, target: Target, *, entry_limit: int) -> In
         reason = late_answer(target.seconds) if storage.is_late else failure.message
         return Inspection([error("unreachable", reason, failure.hint or "check the host and the network", certain=False)])
     return Inspection([*found, *contents], size, entries)
+
+
+def _first_part(storage: Storage) -> Part:
+    """Return the first bytes: fewer, if the host refuses a range beyond the end of a small file."""
+    first = storage.get(0, FIRST_BYTES - 1)
+    size = first.header("content-range").rpartition("*/")[2]
+    if first.status == 416 and size.isascii() and size.isdigit() and 0 < len(size) < 4 and 0 < int(size) < FIRST_BYTES:
+        return storage.get(0, int(size) - 1)
+    return first
 
 
 def address_findings(host: str, address: str) -> list[Finding]:

@@ -159,6 +159,16 @@ def test_a_compressed_page_is_a_page(spcli: Front) -> None:
         assert codes(run_check(spcli, host)) == ["html"]
 
 
+def test_a_host_that_refuses_a_range_beyond_the_end_is_read(spcli: Front) -> None:
+    data = zipped({"a.exe": b""})
+
+    def fault(seen: Seen, number: int) -> Reply | None:
+        return Reply(416, {"Content-Range": f"bytes */{len(data)}"}) if edges(seen)[1] >= len(data) else None
+
+    with RangeServer(data, fault=fault) as host:
+        assert run_check(spcli, host).json["entries"] == 1
+
+
 # Refusals.
 
 
@@ -218,6 +228,8 @@ def test_only_the_storages_own_words_stop_an_upload(spcli: Front, service: Any, 
         (Reply(400, {}, xml("AuthorizationQueryParametersError")), CUT, "first parameter", "quotes"),
         (Reply(403), "G.zip?AWSAccessKeyId=AKIAX", "the query ends after its first parameter", "quotes"),
         (Reply(404), "G#1.zip", "everything after it is not sent", "%23"),
+        (Reply(403, {"x-ms-error-code": "AuthenticationFailed"}), "G.zip", "answered 403 AuthenticationFailed", "sign it again"),
+        (Reply(403, {}, b'{"error": {"code": 403, "message": "Caller has no access"}}'), "G.zip", "403: Caller has no", "public"),
         (Reply(429), "G.zip", "answered 429", "limits requests: try again in a minute"),
         (Reply(503), "G.zip", "answered 503", "busy: try again in a minute"),
         (Reply(403, {"cf-mitigated": "challenge"}), "G.zip", "its bot protection blocks this client", "firewall"),

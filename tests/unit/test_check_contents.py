@@ -89,6 +89,15 @@ def test_a_path_that_leads_out_of_the_archive_is_unsafe(path: str) -> None:
         assert levels(*GOOD, path)["unsafe-path"] == "error"
 
 
+@pytest.mark.parametrize(
+    ("path", "is_certain"),
+    [("/Windows/a", False), ("\\Windows\\a", False), ("//host/a", False), ("/../a", True), ("C:\\a", True), ("../a", True)],
+)
+def test_only_a_path_that_leads_out_stops_an_upload(path: str, is_certain: bool) -> None:
+    found = findings_by_code(*GOOD, path)["unsafe-path"]
+    assert (found.level, found.certain) == ("error", is_certain)
+
+
 @pytest.mark.parametrize("path", ["a..b/c", "..a/b", "a/...", "a/b.", "ü/..ä"])
 def test_dots_in_a_name_are_safe(path: str) -> None:
     assert not is_unsafe(path)
@@ -245,7 +254,7 @@ def test_a_plugin_for_linux_in_a_windows_build_is_not_a_linux_build() -> None:
 )
 def test_the_platform_explains_a_missing_executable(path: str, words: str) -> None:
     found = findings_by_code(path)["no-exe"]
-    assert f"there is no .exe in the zip at depth 2 or less: it looks like {words}" in found.message
+    assert f"there is no .exe in the zip at depth 2 or less: the zip looks like {words}" in found.message
     assert found.hint == "Streampixel runs Windows builds: package for Windows"
 
 
