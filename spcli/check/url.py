@@ -47,7 +47,7 @@ def judge_url(url: str, *, now: float, local_api: bool) -> list[Finding]:
     share = share_page(parts)
     if share is not None:
         return [share]
-    signed = signature_findings(parts.query, host.lower(), now)
+    signed = signature_findings(parts.query, host.lower(), now) if parts.query else []
     if parts.query and not signed:
         text = "the URL has a query: if it is a signature, it must stay valid until the download starts, which can take 2 hours"
         signed = [info("query", text)]
