@@ -1,4 +1,4 @@
-"""A double of the API on raw sockets: it misbehaves as told, and keeps a ledger of what really arrived.
+"""A double of the API on raw sockets: it misbehaves as a script says, and records every request that arrives.
 
     with FaultServer([answer(200, {"projects": []}), rst_after_request()]) as server:
         ...  # talk to server.url
@@ -40,7 +40,7 @@ class Request(NamedTuple):
 
     @property
     def json(self) -> object:
-        """The body as JSON."""
+        """Parse the body as JSON."""
         return json.loads(self.body)
 
 
@@ -86,7 +86,7 @@ Handler = Callable[[Request], Behaviour]
 
 
 def response(status: int, body: object = b"", headers: Mapping[str, str] | Sequence[tuple[str, str]] = ()) -> bytes:
-    """A whole HTTP response; `body` is bytes or becomes JSON."""
+    """Return a whole HTTP response; `body` is bytes or becomes JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
     names = {name.lower() for name, _ in pairs}
@@ -105,7 +105,7 @@ def answer(
     *,
     delay: float = 0.0,
 ) -> Behaviour:
-    """A proper answer; the connection goes on if the client wants it to."""
+    """Answer properly; the connection goes on if the client wants it to."""
     data = response(status, body, headers)
 
     def act(peer: Peer, request: Request | None) -> bool:
@@ -116,7 +116,7 @@ def answer(
 
 
 def raw(data: bytes, name: str = "raw") -> Behaviour:
-    """Exactly these bytes, then the end of the connection."""
+    """Send exactly these bytes, then close."""
 
     def act(peer: Peer, request: Request | None) -> bool:
         peer.send(data)
@@ -134,22 +134,22 @@ def _ending(name: str, end: Callable[[Peer], None], at_accept: bool) -> Behaviou
 
 
 def close_after_accept() -> Behaviour:
-    """An orderly end before anything is read."""
+    """Close in order before anything is read."""
     return _ending("close_after_accept", lambda peer: peer.sock.close(), True)
 
 
 def close_after_request() -> Behaviour:
-    """An orderly end in place of an answer."""
+    """Close in order instead of answering."""
     return _ending("close_after_request", lambda peer: peer.sock.close(), False)
 
 
 def rst_at_accept() -> Behaviour:
-    """A reset at once: the client may see its connect fail, or its request lost."""
+    """Reset at once: the client may see its connect fail, or its request lost."""
     return _ending("rst_at_accept", Peer.reset, True)
 
 
 def rst_before_read() -> Behaviour:
-    """A reset once the client's bytes are there, with none of them read."""
+    """Reset once the client's bytes are there, without reading them."""
 
     def end(peer: Peer) -> None:
         peer.sock.recv(1, socket.MSG_PEEK)
@@ -159,7 +159,7 @@ def rst_before_read() -> Behaviour:
 
 
 def rst_after_request() -> Behaviour:
-    """A reset in place of an answer."""
+    """Reset instead of answering."""
     return _ending("rst_after_request", Peer.reset, False)
 
 
@@ -178,7 +178,7 @@ def _wait(stop: threading.Event) -> None:
 
 
 def drip_headers(interval: float = 0.05, *, status: int | None = None) -> Behaviour:
-    """Headers without end, a byte at a time; with `status`, its line comes at once."""
+    """Send endless headers, a byte at a time; with `status`, its line comes at once."""
     line = b"" if status is None else f"HTTP/1.1 {status} Status\r\n".encode()
 
     def act(peer: Peer, request: Request | None) -> bool:
@@ -190,7 +190,7 @@ def drip_headers(interval: float = 0.05, *, status: int | None = None) -> Behavi
 
 
 def drip_body(interval: float = 0.05, *, status: int = 200) -> Behaviour:
-    """Proper headers, then a body a byte at a time."""
+    """Send proper headers, then a body a byte at a time."""
     head, data = response(status, b"", {"Content-Length": "100000"}), b" " * 100000
 
     def act(peer: Peer, request: Request | None) -> bool:
@@ -202,49 +202,49 @@ def drip_body(interval: float = 0.05, *, status: int = 200) -> Behaviour:
 
 
 def truncate(status: int = 200, body: object = None) -> Behaviour:
-    """An answer that promises more body than it sends."""
+    """Promise more body than is sent."""
     whole = json.dumps({"uploadId": "665a2b3c4d5e6f7a8b9c0e1f"} if body is None else body).encode()
     return raw(response(status, whole[: len(whole) // 2], {"Content-Length": str(len(whole))}), "truncate")
 
 
 def garbage() -> Behaviour:
-    """Bytes that are not HTTP."""
+    """Send bytes that are not HTTP."""
     return raw(b"\x00\xff\x16\x03garbage\r\n\r\n", "garbage")
 
 
 def http09() -> Behaviour:
-    """A page without status line or headers."""
+    """Send a page without status line or headers."""
     return raw(b"<html><body>hello</body></html>", "http09")
 
 
 def gzip_body(status: int = 200, body: object = None) -> Behaviour:
-    """A compressed answer, though nobody asked for one."""
+    """Send a compressed answer that was not asked for."""
     data = gzip.compress(json.dumps({"uploadId": "1"} if body is None else body).encode())
     return answer(status, data, {"Content-Encoding": "gzip", "Content-Type": "application/json"})
 
 
 def huge_headers(status: int = 200, size: int = 200_000) -> Behaviour:
-    """A proper status line and more headers than anybody reads."""
+    """Send a proper status line and too many headers."""
     return raw(f"HTTP/1.1 {status} Status\r\nX-Huge: {'x' * size}\r\n\r\n".encode(), "huge_headers")
 
 
 def huge_body(status: int = 200, size: int = 9 * 1024 * 1024) -> Behaviour:
-    """A body past every bound."""
+    """Send a body over every limit."""
     return raw(response(status, b" " * size), "huge_body")
 
 
 def no_content() -> Behaviour:
-    """204."""
+    """Answer 204."""
     return answer(204)
 
 
 def redirect(location: str, status: int = 302) -> Behaviour:
-    """A redirect."""
+    """Answer with a redirect."""
     return answer(status, b"", {"Location": location})
 
 
 def after_interim(*statuses: int, then: Behaviour) -> Behaviour:
-    """1xx answers first, then `then`."""
+    """Send 1xx answers first, then `then`."""
 
     def act(peer: Peer, request: Request | None) -> bool:
         for status in statuses:
@@ -255,7 +255,7 @@ def after_interim(*statuses: int, then: Behaviour) -> Behaviour:
 
 
 def tunnel(port: int, pause: float = 0.0) -> Behaviour:
-    """As a proxy: take a CONNECT and relay everything to `port` of this machine; with a `pause`, back byte by byte."""
+    """Act as a proxy: take a CONNECT and relay everything to `port` of this machine; with a `pause`, back byte by byte."""
 
     def act(peer: Peer, request: Request | None) -> bool:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as far:
@@ -323,12 +323,12 @@ class FaultServer:
 
     @property
     def url(self) -> str:
-        """The base URL."""
+        """Return the base URL."""
         return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
     @property
     def unused(self) -> list[str]:
-        """The names of behaviours nobody has used up."""
+        """Return the names of unused behaviours."""
         with self._lock:
             return [behaviour.name for behaviour in self._script]
 
@@ -338,7 +338,7 @@ class FaultServer:
             self._script.extend(behaviours)
 
     def close(self) -> None:
-        """Stop at once: every connection ends, every thread is over."""
+        """Stop at once: end every connection and thread."""
         if self._stop.is_set():
             return
         self._stop.set()

@@ -1,4 +1,4 @@
-"""The front door for tests: `main(argv)` in this process, over real HTTP, with a clock that only moves when somebody sleeps."""
+"""The front door for tests: `main(argv)` in this process, over real HTTP, with a clock that only moves in sleeps."""
 
 import io
 import json
@@ -23,7 +23,7 @@ RAW_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069
 
 
 class FakeClock(Clock):
-    """Sleeping moves it, and nothing else does; the server of a test runs on the same one.
+    """A clock that only sleeping moves; the server of a test runs on the same one.
 
     `meanwhile` happens once, during the next sleep. `stepped` is how far the wall clock was set forward.
     """
@@ -54,7 +54,7 @@ class FakeClock(Clock):
 
 
 class Result:
-    """What a command left behind."""
+    """A command's exit code and output."""
 
     def __init__(self, code: int, out: bytes, err: bytes) -> None:
         self.code = code
@@ -63,12 +63,12 @@ class Result:
 
     @property
     def json(self) -> Any:
-        """The one document on stdout."""
+        """Parse the one document on stdout."""
         return json.loads(self.out)
 
     @property
     def error(self) -> Any:
-        """The error object, stderr's last line."""
+        """Parse the error object, stderr's last line."""
         return json.loads(self.err.splitlines()[-1])["error"]
 
     def __repr__(self) -> str:
@@ -76,7 +76,7 @@ class Result:
 
 
 class Front:
-    """Runs commands as one user in one home, and remembers all they printed."""
+    """Run commands as one user in one home, and remember what they printed."""
 
     def __init__(self, home: Path, clock: Clock) -> None:
         self.home = home
@@ -86,7 +86,7 @@ class Front:
         self.environ = {"SPCLI_CONFIG": str(home / "config.toml"), "SPCLI_STATE_DIR": str(home / "state"), "TZ": "UTC"}
 
     def use(self, base_url: str, *, window: float = 120, project: str | None = MAIN.projects[0].id) -> None:
-        """Credentials of the sandbox's first account, from the environment as in the vendor's recipe."""
+        """Set the credentials of the sandbox's first account in the environment, as in the vendor's recipe."""
         self.environ |= {
             "STREAMPIXEL_API_KEY": MAIN.api_key,
             "STREAMPIXEL_USER_ID": MAIN.user_id,
@@ -115,22 +115,22 @@ class Front:
 
 
 def sandbox(clock: Clock, *, faults: tuple[str, ...] = (), **world: Any) -> Sandbox:
-    """A sandbox whose world runs on the test's clock; `window` and `stage` are seconds of that clock."""
+    """Return a sandbox whose world runs on the test's clock; `window` and `stage` are seconds of that clock."""
     return Sandbox(World(**{"window": 120, "stage": 60, **world}), now=clock.wall, faults=faults)
 
 
 def uploads(server: Sandbox) -> list[Any]:
-    """The upload requests that arrived."""
+    """Return the upload requests that arrived."""
     return [record for record in server.requests if record.path.endswith("/upload-file")]
 
 
 def releases(server: Sandbox) -> list[Any]:
-    """The distribute requests that arrived."""
+    """Return the distribute requests that arrived."""
     return [record for record in server.requests if record.path.endswith("/distribute-file")]
 
 
 def spacing_problems(server: Sandbox) -> list[str]:
-    """Limited calls that came closer together than the window."""
+    """Return the limited calls that were less than a window apart."""
     problems = []
     for arrived in (uploads(server), releases(server)):
         for earlier, later in pairwise(arrived):
@@ -140,7 +140,7 @@ def spacing_problems(server: Sandbox) -> list[str]:
 
 
 def leaks(front: Front, canary: str) -> list[str]:
-    """Where the key shows: in anything printed, or in any file but the config file."""
+    """Return where the key shows: in printed output, or in a file other than the config file."""
     from urllib.parse import quote
 
     forms = {canary, quote(canary, safe=""), json.dumps(canary)[1:-1]}

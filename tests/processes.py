@@ -1,4 +1,4 @@
-"""Many processes of the installed command against one service, and what arrived there."""
+"""Processes of the command against one service, and what arrived there."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class SlowSandbox(Sandbox):
-    """Takes its time for the answer to an upload, once it is stored: long enough to be killed in."""
+    """A sandbox that answers an upload late, once it is stored: long enough for a kill."""
 
     pause = 0.2
 
@@ -31,12 +31,12 @@ class SlowSandbox(Sandbox):
 
 
 def service(window: float, kind: type[Sandbox] = Sandbox) -> Sandbox:
-    """A sandbox in real time."""
+    """Return a sandbox in real time."""
     return kind(World(window=window, stage=3600))
 
 
 class Jobs:
-    """Processes that share one state folder; `kill` what is left at the end."""
+    """Processes that share one state folder."""
 
     def __init__(self, server: Sandbox, home: Path, window: float) -> None:
         self.server = server
@@ -69,17 +69,17 @@ class Jobs:
         return self.start("upload", f"https://builds.example.com/{name}.zip", "-q", *argv)
 
     def ship(self, name: str) -> None:
-        """Upload a file and see it succeed."""
+        """Upload a file and check that it succeeds."""
         process = self.upload(name)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 0, said.decode()
 
     def queued(self) -> int:
-        """How many wait in the state's queues, by its own table."""
+        """Return the number of waiters in the state's table."""
         return len(self.rows("SELECT 1 FROM waiters"))
 
     def rows(self, sql: str) -> list[Any]:
-        """Rows of the state as another program reads them; none before it exists."""
+        """Return rows of the state as another program reads them; none before it exists."""
         import sqlite3
 
         path = self.home / "state" / "state.db"
@@ -92,23 +92,23 @@ class Jobs:
             connection.close()
 
     def sender(self) -> int | None:
-        """The process whose call is under way."""
+        """Return the process whose call is under way."""
         rows = self.rows("SELECT owner FROM ledger WHERE phase = 'sending'")
         return int(rows[-1][0].split("/")[-2]) if rows else None
 
     def finish(self, timeout: float = 60) -> None:
-        """Wait for all that run."""
+        """Wait for all processes."""
         until = time.monotonic() + timeout
         for process in self._running:
             process.wait(max(0.1, until - time.monotonic()))
 
     def finish_one(self, process: "subprocess.Popen[bytes]", timeout: float = 60) -> None:
-        """Wait for one; the others may go on."""
+        """Wait for one process."""
         process.wait(timeout)
 
     @property
     def project(self) -> str:
-        """The project they upload to."""
+        """Return the project of the uploads."""
         return MAIN.projects[0].id
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ class Jobs:
 
 
 def until(holds: Callable[[], bool], timeout: float = 60) -> None:
-    """Wait for something to become true."""
+    """Wait until `holds()` is true."""
     deadline = time.monotonic() + timeout
     while not holds():
         assert time.monotonic() < deadline, "it never came true"
@@ -128,12 +128,12 @@ def until(holds: Callable[[], bool], timeout: float = 60) -> None:
 
 
 def arrivals(server: Sandbox) -> list[float]:
-    """When the uploads arrived that the service accepted or refused for their own sake."""
+    """Return when the uploads arrived."""
     return [record.time for record in server.requests if record.path.endswith("/upload-file")]
 
 
 def names(server: Sandbox) -> list[str]:
-    """The files of the uploads, in the order they arrived."""
+    """Return the file names of the uploads, in the order they arrived."""
     import json
 
     found = [json.loads(record.body)["fileUrl"] for record in server.requests if record.path.endswith("/upload-file")]
@@ -141,5 +141,5 @@ def names(server: Sandbox) -> list[str]:
 
 
 def gaps(server: Sandbox) -> list[float]:
-    """Seconds between uploads that followed one another."""
+    """Return the seconds between one upload and the next."""
     return [later - earlier for earlier, later in pairwise(arrivals(server))]

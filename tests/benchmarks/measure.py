@@ -115,7 +115,7 @@ def _run_on_terminal(command: Sequence[str], environ: Mapping[str, str], case: C
     try:
         while piece := os.read(ours, 65536):
             shown += piece
-    except OSError:  # how Linux says that nobody is at the other end any more
+    except OSError:  # how Linux reports a closed terminal
         pass
     status, peak = _ended(process)
     taken = time.perf_counter() - started

@@ -90,7 +90,7 @@ def main() -> int:
         measured = cases(user)
         figures = measure(installed, measured, rounds=asked.rounds, counting=False)
         server.stop()
-        # Only now: making them takes so much memory here that nobody could tell any more what a process takes.
+        # Only now: making them takes so much memory here that a process's own could not be told from it.
         sparse(folder / "big.zip", 30_000_000_000)
         crowded(folder / "full.zip", 200_000)
         with RangeServer(folder / "big.zip") as big, RangeServer(folder / "full.zip") as full:

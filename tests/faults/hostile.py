@@ -33,7 +33,9 @@ from tests.faultd import Behaviour, FaultServer, Request, answer, close_after_re
 
 HTML = {"Content-Type": "text/html"}
 KEY = "h0st1le-c4n4ry"
-RELEASED = [f"{0xAAA000 + number:024x}" for number in range(3)]
+RELEASED = [f"{0xAAA000 + number:024x}" for number in range(20)]
+DISTRIBUTING = 5.0
+"""Seconds for which a release shows: one that is over before the first look afterwards can't be seen at all."""
 # Does the service carry the write out, and what does it answer?
 EFFECT = {
     "ok": True,
@@ -161,7 +163,7 @@ class HostileService:
         now = time.monotonic()
         shown = [build for since, build in self.builds if since <= now]
         for build in shown:
-            if now - self.released.get(build["_id"], now) > 0.5:
+            if now - self.released.get(build["_id"], now) > DISTRIBUTING:
                 build["status"] = "Approved"
         return answer(200, {"id": SHOWROOM.id, "files": shown}, self._date())
 

@@ -21,7 +21,7 @@ PATIENCE = 60.0
 
 
 def command() -> list[str]:
-    """The installed script, or the module where it was not installed."""
+    """Return the installed script, or the module where it is not installed."""
     script = Path(sys.executable).with_name("spcli.exe" if sys.platform == "win32" else "spcli")
     return [str(script)] if script.exists() else [sys.executable, "-m", "spcli"]
 
@@ -35,7 +35,7 @@ def eventually(happened: Callable[[], object], what: str) -> None:
 
 
 class Service:
-    """What answers: `on_write` and, when set, `on_read` decide; `builds` is the list."""
+    """A handler: `on_write` and, when set, `on_read` decide; `builds` is the list."""
 
     def __init__(self, on_write: Callable[[Request], Behaviour]) -> None:
         self.on_write = on_write
@@ -57,7 +57,7 @@ class Service:
 
 
 class Process:
-    """One run of the command; what it writes to stderr can be waited for."""
+    """One run of the command; a test can wait for its stderr."""
 
     def __init__(self, argv: list[str], environ: Mapping[str, str], program: list[str] | None = None, **streams: Any) -> None:
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **streams}
@@ -71,13 +71,13 @@ class Process:
         for line in self.popen.stderr:
             self.err += line.decode()
 
-    def told(self, text: str) -> None:
+    def wait_for(self, text: str) -> None:
         """Wait until stderr holds `text`."""
         eventually(lambda: text in self.err or self.popen.poll() is not None, f"{text!r} in {self.err!r}")
         assert text in self.err, self.err
 
     def send(self, number: int) -> None:
-        """A signal."""
+        """Send a signal."""
         self.popen.send_signal(number)
 
     def end(self) -> "Process":
@@ -92,7 +92,7 @@ class Process:
 
     @property
     def error(self) -> Any:
-        """The error object, stderr's last line."""
+        """Parse the error object, stderr's last line."""
         return json.loads(self.err.splitlines()[-1])["error"]
 
     def __repr__(self) -> str:
@@ -100,7 +100,7 @@ class Process:
 
 
 class Shipper:
-    """One user's machine: starts processes against `server` and ends what is left of them."""
+    """One user's machine: it starts processes against `server` and ends what is left of them."""
 
     def __init__(self, home: Path, server: FaultServer, *, window: float) -> None:
         self.home = home
@@ -128,7 +128,7 @@ class Shipper:
         return self.start(*argv, **streams).end()
 
     def ledger(self, what: str = "phase") -> list[Any]:
-        """One column of the ledger, in the order of the sends."""
+        """Return one column of the ledger, in the order of the sends."""
         path = self.home / "state" / "state.db"
         if not path.exists():
             return []

@@ -1,4 +1,4 @@
-"""At most one accepted upload per intent, whatever the service does: the program against a server that knows the truth."""
+"""At most one accepted upload per intent, whatever the service does: the program against a server that knows what it stored."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ class Stored(NamedTuple):
 
 
 class Story(NamedTuple):
-    """One run of events, drawn before it begins."""
+    """A story: every event, drawn before it begins."""
 
     fates: list[str]
     lags: list[int]
@@ -76,7 +76,7 @@ class Truth:
         self.writes: list[tuple[float, str]] = []
         self.reads: list[tuple[float, bool]] = []
         for number, (at, is_same_file) in enumerate(story.others):
-            # Listed without its query, somebody's presigned upload would be exactly ours, and nobody could tell.
+            # Listed without its query, another client's presigned upload could not be told from ours.
             is_same_file = is_same_file and (story.presigned or not story.rewrites)
             url = f"{BARE}?sig=someb0dy{number}" if is_same_file else f"https://builds.example.com/Other{number}.zip"
             self._store(f"{number:024x}", url, born=float(at), lag=0, mine=False)
@@ -144,7 +144,7 @@ def machine(story: Story) -> Iterator[tuple[Truth, Front]]:
 
 
 def shape_of_run(truth: Truth, first: int, result: Result) -> None:
-    """What holds for each run by itself."""
+    """Check what must hold for each run by itself."""
     sent = truth.writes[first:]
     note(f"{result!r}\nwrites {sent}\nmine {truth.mine}")
     assert len(sent) <= 3

@@ -1,4 +1,4 @@
-"""A 429 although the spacing was kept: how long the window stays closed, for whom, and what the operator is told."""
+"""A 429 although the spacing was kept: how long the window stays closed, for which processes, and what is printed."""
 
 import contextlib
 import sqlite3
@@ -26,7 +26,7 @@ WINDOW = 120
 
 
 def first_answered(spcli: Front, behaviour: Behaviour, *argv: str) -> Result:
-    """A command whose first write is answered so, and any later one with success."""
+    """Run a command whose first write gets this answer and whose later ones succeed."""
     writes: list[Request] = []
 
     def handler(request: Request) -> Behaviour:
@@ -78,7 +78,7 @@ def test_window_closes_for_the_longest_of_itself_and_retry_after(
     assert closed_for(spcli) == pytest.approx(seconds, abs=1)
 
 
-def test_the_largest_of_several_retry_after_counts(spcli: Front) -> None:
+def test_largest_of_several_retry_after_headers_counts(spcli: Front) -> None:
     limited = answer(429, {"message": "No"}, [("Retry-After", "150"), ("Retry-After", "x"), ("Retry-After", "200")])
     sent = first_answered(spcli, limited, "upload", URL, "--on-limit", "fail")
     assert sent.error["retryAfter"] == 200
@@ -98,14 +98,14 @@ def test_the_largest_of_several_retry_after_counts(spcli: Front) -> None:
         ("", 120),
     ],
 )
-def test_window_closes_for_what_the_message_says_up_to_a_quarter_of_an_hour(spcli: Front, message: str, seconds: float) -> None:
+def test_window_closes_as_long_as_the_message_says_up_to_15_minutes(spcli: Front, message: str, seconds: float) -> None:
     sent = first_answered(spcli, answer(429, {"message": message}), "upload", URL, "--on-limit", "fail")
     assert sent.code == 49
     assert sent.error["retryAfter"] == seconds
 
 
 @pytest.mark.parametrize(("argv", "endpoint"), [(("upload", URL), "upload"), (("distribute", BUILD), "distribute")])
-def test_servers_message_comes_first_and_the_hint_says_when_and_who(
+def test_error_shows_the_servers_message_first_and_then_when_to_retry(
     spcli: Front, clock: FakeClock, argv: tuple[str, str], endpoint: str
 ) -> None:
     sent = first_answered(spcli, answer(429, {"message": SAYS}), *argv, "--on-limit", "fail")
@@ -117,7 +117,7 @@ def test_servers_message_comes_first_and_the_hint_says_when_and_who(
     assert closed_for(spcli, endpoint) == WINDOW
 
 
-def test_three_sends_a_window_apart_and_then_49(spcli: Front, service: Any, clock: FakeClock) -> None:
+def test_upload_is_sent_three_times_a_window_apart_before_it_ends_with_49(spcli: Front, service: Any, clock: FakeClock) -> None:
     server = service(faults=("upload:429x*",))
     sent = spcli("upload", URL, "--json")
     assert (sent.code, sent.error["outcome"], sent.error["retryable"]) == (49, "refused", True), sent
@@ -128,7 +128,7 @@ def test_three_sends_a_window_apart_and_then_49(spcli: Front, service: Any, cloc
     assert sent.error["retryAfter"] == pytest.approx(WINDOW, abs=1)
 
 
-def test_release_is_sent_three_times_at_most_too(spcli: Front, service: Any) -> None:
+def test_release_is_sent_at_most_three_times(spcli: Front, service: Any) -> None:
     server = service(faults=("distribute:429x*",))
     build = spcli("builds", "--status", "approved", "-q").out.split()[0]
     assert spcli("distribute", build, "--json").code == 49
@@ -144,7 +144,7 @@ def test_limited_upload_succeeds_at_the_next_window(spcli: Front, service: Any) 
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.999])
-def test_second_429_widens_the_pause_by_chance(spcli: Front, service: Any, clock: FakeClock, chance: float) -> None:
+def test_second_429_adds_a_random_pause(spcli: Front, service: Any, clock: FakeClock, chance: float) -> None:
     server = service(faults=("upload:429x2",))
     clock.chances = chance
     assert spcli("upload", URL, "--json", "--max-wait", "1h").code == 0
@@ -153,9 +153,7 @@ def test_second_429_widens_the_pause_by_chance(spcli: Front, service: Any, clock
     assert third - second == pytest.approx(WINDOW * (1 + chance / 4), abs=2)
 
 
-def test_no_third_send_is_promised_where_patience_ends_within_the_wider_pause(
-    spcli: Front, service: Any, clock: FakeClock
-) -> None:
+def test_third_send_is_not_announced_if_max_wait_ends_before_it(spcli: Front, service: Any, clock: FakeClock) -> None:
     server = service(faults=("upload:429x*",))
     clock.chances = 0.999
     sent = spcli("upload", URL, "--json", "--max-wait", f"{WINDOW * 2 + 10}s")
@@ -165,7 +163,7 @@ def test_no_third_send_is_promised_where_patience_ends_within_the_wider_pause(
 
 
 class Rival(FakeClock):
-    """Whoever came later asks for the turn each time that somebody sleeps, as a process of its own would."""
+    """A clock during whose sleeps another, later process asks for its turn."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -178,7 +176,7 @@ class Rival(FakeClock):
             self.heard.append(self.asks())
 
 
-def test_run_that_met_a_429_keeps_its_place_before_those_who_came_later(tmp_path: Path) -> None:
+def test_run_keeps_its_place_in_the_queue_after_a_429(tmp_path: Path) -> None:
     clock = Rival()
     spcli = Front(tmp_path, clock)
     came, asks = (State(tmp_path / "state", clock=clock, environ={}, note=lambda _text: None) for _ in range(2))
@@ -235,7 +233,7 @@ def refuse_changes(path: Path) -> None:
 
 
 class Impatient(FakeClock):
-    """Somebody presses Ctrl-C once so many seconds have passed."""
+    """A clock that raises Ctrl-C once so many seconds have passed."""
 
     until = 1.5 * WINDOW
 
@@ -245,7 +243,7 @@ class Impatient(FakeClock):
         super().sleep(seconds)
 
 
-def test_ctrl_c_in_the_pause_after_a_second_429_leaves_nothing_in_doubt(tmp_path: Path) -> None:
+def test_ctrl_c_in_the_pause_after_a_second_429_is_reported_as_refused(tmp_path: Path) -> None:
     clock = Impatient()
     with sandbox(clock, faults=("upload:429x*",)) as server:
         spcli = Front(tmp_path, clock)
@@ -280,7 +278,7 @@ def test_max_wait_is_shared_by_all_waits_of_a_command(spcli: Front, service: Any
     assert clock.seconds <= 151
 
 
-def test_wait_that_exactly_fits_max_wait_is_waited_to_its_end(spcli: Front, service: Any, clock: FakeClock) -> None:
+def test_wait_that_exactly_fits_max_wait_is_not_cut_short(spcli: Front, service: Any, clock: FakeClock) -> None:
     server = service()
     # From here on the sum of the single waits is rounded upwards.
     clock.seconds = 11.13
@@ -296,7 +294,7 @@ def test_timeout_of_a_call_does_not_bound_the_wait_for_the_window(spcli: Front, 
 
 
 @pytest.mark.parametrize("status", [403, 429, 503])
-def test_block_page_closes_the_window_for_a_quarter_of_an_hour(spcli: Front, clock: FakeClock, status: int) -> None:
+def test_block_page_closes_the_window_for_15_minutes(spcli: Front, clock: FakeClock, status: int) -> None:
     blocked = answer(status, BLOCKED, {"Content-Type": "text/html"})
     sent = first_answered(spcli, blocked, "upload", URL)
     assert sent.code == {403: 43, 429: 49, 503: 50}[status], sent
@@ -309,14 +307,14 @@ def test_block_page_closes_the_window_for_a_quarter_of_an_hour(spcli: Front, clo
 
 
 @pytest.mark.parametrize("status", [403, 503])
-def test_the_services_own_refusal_is_no_block(spcli: Front, status: int) -> None:
+def test_refusal_by_the_service_itself_is_not_a_block(spcli: Front, status: int) -> None:
     sent = first_answered(spcli, answer(status, {"message": "No"}), "upload", URL, "--on-limit", "fail")
     assert sent.code == (43 if status == 403 else 50), sent
     assert closed_for(spcli) <= WINDOW
 
 
 @pytest.mark.parametrize("body", [b"", b"slow down", BLOCKED])
-def test_a_429_that_says_for_how_long_is_taken_at_its_word_whatever_its_body(spcli: Front, body: bytes) -> None:
+def test_429_with_retry_after_is_believed_with_any_body(spcli: Front, body: bytes) -> None:
     limited = answer(429, body, {"Retry-After": "200"})
     assert first_answered(spcli, limited, "upload", URL, "--on-limit", "fail").code == 49
     assert closed_for(spcli) == pytest.approx(200, abs=1)
@@ -324,7 +322,7 @@ def test_a_429_that_says_for_how_long_is_taken_at_its_word_whatever_its_body(spc
 
 @pytest.mark.parametrize("body", [b"", b"slow down", b'{"error": "limited"}', b"[]"])
 @pytest.mark.parametrize("kind", ["text/plain", "text/html"])
-def test_a_429_without_a_page_is_no_block(spcli: Front, body: bytes, kind: str) -> None:
+def test_429_without_a_page_is_not_a_block(spcli: Front, body: bytes, kind: str) -> None:
     if (body, kind) == (b"slow down", "text/html"):
         pytest.skip("a page, as it says itself")
     limited = answer(429, body, {"Content-Type": kind})
@@ -332,13 +330,13 @@ def test_a_429_without_a_page_is_no_block(spcli: Front, body: bytes, kind: str) 
     assert closed_for(spcli) == pytest.approx(WINDOW, abs=1)
 
 
-def test_the_line_an_edge_has_for_programs_is_a_block(spcli: Front) -> None:
+def test_plain_error_line_of_a_proxy_is_a_block(spcli: Front) -> None:
     limited = answer(429, b"error code: 1015", {"Content-Type": "text/plain; charset=UTF-8"})
     assert first_answered(spcli, limited, "upload", URL, "--on-limit", "fail").code == 49
     assert closed_for(spcli) == pytest.approx(900, abs=1)
 
 
-def test_a_403_page_has_the_code_of_a_403_and_says_what_may_block(spcli: Front) -> None:
+def test_403_page_exits_43_and_names_what_may_block(spcli: Front) -> None:
     sent = first_answered(spcli, answer(403, BLOCKED, {"Content-Type": "text/html"}), "distribute", BUILD)
     assert (sent.code, sent.error["kind"], sent.error["retryable"]) == (43, "http-403", False)
     assert "may be blocking you" in sent.error["hint"]
@@ -350,8 +348,8 @@ def test_a_403_page_has_the_code_of_a_403_and_says_what_may_block(spcli: Front) 
     [(close_after_request(), WINDOW), (rst_after_request(), WINDOW), (hang(), WINDOW + 1)],
     ids=["closed", "reset", "hang"],
 )
-def test_a_call_that_the_other_side_ended_leaves_a_window_and_no_more(spcli: Front, behaviour: Behaviour, seconds: float) -> None:
-    """One without an answer may still be on its way: the time of the call stays in what was committed."""
+def test_call_that_the_server_ended_closes_only_one_window(spcli: Front, behaviour: Behaviour, seconds: float) -> None:
+    """A call without an answer may still arrive: its time and the margin stay committed."""
     sent = first_answered(spcli, behaviour, "upload", URL, "--timeout", "1s", "--on-limit", "fail")
     assert (sent.code, sent.error["outcome"]) == (60, "refused"), sent
     # A minute of the test's clock went by while the list was read.

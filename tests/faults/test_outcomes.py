@@ -84,7 +84,7 @@ def test_upload_without_an_answer_and_without_a_list_is_61_and_remembered(spcli:
     ],
     ids=["no id", "no object", "no url", "another project"],
 )
-def test_what_a_list_lacks_is_no_proof_where_it_cannot_be_read_whole(spcli: Front, double: Any, page: dict[str, Any]) -> None:
+def test_list_that_is_not_readable_as_a_whole_proves_no_absence(spcli: Front, double: Any, page: dict[str, Any]) -> None:
     world = double(rst_after_request())
     world.afterwards = answer(200, {"id": SHOWROOM.id, **page})
     sent = spcli("upload", URL, "--json")
@@ -104,7 +104,7 @@ def test_build_of_the_same_file_on_another_projects_page_is_not_ours(spcli: Fron
 
 
 @pytest.mark.parametrize("missing", [{"url": URL, "status": "Approved"}, "a build"], ids=["no id", "no object"])
-def test_build_that_was_missing_in_the_list_before_the_upload_is_not_taken_for_it(
+def test_build_that_an_incomplete_baseline_lacked_is_not_adopted(
     spcli: Front, double: Any, clock: FakeClock, missing: object
 ) -> None:
     there = {"_id": OLD, "url": URL, "status": "Approved", "date": "2026-01-01T00:00:00Z"}
@@ -179,7 +179,7 @@ def test_documented_5xx_is_settled_by_the_list(spcli: Front, service: Any) -> No
     assert len(uploads(server)) == 1
 
 
-def test_documented_5xx_is_taken_at_its_word_where_there_is_no_list(spcli: Front, service: Any) -> None:
+def test_documented_5xx_is_believed_where_there_is_no_list(spcli: Front, service: Any) -> None:
     server = service(generation="status", faults=("upload:500",))
     sent = spcli("upload", URL, "--json")
     assert (sent.code, sent.json["confirmedBy"]) == (0, "response"), sent

@@ -1,4 +1,4 @@
-"""A result that cannot be written: after a write it is exit 19, and the id is on stderr, in the ledger and in `builds`."""
+"""A result that cannot be written: after a write it is exit 19, and the ID is on stderr, in the history and in `builds`."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def ship(tmp_path: Path) -> Iterator[Callable[..., tuple[Service, Shipper]]]:
 
 
 def closed_stdout(shipper: Shipper, *argv: str) -> subprocess.CompletedProcess[str]:
-    """As `spcli … >&-` in a shell."""
+    """Run as `spcli … >&-` in a shell."""
     from tests.faults.shipping import command
 
     script = 'exec "$@" >&-'
@@ -52,7 +52,7 @@ def closed_stdout(shipper: Shipper, *argv: str) -> subprocess.CompletedProcess[s
 
 
 def gone_reader(shipper: Shipper, *argv: str) -> Process:
-    """stdout is a pipe that nobody reads any more."""
+    """Run with a pipe as stdout whose reader has gone."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -98,7 +98,7 @@ def test_id_of_a_lost_result_is_shown_by_builds_where_the_service_has_no_list(sh
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_error_object_of_a_lost_result_tells_that_it_happened(ship: Any, way: Any) -> None:
+def test_error_object_of_a_lost_result_reports_that_it_happened(ship: Any, way: Any) -> None:
     _, shipper = ship()
     lost = way(shipper, "upload", URL, "--json")
     error = lost.error
@@ -116,7 +116,7 @@ def test_lost_result_of_a_release_is_19_too(ship: Any, way: Any) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_unbuffered_output_is_lost_just_as_loudly(ship: Any, way: Any) -> None:
+def test_lost_unbuffered_output_is_19_too(ship: Any, way: Any) -> None:
     _, shipper = ship(PYTHONUNBUFFERED="1")
     assert way(shipper, "upload", URL, "--json").code == 19
 
@@ -140,7 +140,7 @@ def test_lost_result_of_a_read_is_141_and_silent(ship: Any) -> None:
 
 
 @FULL
-def test_full_disk_under_a_read_is_told(ship: Any) -> None:
+def test_full_disk_under_a_read_is_reported(ship: Any) -> None:
     _, shipper = ship()
     lost = full_disk(shipper, "builds")
     assert lost.code == 141

@@ -1,4 +1,4 @@
-"""Reads are tried again: how often, how long, with which pauses, and what the operator is told."""
+"""Reads are retried: how often, how long, with which pauses, and what is printed."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def reads(spcli: Front, *behaviours: Behaviour, argv: tuple[str, ...] = ("projec
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
-def test_read_is_tried_five_times_and_tells_the_servers_message(spcli: Front, clock: FakeClock, status: int) -> None:
+def test_read_is_tried_five_times_and_shows_the_servers_message(spcli: Front, clock: FakeClock, status: int) -> None:
     failed, server = reads(spcli, *[answer(status, BUSY)] * 5)
     assert failed.code == (49 if status == 429 else 50), failed
     assert (failed.error["message"], failed.error["status"], failed.error["retryable"]) == (BUSY["message"], status, True)
@@ -29,14 +29,14 @@ def test_read_is_tried_five_times_and_tells_the_servers_message(spcli: Front, cl
 
 
 @pytest.mark.parametrize("lost", [close_after_request, rst_after_request])
-def test_lost_connection_is_tried_again_like_a_500(spcli: Front, lost: Any) -> None:
+def test_lost_connection_is_retried_like_a_500(spcli: Front, lost: Any) -> None:
     found, server = reads(spcli, lost(), answer(500, BUSY), lost(), lost(), answer(200, PROJECTS))
     assert (found.code, found.json) == (0, []), found
     assert len(server.ledger) == 5
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 409, 415, 422])
-def test_any_other_refusal_is_final(spcli: Front, status: int) -> None:
+def test_other_refusals_are_final(spcli: Front, status: int) -> None:
     failed, server = reads(spcli, answer(status, {"message": "No"}), argv=("projects", "stats"))
     assert failed.error["status"] == status
     paths = [request.path for request in server.ledger]
@@ -106,13 +106,13 @@ def test_last_attempt_has_only_what_is_left_of_the_45_seconds(spcli: Front, cloc
     assert (failed.code, len(times)) == (60, 3), failed
 
 
-def test_last_message_of_the_service_is_told_when_the_last_attempt_got_no_answer(spcli: Front) -> None:
+def test_last_message_of_the_service_is_shown_if_the_last_attempt_got_no_answer(spcli: Front) -> None:
     failed, _ = reads(spcli, *[answer(500, BUSY)] * 4, close_after_request())
     assert (failed.code, failed.error["kind"], failed.error["retryable"]) == (60, "network", True)
     assert BUSY["message"] in failed.error["hint"]
 
 
-def test_verbose_tells_each_retry(spcli: Front) -> None:
+def test_verbose_prints_each_retry(spcli: Front) -> None:
     failed, _ = reads(spcli, *[answer(500, BUSY)] * 5, argv=("projects", "list", "-v"))
     assert [line for line in failed.err.splitlines() if "retrying in" in line] == [
         f"GET /projects: {BUSY['message']}; retrying in {pause} s" for pause in ("0.5", "1.0", "2.0", "4.0")

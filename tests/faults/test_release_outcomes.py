@@ -50,7 +50,7 @@ def test_release_answered_2xx_is_never_sent_again(spcli: Front, double: Any, sha
     assert ledger(spcli) == ["done"]
 
 
-def test_login_page_in_place_of_a_release_is_not_taken_for_one(spcli: Front, double: Any) -> None:
+def test_login_page_is_not_accepted_as_a_release(spcli: Front, double: Any) -> None:
     world = double(answer(200, HTML, PAGE))
     sent = spcli("distribute", OLD, "--json")
     assert failure(sent) == (61, "unknown", "unknown", True), sent
@@ -58,7 +58,7 @@ def test_login_page_in_place_of_a_release_is_not_taken_for_one(spcli: Front, dou
 
 
 @pytest.mark.parametrize("success", [False, "false"])
-def test_a_release_that_the_service_says_did_not_succeed_is_no_success(spcli: Front, double: Any, success: object) -> None:
+def test_release_with_success_false_is_refused(spcli: Front, double: Any, success: object) -> None:
     world = double(answer(200, {"success": success, "message": "Project disabled"}))
     sent = spcli("distribute", OLD, "--json")
     assert failure(sent) == (62, "protocol", "refused", False), sent

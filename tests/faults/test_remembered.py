@@ -32,7 +32,7 @@ def test_next_run_with_another_signature_adopts_it_too(spcli: Front, remembered:
 
 
 @pytest.mark.parametrize("step", [0.0, 3600.0, -3600.0])
-def test_next_run_gives_the_list_its_minute_though_the_wall_clock_was_set(
+def test_next_run_waits_a_minute_for_the_list_after_a_clock_step(
     spcli: Front, double: Any, clock: FakeClock, step: float
 ) -> None:
     def ctrl_c() -> None:
@@ -56,7 +56,7 @@ def test_next_run_sends_after_the_list_proved_that_nothing_was_created(spcli: Fr
     assert ledger(spcli) == ["absent", "done"]
 
 
-def test_next_run_refuses_while_the_list_gives_no_answer(spcli: Front, remembered: Any) -> None:
+def test_next_run_refuses_while_the_list_is_unreadable(spcli: Front, remembered: Any) -> None:
     world = remembered(stores=True)
     world.blind = True
     again = spcli("upload", URL, "--json")
@@ -68,7 +68,7 @@ def test_next_run_refuses_while_the_list_gives_no_answer(spcli: Front, remembere
     assert ledger(spcli) == ["unclear"]
 
 
-def test_force_sends_although_the_earlier_outcome_is_unknown_and_asks_no_more(spcli: Front, remembered: Any) -> None:
+def test_force_sends_and_forgets_the_unknown_earlier_upload(spcli: Front, remembered: Any) -> None:
     world = remembered(*[answer(201, {"uploadId": f"665a0000000000000000001{n}"}) for n in range(2)], stores=True)
     world.blind = True
     assert spcli("upload", URL, "--force", "--json").code == 0
@@ -77,14 +77,14 @@ def test_force_sends_although_the_earlier_outcome_is_unknown_and_asks_no_more(sp
     assert ledger(spcli) == ["superseded", "done", "done"]
 
 
-def test_upload_of_another_file_does_not_ask(spcli: Front, remembered: Any) -> None:
+def test_upload_of_another_file_ignores_the_unclear_one(spcli: Front, remembered: Any) -> None:
     world = remembered(answer(201, {"uploadId": NEW}), stores=False)
     world.blind = True
     assert spcli("upload", "https://builds.example.com/Other.zip", "--json").code == 0
 
 
-def test_id_of_another_attempt_is_never_taken_for_ours(spcli: Front, remembered: Any) -> None:
-    """The unclear upload did nothing; a forced one made the build that is listed."""
+def test_id_of_another_attempt_is_never_adopted(spcli: Front, remembered: Any) -> None:
+    """The unclear upload did nothing; a forced one made the listed build."""
     world = remembered(answer(201, {"uploadId": NEW}), rst_after_request(), rst_after_request(), stores=False)
     world.stores = True
     assert spcli("upload", URL, "--force", "--json").code == 0
@@ -93,7 +93,7 @@ def test_id_of_another_attempt_is_never_taken_for_ours(spcli: Front, remembered:
     assert ledger(spcli) == ["absent", "done", "absent", "absent"]
 
 
-def test_build_that_appears_after_absence_was_proven_is_adopted_by_the_next_run(spcli: Front, double: Any) -> None:
+def test_next_run_adopts_a_build_that_appears_after_absence_was_proved(spcli: Front, double: Any) -> None:
     world = double(rst_after_request(), stores=True, lag=100)
     first = spcli("upload", URL, "--json", "--on-limit", "fail")
     assert failure(first) == (60, "network", "refused", True), first
@@ -111,7 +111,7 @@ def test_next_release_of_a_build_that_is_being_distributed_is_adopted(spcli: Fro
     assert ledger(spcli) == ["done"]
 
 
-def test_next_release_of_a_build_that_shows_nothing_is_sent(spcli: Front, remembered: Any) -> None:
+def test_next_release_is_sent_if_the_build_has_not_changed(spcli: Front, remembered: Any) -> None:
     world = remembered(answer(200, {"message": "Distribution triggered"}), command=("distribute", OLD), stores=False)
     again = spcli("distribute", OLD, "--json")
     assert (again.code, again.json["message"]) == (0, "Distribution triggered"), again

@@ -68,8 +68,8 @@ def test_list_is_read_again_before_a_send_that_comes_sooner_than_its_place_in_th
     assert second.time - reads[-1] <= 5
 
 
-def test_what_a_429_said_holds_though_the_state_does_not_know_of_it(spcli: Front, double: Any, clock: FakeClock) -> None:
-    """As when the disk was full, or the database locked, at that very moment."""
+def test_429_is_obeyed_although_the_state_could_not_record_it(spcli: Front, double: Any, clock: FakeClock) -> None:
+    """The disk is full, or the database locked, at that moment."""
     times: list[float] = []
 
     class Timed(Double):
@@ -85,8 +85,8 @@ def test_what_a_429_said_holds_though_the_state_does_not_know_of_it(spcli: Front
     assert times[1] - times[0] > 299
 
 
-def test_an_unclear_upload_is_remembered_though_its_row_is_gone(spcli: Front, double: Any, clock: FakeClock) -> None:
-    """As when another process set the damaged file aside meanwhile."""
+def test_unclear_upload_is_remembered_although_its_row_is_gone(spcli: Front, double: Any, clock: FakeClock) -> None:
+    """Another process has set the damaged file aside meanwhile."""
     world = double(rst_after_request(), blind=True)
     clock.meanwhile = lambda: change(spcli, "DELETE FROM ledger")
     assert spcli("upload", URL).code == 61
@@ -96,7 +96,7 @@ def test_an_unclear_upload_is_remembered_though_its_row_is_gone(spcli: Front, do
 
 
 class StopsAt(FakeClock):
-    """Ctrl-C at one reading of the wall clock, counted from the moment it is armed."""
+    """A clock that raises Ctrl-C at one reading of its wall time, counted from when it is armed."""
 
     def __init__(self, reading: int) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class StopsAt(FakeClock):
 
 
 @pytest.mark.parametrize("reading", range(1, 12))
-def test_what_is_told_to_have_happened_is_in_the_ledger_whenever_it_is_stopped(spcli: Front, double: Any, reading: int) -> None:
+def test_upload_reported_as_done_is_in_the_history_whenever_it_is_stopped(spcli: Front, double: Any, reading: int) -> None:
     clock = spcli.clock = StopsAt(reading)
 
     class Arming(Double):
@@ -137,7 +137,7 @@ def test_late_build_that_appears_before_the_second_send_is_adopted(spcli: Front,
     assert (ledger(spcli), ledger(spcli, "upload_id")) == (["done"], [NEW])
 
 
-def test_late_build_that_matches_but_for_the_query_stops_the_second_send(spcli: Front, double: Any) -> None:
+def test_late_build_with_another_query_stops_the_second_send(spcli: Front, double: Any) -> None:
     world = double(rst_after_request(), stores=True, lag=80)
     world.__class__ = Rewriting
     sent = spcli("upload", URL + "?sig=5ec4e7", "--json")
@@ -148,7 +148,7 @@ def test_late_build_that_matches_but_for_the_query_stops_the_second_send(spcli: 
 
 
 def test_another_jobs_build_does_not_end_an_upload_that_was_only_limited(spcli: Front, double: Any) -> None:
-    """A 429 was certainly not processed: a build of the same file with another signature is somebody else's."""
+    """A 429 was not processed, so a build of the same file with another signature belongs to another job."""
     mine = "665a00000000000000000003"
     world = double(answer(429, {"message": "Rate limit exceeded."}), answer(201, {"uploadId": mine}), stores=True)
     world.__class__ = Rewriting
@@ -157,7 +157,7 @@ def test_another_jobs_build_does_not_end_an_upload_that_was_only_limited(spcli: 
     assert len(world.writes) == 2
 
 
-def test_answer_that_quotes_the_presigned_url_leaves_its_query_nowhere(spcli: Front, double: Any) -> None:
+def test_query_of_a_presigned_url_in_an_answer_is_redacted_everywhere(spcli: Front, double: Any) -> None:
     presigned = URL + "?X-Amz-Signature=5ec4e7f00d&X-Amz-Date=20260101"
     double(answer(400, {"message": f"cannot fetch {presigned} with key {MAIN.api_key}: bad X-Amz-Signature=5ec4e7f00d"}))
     sent = spcli("upload", presigned, "--json", "-v")
@@ -169,9 +169,7 @@ def test_answer_that_quotes_the_presigned_url_leaves_its_query_nowhere(spcli: Fr
 
 
 @pytest.mark.parametrize("words", [("upload", URL), ("api", "POST", "/projects/upload-file", "-f", f"fileUrl={URL}")])
-def test_a_message_that_names_the_user_is_shown_and_kept_without_the_name(
-    spcli: Front, double: Any, words: tuple[str, ...]
-) -> None:
+def test_user_id_in_a_message_is_shown_but_not_stored(spcli: Front, double: Any, words: tuple[str, ...]) -> None:
     double(answer(403, {"message": f"Forbidden: user {MAIN.user_id} may not"}))
     sent = spcli(*words, "--json")
     assert sent.error["message"] == f"Forbidden: user {MAIN.user_id} may not"
@@ -179,6 +177,6 @@ def test_a_message_that_names_the_user_is_shown_and_kept_without_the_name(
     assert MAIN.user_id.encode() not in b"".join(path.read_bytes() for path in (spcli.home / "state").iterdir())
 
 
-def test_nothing_is_retryable_once_it_has_happened() -> None:
+def test_error_of_a_write_that_happened_is_never_retryable() -> None:
     kinds = [row.name for row in EXIT_CODES if row.code]
     assert [kind for kind in kinds if SpcliError(kind, "x", outcome="done", retryable=True).retryable] == []

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGKILL at every stage of a write: exit code, outcome, ledger, and what the next run does."""
+"""Ctrl-C, SIGTERM and SIGKILL at every stage of a write: exit code, outcome, history, and what the next run does."""
 
 import re
 import shutil
@@ -42,7 +42,7 @@ def end_by(process: Process, number: int) -> Process:
     return process.end()
 
 
-def told(process: Process) -> tuple[Any, ...]:
+def failure(process: Process) -> tuple[Any, ...]:
     error = process.error
     return process.code, error["kind"], error["outcome"], error["retryable"]
 
@@ -52,9 +52,9 @@ def test_signal_while_queued_sends_nothing_and_leaves_the_queue(ship: Any, numbe
     service, shipper = ship(lambda _request: ACCEPTS, window=60)
     assert shipper.run("upload", URL).code == 0
     queued = shipper.start("upload", "https://builds.example.com/Next.zip", "--json")
-    queued.told("Rate limit: uploading at")
+    queued.wait_for("Rate limit: uploading at")
     end_by(queued, number)
-    assert told(queued) == (code, "interrupted", "not_sent", True), queued
+    assert failure(queued) == (code, "interrupted", "not_sent", True), queued
     assert queued.out == ""
     assert len(service.writes) == 1
     assert shipper.ledger() == ["done"]
@@ -95,7 +95,7 @@ def test_signal_between_commit_and_first_byte_gives_the_window_back(
         try:
             eventually(lambda: shipper.ledger() == ["sending"] and server.connections >= 2, "the commit")
             end_by(process, number)
-            assert told(process) == (code, "interrupted", "not_sent", True), process
+            assert failure(process) == (code, "interrupted", "not_sent", True), process
             assert service.writes == []
             assert shipper.ledger() == ["unsent"]
             assert '"secondsLeft":0' in shipper.run("limits", "--json").out.replace(" ", "")
@@ -108,7 +108,7 @@ def test_signal_after_bytes_left_is_61_and_the_next_run_checks_first(ship: Any) 
     process = shipper.start("upload", URL, "--json", "--timeout", "1s")
     eventually(lambda: service.writes, "the upload")
     end_by(process, signal.SIGTERM)
-    assert told(process) == (61, "unknown", "unknown", True), process
+    assert failure(process) == (61, "unknown", "unknown", True), process
     assert process.error["uploadId"] is None
     assert shipper.ledger() == ["unclear"]
     service.on_write = lambda _request: ACCEPTS
@@ -136,7 +136,7 @@ def test_signal_after_bytes_left_finds_the_build_in_a_quick_look(ship: Any, numb
     eventually(lambda: service.writes, "the upload")
     service.builds.append(service.build(NEW, URL))
     end_by(process, number)
-    assert told(process) == (code, "interrupted", "done", False), process
+    assert failure(process) == (code, "interrupted", "done", False), process
     assert process.error["uploadId"] == NEW
     assert f"spcli builds wait {NEW}" in process.error["hint"]
     assert (shipper.ledger(), shipper.ledger("upload_id")) == (["done"], [NEW])
@@ -152,7 +152,7 @@ def test_second_signal_ends_the_quick_look_at_once(ship: Any, second: int) -> No
     process.send(signal.SIGINT)
     eventually(lambda: len(service.reads) > before, "the quick look")
     end_by(process, second)
-    assert told(process) == (61, "unknown", "unknown", True), process
+    assert failure(process) == (61, "unknown", "unknown", True), process
     assert shipper.ledger() == ["unclear"]
 
 
@@ -170,47 +170,47 @@ def test_burst_of_signals_after_bytes_left_never_reports_that_nothing_was_sent(s
             threading.Event().wait(pause)
     for process, _service in started:
         process.end()
-        assert told(process) == (61, "unknown", "unknown", True), process
+        assert failure(process) == (61, "unknown", "unknown", True), process
     assert shipper.ledger() == ["unclear"] * 2
 
 
 def test_signal_while_the_list_is_read_for_evidence_is_61(ship: Any) -> None:
     _, shipper = ship(lambda _request: rst_after_request(), window=60)
     process = shipper.start("upload", URL, "--json")
-    process.told("reading the build list")
+    process.wait_for("reading the build list")
     end_by(process, signal.SIGTERM)
-    assert told(process) == (61, "unknown", "unknown", True), process
+    assert failure(process) == (61, "unknown", "unknown", True), process
     assert shipper.ledger() == ["unclear"]
 
 
 def test_signal_while_an_accepted_uploads_id_is_looked_up_is_61_and_remembered_as_accepted(ship: Any) -> None:
     _, shipper = ship(lambda _request: answer(201, {"message": "queued"}), window=60)
     process = shipper.start("upload", URL, "--json")
-    process.told("reading the build list")
+    process.wait_for("reading the build list")
     end_by(process, signal.SIGINT)
-    assert told(process) == (61, "unknown", "unknown", True), process
+    assert failure(process) == (61, "unknown", "unknown", True), process
     assert (shipper.ledger(), shipper.ledger("accepted")) == (["unclear"], [1])
 
 
 @SIGNALS
-def test_signal_while_queued_for_a_second_send_says_that_the_first_was_refused(ship: Any, number: int, code: int) -> None:
+def test_signal_while_queued_for_a_second_send_reports_the_first_as_refused(ship: Any, number: int, code: int) -> None:
     service, shipper = ship(lambda _request: answer(429, {"message": "Rate limit exceeded."}), window=60)
     process = shipper.start("upload", URL, "--json")
-    process.told("Rate limit: uploading at")
+    process.wait_for("Rate limit: uploading at")
     end_by(process, number)
     assert (process.code, process.error["kind"], process.error["outcome"]) == (code, "interrupted", "refused"), process
     assert (len(service.writes), shipper.ledger()) == (1, ["refused"])
 
 
 @SIGNALS
-def test_signal_during_the_wait_says_that_it_happened_and_how_to_wait_on(ship: Any, number: int, code: int) -> None:
+def test_signal_during_the_wait_reports_the_upload_and_how_to_resume(ship: Any, number: int, code: int) -> None:
     service, shipper = ship(lambda _request: ACCEPTS)
     process = shipper.start("upload", URL, "--wait", "--json")
     eventually(lambda: service.writes, "the upload")
     service.builds.append(service.build(NEW, URL))
-    process.told(NEW)
+    process.wait_for(NEW)
     end_by(process, number)
-    assert told(process) == (code, "interrupted", "done", False), process
+    assert failure(process) == (code, "interrupted", "done", False), process
     assert process.error["uploadId"] == NEW
     assert f"spcli builds wait {NEW}" in process.error["hint"]
     assert shipper.ledger() == ["done"]
@@ -221,7 +221,7 @@ def test_signal_after_a_release_left_is_61_and_the_next_run_adopts_it(ship: Any)
     process = shipper.start("distribute", OLD, "--json")
     eventually(lambda: service.writes, "the release")
     end_by(process, signal.SIGTERM)
-    assert told(process) == (61, "unknown", "unknown", True), process
+    assert failure(process) == (61, "unknown", "unknown", True), process
     service.builds[0]["status"] = "Distribute"
     again = shipper.run("distribute", OLD, "--json")
     assert again.code == 0, again
@@ -239,13 +239,13 @@ def test_signal_during_a_read_is_not_a_write(ship: Any, number: int, code: int) 
 
 
 @SIGNALS
-def test_signal_after_a_raw_write_left_is_61_whatever_comes_after_it(ship: Any, number: int, code: int) -> None:
+def test_signals_after_a_raw_write_left_are_61(ship: Any, number: int, code: int) -> None:
     service, shipper = ship(lambda _request: hang())
     process = shipper.start("api", "POST", "/projects/test-webhook", "-f", "projectId=1", "--json")
     eventually(lambda: service.writes, "the call")
     process.send(number)
     end_by(process, signal.SIGINT)
-    assert told(process) == (61, "unknown", "unknown", False), process
+    assert failure(process) == (61, "unknown", "unknown", False), process
     assert "check before you send it again" in process.error["hint"]
 
 
@@ -262,12 +262,12 @@ def test_signal_while_the_program_is_loading_is_reported_as_any_other(ship: Any,
     process = shipper.start(verb, *([URL] if verb == "upload" else []), "--json", program=program)
     eventually(lambda: re.search(rf"\| +{re.escape(module)}\n", process.err), module)
     end_by(process, signal.SIGINT)
-    assert told(process) == (130, "interrupted", "not_sent" if verb == "upload" else None, verb == "upload"), process
+    assert failure(process) == (130, "interrupted", "not_sent" if verb == "upload" else None, verb == "upload"), process
     assert (process.out, service.writes) == ("", [])
 
 
-def test_ctrl_c_before_the_program_can_hear_it_leaves_no_traceback(ship: Any, tmp_path: Path) -> None:
-    """A `signal` module that is interrupted as it is loaded, and loaded by nobody before us."""
+def test_ctrl_c_before_the_handlers_are_installed_prints_no_traceback(ship: Any, tmp_path: Path) -> None:
+    """Replace the `signal` module by one that is interrupted while it loads."""
     _, shipper = ship(lambda _request: ACCEPTS)
     (tmp_path / "signal.py").write_text("import os, _signal\nos.kill(os.getpid(), _signal.SIGINT)\n")
     shipper.environ["PYTHONPATH"] = str(tmp_path)
@@ -289,7 +289,7 @@ def test_crash_leaves_no_core_file_with_the_key_in_it(ship: Any) -> None:
     end_by(process, KILL)
 
 
-# Killed: nothing could be said.
+# Killed: nothing could be printed.
 
 
 def test_run_after_a_kill_checks_first_and_adopts(ship: Any) -> None:
@@ -309,17 +309,17 @@ def test_upload_that_a_live_process_still_handles_is_not_unclear(ship: Any) -> N
     first = shipper.start("upload", URL, "--json")
     eventually(lambda: service.writes, "the upload")
     second = shipper.run("upload", URL, "--json", "--on-limit", "fail")
-    assert told(second) == (49, "rate-limited", "not_sent", True), second
+    assert failure(second) == (49, "rate-limited", "not_sent", True), second
     end_by(first, KILL)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a dead process is known at once where there is /proc")
-def test_process_that_dies_while_another_is_queued_behind_it_is_settled_before_that_one_sends(ship: Any) -> None:
+def test_queued_process_settles_the_upload_of_a_killed_one_before_it_sends(ship: Any) -> None:
     service, shipper = ship(lambda _request: hang())
     first = shipper.start("upload", URL, "--json", "--timeout", "4s")
     eventually(lambda: service.writes, "the upload")
     second = shipper.start("upload", URL, "--json")
-    second.told("Rate limit: uploading at")
+    second.wait_for("Rate limit: uploading at")
     service.builds.append(service.build(NEW, URL))
     service.on_write = lambda _request: ACCEPTS
     end_by(first, KILL)
