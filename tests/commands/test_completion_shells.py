@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -32,6 +33,9 @@ PROJECTS = [
     ("aaaaaaaaaaaaaaaaaaaaaaa6", "東京"),
 ]
 UPLOADS = [("bbbbbbbbbbbbbbbbbbbbbbb1", "Game-1.4.zip"), ("bbbbbbbbbbbbbbbbbbbbbbb2", "Game-1.5\x1b[31m.zip")]
+# Unsafe past the 80 characters that a description shows: a newline, an OSC 52 sequence, a bidi override, a zero-width space.
+UNSAFE_ENDS = ["\n$(touch hurt)", "\x1b]52;c;aHVydA==\x07", "\u202eexe", "\u200b", "\r\nrm", "\x9b31m"]
+LETTERS = "aZ09 _-./:=,@%+~!#$^&*(){}[]|;<>?`'\"\\éßñ東京語한글😀"
 PROMPT = "READY>"
 TIMEOUT = 30
 BASH_COMPLETION = [
@@ -99,6 +103,15 @@ def plain(text: str) -> str:
     return re.sub(r"\x1b(\[[0-9;?<>=]*[a-zA-Z]|\][^\x07]*\x07|[()][A-Z0-9]|[=>])|[\x07\x0f\x0e]", "", text)
 
 
+def long_names() -> list[str]:
+    """Return names of up to 300 characters, each with a start of its own: random ones, and unsafe ones."""
+    random = Random(9)
+    lengths = (1, 20, 79, 80, 120, 190, 197, 198, 296)
+    safe = ["".join(random.choices(LETTERS, k=length)).strip() + "." for length in lengths]
+    unsafe = ["x" * 90 + end for end in UNSAFE_ENDS]
+    return [f"q{number:02}{rest}" for number, rest in enumerate([*safe, *unsafe])]
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a home with the program, two profiles, and names that an earlier command saw."""
@@ -109,11 +122,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program.chmod(0o755)
     config = home / ".config" / "spcli"
     config.mkdir(parents=True)
-    (config / "config.toml").write_text('[profiles.default]\nuser_id = "user-1"\n[profiles.staging]\nuser_id = "user-2"\n')
+    users = {"default": "user-1", "staging": "user-2", "long": "user-3"}
+    profiles = "".join(f'[profiles.{name}]\nuser_id = "{user}"\n' for name, user in users.items())
+    (config / "config.toml").write_text(profiles)
     state = State(home / ".local" / "state" / "spcli", clock=Clock(), environ={}, note=pytest.fail)
     state.names.remember_projects(Account(SERVICE, "user-1"), PROJECTS)
     state.names.remember_uploads(Account(SERVICE, "user-1"), UPLOADS)
     state.names.remember_projects(Account(SERVICE, "user-2"), [("cccccccccccccccccccccccc", "Backstage")])
+    state.names.remember_projects(Account(SERVICE, "user-3"), [(f"{n:024x}", name) for n, name in enumerate(long_names())])
     state.close()
     (home / "Game Build.zip").write_bytes(b"PK")
     (home / "Sub Folder").mkdir()
@@ -242,6 +258,20 @@ def test_names_are_completed_and_quoted(shell: Terminal, typed: str, argv: list[
 def test_hostile_name_comes_back_whole_and_nothing_in_it_is_executed(shell: Terminal, quote: str) -> None:
     assert shell.argv(f"spcli upload -p {quote}Wow\t") == ["upload", "-p", HOSTILE]
     assert not (shell.home / "hurt").exists()
+
+
+def test_long_names_come_back_whole_or_are_not_offered(shell: Terminal) -> None:
+    for name in long_names():
+        is_offered = len(name) <= 200 and name.isprintable()
+        typed = f"spcli upload --profile long -p {name[:3]}\t"
+        # fish finds the project by its description, too, and then inserts the ID.
+        assert shell.argv(typed)[-1] in ([name] if is_offered else [name[:3], f"{int(name[1:3]):024x}"])
+    assert not (shell.home / "hurt").exists()
+
+
+def test_unsafe_names_never_reach_the_screen(fresh: Terminal) -> None:
+    shown = fresh.screen("spcli upload --profile long -p q0\t\t", "q02")
+    assert not any(end in shown for end in UNSAFE_ENDS)
 
 
 def test_name_is_completed_after_a_colon_in_it(shell: Terminal) -> None:

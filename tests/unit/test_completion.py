@@ -1,6 +1,7 @@
 """TAB as data: what is offered for which words, and how each shell is told."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -8,18 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spcli.builds.lifecycle import STATES
 from spcli.clock import Clock
-from spcli.completion.answer import answer, split_line
+from spcli.completion.answer import answer, quote_for_bash, quote_for_powershell, split_line
+from spcli.completion.names import is_safe_word
 from spcli.completion.tree import COMMANDS, COMMON, OPTIONS
 from spcli.state.account import Account
 from spcli.state.store import State
 
 SERVICE = "https://api.streampixel.io/pixelStripeApi"
 ROOT = Path(__file__).resolve().parents[2]
+ANY_TEXT = st.text(st.sampled_from("aZ9 \t\n\r\x1b\x07\x85\u2028\u202e\u200b\u3000\u2019'\"$`;:\\é東😀"), max_size=300)
 NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40)
 
 
@@ -48,7 +51,7 @@ def offered(environ: dict[str, str], *words: str) -> list[str]:
     return [line.partition("\t")[0] for line in text.splitlines()[1:]]
 
 
-def told(shell: str, environ: dict[str, str], *words: str) -> str:
+def answer_to(shell: str, environ: dict[str, str], *words: str) -> str:
     """The whole answer to a shell."""
     text = answer({**environ, "_SPCLI_COMPLETE": f"complete_{shell}", "COMP_WORDS": "\n".join(["spcli", *words])})
     assert text is not None
@@ -137,12 +140,12 @@ def test_behind_two_dashes_there_are_only_arguments(home: dict[str, str]) -> Non
 
 
 def test_files_are_asked_for_only_where_a_file_is_meant() -> None:
-    assert told("bash", {}, "check", "") == "files\n"
+    assert answer_to("bash", {}, "check", "") == "files\n"
     # Behind an open quote bash's own names need none.
     assert answer({"_SPCLI_COMPLETE": "complete_bash", "COMP_WORDS": "spcli check 'o"}) == "files '\n"
     for shell in ("zsh", "powershell"):
-        assert told(shell, {}, "upload", "--output-file=o").startswith("files 14")
-    assert told("fish", {}, "upload", "") == "nothing\n"
+        assert answer_to(shell, {}, "upload", "--output-file=o").startswith("files 14")
+    assert answer_to("fish", {}, "upload", "") == "nothing\n"
 
 
 # Live names
@@ -151,7 +154,7 @@ def test_files_are_asked_for_only_where_a_file_is_meant() -> None:
 def test_projects_of_the_profile_are_offered_by_name_and_id(home: dict[str, str]) -> None:
     assert offered(home, "upload", "-p", "") == ["Showroom", "Show House", "a" * 24, "b" * 24]
     assert offered(home, "config", "set", "project", "")[0] == "Showroom"
-    assert "Showroom\t" + "a" * 24 in told("fish", home, "upload", "-p", "")
+    assert "Showroom\t" + "a" * 24 in answer_to("fish", home, "upload", "-p", "")
 
 
 def test_names_follow_the_profile_on_the_line_the_variable_and_the_service(home: dict[str, str]) -> None:
@@ -174,7 +177,10 @@ def test_builds_are_offered_newest_first_with_their_file_and_each_once(home: dic
     state = State(Path(home["SPCLI_STATE_DIR"]), clock=Clock(), environ={}, note=pytest.fail)
     state.names.remember_uploads(Account(SERVICE, "u1"), [("2" * 24, "Game-2.zip"), ("1" * 24, "Game-1.zip")])
     state.close()
-    assert told("fish", home, "builds", "wait", "").splitlines()[1:] == ["2" * 24 + "\tGame-2.zip", "1" * 24 + "\tGame-1.zip"]
+    assert answer_to("fish", home, "builds", "wait", "").splitlines()[1:] == [
+        "2" * 24 + "\tGame-2.zip",
+        "1" * 24 + "\tGame-1.zip",
+    ]
     assert offered(home, "builds", "wait", "2" * 24, "") == ["1" * 24]
 
 
@@ -224,7 +230,7 @@ def test_tab_changes_nothing_on_the_disk(home: dict[str, str], tmp_path: Path) -
 def test_a_name_that_cannot_be_shown_is_left_out_and_its_id_stays(home: dict[str, str], name: str) -> None:
     remember(home, "u9", [("d" * 24, name.replace("\ud800", "\ufffe"))])
     for shell in ("bash", "zsh", "fish", "powershell"):
-        text = told(shell, {**home, "STREAMPIXEL_USER_ID": "u9"}, "upload", "-p", "")
+        text = answer_to(shell, {**home, "STREAMPIXEL_USER_ID": "u9"}, "upload", "-p", "")
         assert text.count("d" * 24) >= 1
         assert all(letter.isprintable() or letter in "\n\t" for letter in text)
         assert len(text.splitlines()) == 2
@@ -235,8 +241,6 @@ def test_a_name_that_cannot_be_shown_is_left_out_and_its_id_stays(home: dict[str
 
 @given(NAMES)
 def test_what_bash_types_is_the_name_again(name: str) -> None:
-    from spcli.completion.answer import quote_for_bash
-
     assert shlex.split(quote_for_bash(name, ""), comments=False) == [name]
     assert shlex.split("'" + quote_for_bash(name, "'") + "'") == [name]
     assert split_line('"' + quote_for_bash(name, '"') + '"').words == [name]
@@ -244,8 +248,6 @@ def test_what_bash_types_is_the_name_again(name: str) -> None:
 
 @given(NAMES)
 def test_a_line_that_was_quoted_for_bash_is_read_back_in_every_half(name: str) -> None:
-    from spcli.completion.answer import quote_for_bash
-
     assert split_line("spcli -p " + quote_for_bash(name, "") + " x").words == ["spcli", "-p", name, "x"]
     assert split_line("spcli -p '" + quote_for_bash(name, "'").replace("'\\''", "") + "' x").words[3:] == ["x"]
 
@@ -258,23 +260,64 @@ def test_any_line_gives_an_answer(line: str, number: str) -> None:
         assert text.split()[0] in ("words", "files", "nothing")
 
 
-@given(NAMES)
-def test_what_powershell_types_is_the_name_again(name: str) -> None:
-    from spcli.completion.answer import quote_for_powershell
-
-    typed = quote_for_powershell(name)
+def read_powershell_argument(typed: str) -> str:
+    """Return the argument that PowerShell reads, by its grammar: a bare word, or a string in single quotes on one line."""
     quotes = "'\u2018\u2019\u201a\u201b"
+    assert not set(typed) & set("\r\n\0")
     if not typed.startswith("'"):
-        assert typed == name
-        assert not set(typed) & set(' $`;|&<>(){}@#",' + quotes)
-        return
+        assert not set(typed) & set(' \t\v\f\x85\xa0$`;|&<>(){}@#",\u201c\u201d\u201e' + quotes)
+        assert typed[0] not in "-\u2013\u2014\u2015"
+        return typed
     inner, read, position = typed[1:-1], "", 0
+    assert typed[-1] == "'"
     while position < len(inner):
         if inner[position] in quotes:
             assert inner[position + 1] == inner[position]
             position += 1
         read, position = read + inner[position], position + 1
-    assert read == name
+    return read
+
+
+@given(NAMES)
+def test_name_typed_by_powershell_is_the_name_again(name: str) -> None:
+    if not name.startswith("-"):
+        assert read_powershell_argument(quote_for_powershell(name)) == name
+
+
+@given(st.lists(st.text(max_size=300) | ANY_TEXT, min_size=1, max_size=25))
+@settings(max_examples=15)
+def test_every_shell_is_offered_whole_safe_names_and_no_other(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("names")
+    environ = {"SPCLI_CONFIG": os.devnull, "SPCLI_STATE_DIR": str(folder), "STREAMPIXEL_USER_ID": "u1"}
+    names = [name.encode("utf-8", "replace").decode() for name in names]
+    remember(environ, "u1", [(f"{number:024x}", name) for number, name in enumerate(names)])
+    safe = {name.strip() for name in names if is_safe_word(name)}
+    for shell in ("bash", "zsh", "fish", "powershell"):
+        text = answer_to(shell, environ, "upload", "-p", "")
+        assert all(letter.isprintable() or letter in "\n\t\u3000" for letter in text)
+        lines = [line for line in text.split("\n")[1:-1] if not re.fullmatch("[0-9a-f]{24}", re.split("[\t:]", line)[0])]
+        assert {READERS[shell](line) for line in lines} == safe
+
+
+def read_zsh_word(line: str) -> str:
+    """Return the word of a line for `_describe`: up to the first colon without a backslash."""
+    return re.sub(r"\\(.)", r"\1", re.match(r"(?:[^:\\]|\\.)*", line)[0])  # type: ignore[index]
+
+
+READERS: dict[str, Callable[[str], str]] = {
+    "bash": lambda line: split_line("spcli " + line).words[-1],
+    "zsh": read_zsh_word,
+    "fish": lambda line: line.partition("\t")[0],
+    "powershell": lambda line: read_powershell_argument(line.split("\t")[0]),
+}
+
+
+@pytest.mark.parametrize("end", ["\n", "\x1b]52;c;eA==\x07", "\u202e", "\u200b", "\x9b", "\u2028", "\x85"])
+def test_name_that_is_unsafe_only_past_what_is_described_is_not_offered(home: dict[str, str], end: str) -> None:
+    remember(home, "u9", [("d" * 24, "x" * 100 + end + "y")])
+    for shell in ("bash", "zsh", "fish", "powershell"):
+        text = answer_to(shell, {**home, "STREAMPIXEL_USER_ID": "u9"}, "upload", "-p", "")
+        assert [line[:24] for line in text.split("\n")[1:-1]] == ["d" * 24]
 
 
 @pytest.mark.parametrize(
@@ -314,7 +357,7 @@ def test_the_number_of_the_word_counts_where_words_come_one_by_one() -> None:
 
 def test_zsh_gets_colons_and_backslashes_escaped(home: dict[str, str]) -> None:
     remember(home, "u6", [("e" * 24, "a:b\\c")])
-    assert "a\\:b\\\\c:" + "e" * 24 in told("zsh", {**home, "STREAMPIXEL_USER_ID": "u6"}, "upload", "-p", "")
+    assert "a\\:b\\\\c:" + "e" * 24 in answer_to("zsh", {**home, "STREAMPIXEL_USER_ID": "u6"}, "upload", "-p", "")
 
 
 # What it costs
