@@ -275,10 +275,10 @@ def wait_failure(results: Sequence[Ended], project_id: str, outcome: Outcome | N
 def _failure_words(ended: Ended, project_id: str) -> tuple[str, str]:
     """Return the message and the hint for a build that did not end well."""
     build, page = ended.build, dashboard_url(project_id)
-    resume = f"Resume: spcli builds wait {build.upload_id}"
+    resume = f"resume: spcli builds wait {build.upload_id}"
     if ended.result == "rejected":
         message = build.objection or "the build was rejected; the service gave no reason"
-        return message, f"Fix the build and upload it again. Details: spcli builds show {build.upload_id}, or {page}"
+        return message, f"fix the build and upload it again. Details: spcli builds show {build.upload_id}, or {page}"
     if ended.trouble is not None:
         return f"deadline reached; the build's status could not be read: {ended.trouble}", resume
     if ended.is_unreleased:
@@ -287,10 +287,10 @@ def _failure_words(ended: Ended, project_id: str) -> tuple[str, str]:
         position = f"still at {build.status}" if build.status else "not listed yet"
         return f"deadline reached; the build is {position}", resume
     if ended.result == "unreadable":
-        return "the service doesn't report build status", f"See {page}, or run `spcli webhooks listen` while you wait."
+        return "the service doesn't report build status", f"see {page}, or run `spcli webhooks listen` while you wait"
     return (
         f"the build list of project {project_id} doesn't show {build.upload_id}",
-        "List the project's builds with `spcli builds`; choose another project with -p.",
+        "list the project's builds with `spcli builds`; choose another project with -p",
     )
 
 

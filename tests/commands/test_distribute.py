@@ -79,6 +79,22 @@ def test_latest_with_an_unreadable_list_exits_with_that_failure(spcli: Front, se
     assert releases(server) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "fault", "outcome", "hint"),
+    [
+        (("--latest",), "project:502htmlx*", "not_sent", "nothing was sent: it is safe to retry"),
+        ((SHOWROOM_OLD,), "distribute:500x*", "refused", "nothing was created: it is safe to retry"),
+    ],
+    ids=["list", "release"],
+)
+def test_exit_50_says_what_became_of_the_release(
+    spcli: Front, service: Any, words: tuple[str, ...], fault: str, outcome: str, hint: str
+) -> None:
+    service(faults=(fault,))
+    found = spcli("distribute", *words, "--json")
+    assert (found.code, found.error["outcome"], found.error["hint"]) == (50, outcome, hint), found
+
+
 def test_build_is_released_by_id_if_the_list_cannot_be_read(spcli: Front, service: Any) -> None:
     server = service(faults=("project:502htmlx*",))
     found = spcli("distribute", SHOWROOM_OLD, "--json")

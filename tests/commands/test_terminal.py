@@ -290,7 +290,7 @@ def folded_rows(screen: str, width: int) -> list[str]:
         (("status",), 0, "Showroom-1.1.0.zip"),
         (("status", "--interval", "5s"), 2, "add --watch, or omit --interval"),
         (("rollback", "--dry-run"), 0, "(assumed live: it wasn't released from this machine)"),
-        (("builds", "wait", SHOWROOM_REJECTED), 10, "Fix the build and upload it again. Details:"),
+        (("builds", "wait", SHOWROOM_REJECTED), 10, "fix the build and upload it again. Details:"),
     ],
 )
 def test_screens_plans_and_hints_are_folded_between_words(
