@@ -11,6 +11,7 @@ import time
 
 TYPE_CHECKING = False  # importing it from typing costs measurable time at start-up
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from sys import UnraisableHookArgs
     from types import FrameType, TracebackType
 
@@ -95,6 +96,34 @@ class Delivery:
         self, kind: type[BaseException] | None, _value: BaseException | None, _traceback: "TracebackType | None"
     ) -> None:
         self._signals._is_delivering = self._was_delivering and kind is None
+
+
+class Postponement:
+    """A block whose signals are handled at its end. A process that is being started must not be left behind by one of them."""
+
+    def __enter__(self) -> None:
+        self._pending: list[int] = []
+        self._handlers: dict[int, Callable[[int, FrameType | None], object]] = {}
+        for name in NAMES:
+            number = getattr(signal, name, None)
+            handler = None if number is None else signal.getsignal(number)
+            if number is not None and callable(handler):
+                try:
+                    signal.signal(number, self._postpone)
+                except ValueError:  # not the main thread, which handles all signals
+                    return
+                self._handlers[number] = handler
+
+    def _postpone(self, number: int, _frame: "FrameType | None") -> None:
+        self._pending.append(number)
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _value: BaseException | None, _traceback: "TracebackType | None"
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        for number in self._pending:
+            signal.raise_signal(number)
 
 
 def _send_again(number: signal.Signals) -> None:

@@ -26,10 +26,11 @@ basicConstraints = CA:TRUE
 """
 
 
-def make_certificate(folder: Path, *, start: str = "", end: str = "") -> tuple[str, str]:
+def make_certificate(folder: Path, *, name: str = "test", start: str = "", end: str = "") -> tuple[str, str]:
     """Make a certificate for 127.0.0.1 and api.example.invalid, and its key; return their paths.
 
     Args:
+        name: the subject, by which OpenSSL finds an authority.
         start: when it becomes valid, as `20300101000000Z`; from now on without it.
         end: when it expires; in 90 days without it.
     """
@@ -40,7 +41,7 @@ def make_certificate(folder: Path, *, start: str = "", end: str = "") -> tuple[s
     (folder / "index.txt").write_text("")
     (folder / "serial").write_text("01\n")
     new = [openssl, "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "request.pem"]
-    subprocess.run([*new, "-subj", "/O=Test Authority/CN=test"], cwd=folder, check=True, capture_output=True)
+    subprocess.run([*new, "-subj", f"/O=Test Authority/CN={name}"], cwd=folder, check=True, capture_output=True)
     sign = [openssl, "ca", "-batch", "-config", "ca.cnf", "-selfsign", "-keyfile", "key.pem", "-in", "request.pem"]
     dates = [*(["-startdate", start] if start else []), *(["-enddate", end] if end else ["-days", "90"])]
     subprocess.run([*sign, "-out", "cert.pem", "-notext", *dates], cwd=folder, check=True, capture_output=True)

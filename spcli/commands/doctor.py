@@ -227,8 +227,8 @@ def _has_builds(runtime: "Runtime") -> bool | None:
 
 
 def _state_checks(runtime: "Runtime") -> "Iterator[Check]":
-    folder = runtime.settings.state_dir
     try:
+        folder = runtime.settings.state_dir
         path = runtime.state.probe()
     except SpcliError as failure:
         yield failed_check("state", failure)

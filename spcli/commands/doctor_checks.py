@@ -188,7 +188,7 @@ def proxy_check(label: str | None, notes: Sequence[str]) -> Check:
 
 def ca_check(roots: int, source: str, notes: Sequence[str], environ: Mapping[str, str]) -> Check:
     """Return the check of the trusted roots: how many, from which file or folder, and what is ignored."""
-    message = f"{roots} root certificates from {source}"
+    message = f"{roots} root certificate{'' if roots == 1 else 's'} from {source}"
     if notes:
         return Check("ca", WARN, "; ".join([message, *notes]), "unset SSLKEYLOGFILE, or set it to a file that you can write")
     ignored = [name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS") if environ.get(name)]

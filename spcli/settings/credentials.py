@@ -11,6 +11,7 @@ from spcli.errors import SpcliError
 from spcli.models import Secret
 from spcli.settings.places import find_batch_character, find_program
 from spcli.settings.table import DEFAULT_PROFILE, unset_hint
+from spcli.signals import Postponement
 
 if TYPE_CHECKING:
     import subprocess
@@ -162,7 +163,7 @@ def run_key_command(command: "Sequence[str]", environ: "Mapping[str, str]", *, s
     if letter is not None:
         hint = "use a program instead of a batch file, or put the arguments into the batch file"
         raise _command_error(name, f"is a batch file, and cmd.exe would interpret the character {letter!r}", hint=hint)
-    printed, code = _run_child(_start_command(argv, child_environ, name=name), name, seconds)
+    printed, code = _run_child(argv, child_environ, name=name, seconds=seconds)
     if len(printed) > _LONGEST_OUTPUT:
         raise _command_error(name, "printed more than 64 KiB", hint="the program must print the key and nothing else")
     if code is None:
@@ -194,37 +195,42 @@ def _start_command(argv: list[str], environ: dict[str, str], *, name: str) -> "s
     try:
         if sys.platform == "win32":
             group = subprocess.CREATE_NEW_PROCESS_GROUP
-            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environ, creationflags=group)
-        else:
-            # A new group, so that all of it can be killed; no new session: password managers know a login by its terminal.
-            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environ, process_group=0)
+            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environ, creationflags=group)
+        # A new group, so that all of it can be killed; no new session: password managers know a login by its terminal.
+        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environ, process_group=0)
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or "invalid name or argument"
-    else:
-        return child
     raise _command_error(name, f"cannot be started: {reason}", hint="spcli runs it without a shell")
 
 
-def _run_child(child: "subprocess.Popen[bytes]", name: str, seconds: float) -> tuple[bytearray, int | None]:
+def _run_child(argv: list[str], environ: dict[str, str], *, name: str, seconds: float) -> tuple[bytearray, int | None]:
     """Return the child's output and its exit code, None if it took too long or printed too much.
 
     Leaves no process behind, except background processes of a child that ended well.
     """
     clock, printed = Clock(), bytearray()
     deadline, code = clock.mono() + seconds, None
+    child: subprocess.Popen[bytes] | None = None
     try:
+        with Postponement():
+            child = _start_command(argv, environ, name=name)
         if _read_output(child, printed, clock, deadline):
             code = _wait_for_exit(child, clock, deadline)
     except RuntimeError:
         hint = "raise the limit of processes and threads of this user or container"
         raise _command_error(name, "cannot be read: no thread can be started", hint=hint) from None
     finally:
-        if code is None:
-            _kill_tree(child)
-        child.wait()
-        if child.stdout and sys.platform != "win32":
-            child.stdout.close()
+        if child is not None:
+            _end_child(child, kill=code is None)
     return printed, code
+
+
+def _end_child(child: "subprocess.Popen[bytes]", *, kill: bool) -> None:
+    if kill:
+        _kill_tree(child)
+    child.wait()
+    if child.stdout and sys.platform != "win32":
+        child.stdout.close()
 
 
 def _read_output(child: "subprocess.Popen[bytes]", printed: bytearray, clock: Clock, deadline: float) -> bool:

@@ -60,10 +60,12 @@ class Trust:
         self.notes: list[str] = []
         self._folders = folders
         self._bundle = bundle
+        # Counted now: a handshake adds the roots that it took from a folder.
+        self._loaded = context.cert_store_stats()["x509_ca"]
 
     def count_roots(self) -> int:
         """Return how many authorities are trusted."""
-        return self.context.cert_store_stats()["x509_ca"] or sum(len(_hashed_names(folder)) for folder in self._folders)
+        return self._loaded + sum(len(_hashed_names(folder)) for folder in self._folders)
 
     def add_bundle(self) -> bool:
         """Also trust the system's bundle, once: it may have a CA that the folder lacks. Return whether that changed anything."""
@@ -89,7 +91,7 @@ def load_trust(environ: Mapping[str, str], store: Store = SYSTEM_STORE) -> Trust
     """
     context = _new_context(environ)
     if path := environ.get("SSL_CERT_FILE"):
-        trust = _file_trust(context, path)
+        trust = _file_trust(context, path, environ.get("SSL_CERT_DIR"))
     elif path := environ.get("SSL_CERT_DIR"):
         trust = _folder_trust(context, path)
     else:
@@ -112,7 +114,8 @@ def _new_context(environ: Mapping[str, str]) -> ssl.SSLContext:
     return context
 
 
-def _file_trust(context: ssl.SSLContext, path: str) -> Trust:
+def _file_trust(context: ssl.SSLContext, path: str, folder: str | None) -> Trust:
+    """Return the authorities in a file, and those in the folder of the other variable if it has any."""
     reason = ""
     try:
         context.load_verify_locations(cafile=path)
@@ -122,7 +125,11 @@ def _file_trust(context: ssl.SSLContext, path: str) -> Trust:
         reason = getattr(error, "strerror", None) or "cannot be read"
     if reason:
         raise _trust_error("SSL_CERT_FILE", path, reason)
-    return Trust(context, f"{path} (SSL_CERT_FILE)")
+    folders = [one for one in (folder or "").split(os.pathsep) if one and _hashed_names(one)]
+    if not folders:
+        return Trust(context, f"{path} (SSL_CERT_FILE)")
+    context.load_verify_locations(capath=folder)
+    return Trust(context, f"{path} (SSL_CERT_FILE) and {folder} (SSL_CERT_DIR)", folders=folders)
 
 
 def _folder_trust(context: ssl.SSLContext, path: str) -> Trust:
@@ -143,7 +150,8 @@ def _system_trust(context: ssl.SSLContext, store: Store) -> Trust:
     for folder in store.folders:
         if _hashed_names(folder):
             context.load_verify_locations(capath=folder)
-            return Trust(context, folder, folders=[folder], bundle=bundle)
+            source = folder if bundle is None else f"{folder}, and {bundle} if they are not enough"
+            return Trust(context, source, folders=[folder], bundle=bundle)
     for bundle in filter(os.path.isfile, store.bundles):
         if _load_bundle(context, bundle):
             return Trust(context, bundle)

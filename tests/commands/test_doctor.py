@@ -242,7 +242,7 @@ def test_tls_version_and_issuer_are_shown(spcli: Front, certificate: tuple[str, 
         spcli.clock = Clock()
         found = spcli("doctor", "--json", env={"STREAMPIXEL_BASE_URL": server.url, "SSL_CERT_FILE": certificate[0]})
     network = check_of(found, "network")
-    assert check_of(found, "ca")["message"] == f"1 root certificates from {certificate[0]} (SSL_CERT_FILE)"
+    assert check_of(found, "ca")["message"] == f"1 root certificate from {certificate[0]} (SSL_CERT_FILE)"
     assert network["level"] == "ok", network
     assert "TLSv1." in network["message"]
     assert "Test Authority" in network["message"]

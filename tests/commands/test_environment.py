@@ -95,3 +95,21 @@ def test_ctrl_c_ends_a_key_command_at_once_with_its_children(tmp_path: Path) -> 
     assert (process.returncode, out) == (130, ""), err
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid_file.read_text()), 0)
+
+
+@posix_only
+@pytest.mark.parametrize("variable", ["SPCLI_CONFIG", "SPCLI_STATE_DIR"])
+def test_doctor_prints_every_other_check_if_the_current_folder_was_deleted(tmp_path: Path, variable: str) -> None:
+    code = (
+        "import os, sys; folder = sys.argv.pop(1); os.mkdir(folder); os.chdir(folder); os.rmdir(folder)\n"
+        "from spcli.__main__ import run; run()"
+    )
+    env = environ_of(tmp_path, "http://127.0.0.1:9") | {variable: "relative"}
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(tmp_path / "gone"), "doctor", "--json"],
+        env=env, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    levels = {check["name"]: check["level"] for check in json.loads(ran.stdout)["checks"]}
+    assert ran.returncode == 3
+    assert levels["config" if variable == "SPCLI_CONFIG" else "state"] == "fail"
+    assert levels["extras"] == "ok"

@@ -58,6 +58,15 @@ def test_a_private_authority_in_ssl_cert_dir_is_trusted(certificate: tuple[str, 
         assert send(server.url, READ, environ).data == {"ok": 1}
 
 
+def test_both_ca_variables_count_together(certificate: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = make_certificate(tmp_path / "other", name="other")[0]
+    environ = {"SSL_CERT_FILE": other, "SSL_CERT_DIR": hashed_folder(tmp_path / "certs", certificate[0])}
+    assert load_trust(environ).count_roots() == 2
+    with FaultServer([answer(200, {"ok": 1})], tls=certificate) as server:
+        assert send(server.url, READ, environ).data == {"ok": 1}
+
+
 def test_a_certificate_for_another_name_is_final(certificate: tuple[str, str]) -> None:
     with FaultServer(tls=certificate) as server:
         error = failure_of(f"https://localhost:{server.port}", READ, {"SSL_CERT_FILE": certificate[0]})
@@ -193,8 +202,8 @@ def test_a_private_authority_in_the_systems_store_is_trusted(certificate: tuple[
     public = hashed_folder(tmp_path / "hashed", make_certificate(tmp_path / "public")[0])
     store, source = {
         "bundle": (Store((str(other),), (bundle,)), bundle),
-        "folder": (Store((str(other), folder), (str(broken),)), folder),
-        "bundle beside a folder": (Store((public,), (bundle,)), public),
+        "folder": (Store((str(other), folder), ()), folder),
+        "bundle beside a folder": (Store((public,), (bundle,)), f"{public}, and {bundle} if they are not enough"),
         "broken bundle first": (Store(("/nowhere",), (str(broken), bundle)), bundle),
     }[layout]
     trust = load_trust({}, store)

@@ -9,7 +9,7 @@ import pytest
 
 from spcli.clock import Clock
 from spcli.errors import Interrupted, SpcliError
-from spcli.signals import MERGE_WITHIN, Signals
+from spcli.signals import MERGE_WITHIN, Postponement, Signals
 
 
 @pytest.fixture
@@ -141,3 +141,17 @@ def test_ctrl_break_is_handled_where_it_exists(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     Signals().install_handlers()
     assert handled == [signal.SIGINT, signal.SIGTERM, 21]
+
+
+def test_a_signal_in_a_postponement_is_handled_at_its_end(signals: Signals) -> None:
+    steps: list[str] = []
+
+    def work() -> None:
+        with Postponement():
+            send(signal.SIGTERM)
+            steps.append("end of block")
+        steps.append("after the block")
+
+    with pytest.raises(Interrupted) as caught, signals.deliver():
+        work()
+    assert (steps, caught.value.exit_code) == (["end of block"], 143)
