@@ -43,6 +43,13 @@ class Damaged(Exception):
         self.certain = certain
 
 
+class SplitVolume(Damaged):
+    """The file is one volume of a split zip: it can't be read without the others."""
+
+    def __init__(self, which: str) -> None:
+        super().__init__(f"this is the {which} volume of a split zip, the others are missing", hint=_JOIN)
+
+
 class TooLarge(Exception):
     """The directory is larger than the check reads."""
 
@@ -103,6 +110,8 @@ def inspect_archive(size: int, fetch: Fetch, *, entry_limit: int = ENTRY_LIMIT) 
         oddities = _frame_findings(file, end, first)
     except Damaged as problem:
         text = f"the zip is damaged: {problem}" if problem.certain else f"the zip could not be read: {problem}"
+        if isinstance(problem, SplitVolume):
+            text = str(problem)
         return [error("damaged", text, problem.hint, certain=problem.certain)], None
     except TooLarge as problem:
         text = f"the zip has {problem}, more than the check reads"
@@ -163,7 +172,7 @@ def find_end(file: RangedFile) -> End:
     else:
         raise _missing_end(file)
     if best.is_volume:
-        raise Damaged("it is the last volume of a split zip, the others are missing", hint=_JOIN)
+        raise SplitVolume("last")
     if not ends or best.shift:
         text = "its directory is not where its end record says (truncated, or made by a tool without zip64)"
         raise Damaged(text, certain=not best.shift)
@@ -180,7 +189,7 @@ def has_end_record(size: int, fetch: Fetch) -> bool:
 
 def _missing_end(file: RangedFile) -> Damaged:
     if file.read(0, len(_LOCAL)) == _SPANNED:
-        return Damaged("it is the first volume of a split zip, the others are missing", hint=_JOIN)
+        return SplitVolume("first")
     return Damaged("its end is missing (truncated?)")
 
 

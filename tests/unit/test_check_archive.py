@@ -232,9 +232,9 @@ def test_exactly_65536_entries_are_read_without_zip64() -> None:
 
 @pytest.mark.parametrize("disk", [1, 3])
 def test_the_volumes_of_a_split_zip_are_named(disk: int) -> None:
-    assert damage(packaged(disk=disk)) == "the zip is damaged: it is the last volume of a split zip, the others are missing"
+    assert damage(packaged(disk=disk)) == "this is the last volume of a split zip, the others are missing"
     first = b"PK\7\x08" + packaged()[:300]
-    assert damage(first) == "the zip is damaged: it is the first volume of a split zip, the others are missing"
+    assert damage(first) == "this is the first volume of a split zip, the others are missing"
 
 
 def test_damage_that_some_tools_repair_does_not_stop_an_upload() -> None:
