@@ -42,7 +42,7 @@ from spcli.state.place import (
     set_aside,
 )
 from spcli.state.reader import decode_text, open_read_only
-from spcli.state.schema import SCHEMA_VERSION, create_schema, read_kind
+from spcli.state.schema import SCHEMA_VERSION, create_schema, read_kind, record_loss
 
 SLICE = 0.1
 PATIENCE = 5.0
@@ -90,10 +90,16 @@ class Database:
         self._has_waited = False
         return self._use_patiently(lambda connection: self._run_transaction(connection, work, durable), self._patience)
 
-    def attempt(self, work: Callable[[Connection], T], *, durable: bool = False) -> T | None:
-        """Write optional data. On failure, print one note and return None."""
+    def attempt(self, work: Callable[[Connection], T], *, durable: bool = False, waits: bool = False) -> T | None:
+        """Write optional data. On failure, print one note and return None.
+
+        Args:
+            durable: it is on the disk when this returns.
+            waits: a file in use is waited for.
+        """
+        patience = self._patience if waits else 0.0
         try:
-            return self._use_patiently(lambda connection: self._run_transaction(connection, work, durable), 0.0)
+            return self._use_patiently(lambda connection: self._run_transaction(connection, work, durable), patience)
         except SpcliError as problem:
             self.note_once(problem.message)
             return None
@@ -300,10 +306,12 @@ class Database:
                     connection.run("PRAGMA journal_mode=WAL")
                 if isinstance(spare, Connection):
                     spare.backup(connection)
-                else:
-                    connection.run("BEGIN IMMEDIATE")
-                    create_schema(connection, now, follows_damage=is_lost or spare == "damaged")
-                    connection.run("COMMIT")
+                connection.run("BEGIN IMMEDIATE")
+                if not isinstance(spare, Connection):
+                    create_schema(connection, now)
+                if is_lost or spare == "damaged":
+                    record_loss(connection, now)
+                connection.run("COMMIT")
             finally:
                 connection.close()
             remove_journals(self.path)

@@ -51,8 +51,9 @@ def find_spare_folder(environ: Mapping[str, str]) -> Path:
 
     temporary = next((environ[name] for name in ("TMPDIR", "TEMP", "TMP") if environ.get(name)), None) or tempfile.gettempdir()
     if sys.platform == "win32":
-        profile = environ.get("USERPROFILE", "")
-        if not profile or not os.path.normcase(os.path.abspath(temporary)).startswith(os.path.normcase(profile) + os.sep):
+        # Either may be written with short names, such as C:/Users/RUNNER~1.
+        folder, profile = (os.path.normcase(os.path.realpath(one)) for one in (temporary, environ.get("USERPROFILE") or os.sep))
+        if profile == os.path.dirname(profile) or not folder.startswith(profile + os.sep):
             raise OSError(0, "the temp dir is shared by all users of this machine")
         return Path(temporary) / "spcli"
     return Path(temporary) / f"spcli-{os.getuid()}"

@@ -60,21 +60,19 @@ def read_kind(connection: "Connection") -> Kind:
     return "own" if is_own else "foreign"
 
 
-def create_schema(connection: "Connection", now: Instant, *, follows_damage: bool) -> None:
-    """Make an empty database the state's own, in the caller's transaction.
-
-    Args:
-        now: the moment that is recorded when it `follows_damage`: it takes the place of a damaged database, whose windows are
-            unknown and count as just used.
-    """
+def create_schema(connection: "Connection", now: Instant) -> None:
+    """Make an empty database the state's own, in the caller's transaction."""
     for statement in _STATEMENTS:
         connection.run(statement)
-    if follows_damage:
-        connection.run("INSERT INTO meta VALUES ('reborn', ?, ?)", now)
     # A process that still knows a row of the damaged file by its id must not meet another row under it.
     connection.run("INSERT INTO sqlite_sequence VALUES ('ledger', ?)", (max(0, int(now.wall)),))
     connection.run(f"PRAGMA application_id={APPLICATION_ID}")
     connection.run(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def record_loss(connection: "Connection", now: Instant) -> None:
+    """Record that the database takes the place of a damaged one, whose windows are unknown and count as just used."""
+    connection.run("INSERT OR REPLACE INTO meta VALUES ('reborn', ?, ?)", now)
 
 
 def read_number(value: object) -> float:

@@ -164,8 +164,8 @@ class Windows:
             settled = settle_window(window, ticket, is_over=is_over, now=now, rules=rules, closed_for=closed_for)
             _store_window(connection, key, settled)
 
-        # The service may ask for longer than was committed; that must outlast a power cut.
-        self._database.attempt(settle_stored, durable=closed_for > 0)
+        # The service may ask for longer than was committed: other processes must know, and after a power cut, too.
+        self._database.attempt(settle_stored, durable=closed_for > 0, waits=closed_for > 0)
 
     def leave_queue(self, key: str, ticket: str) -> None:
         """Leave the queue before a byte has left; a window that was committed is given back, and its attempt with it."""

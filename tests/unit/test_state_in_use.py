@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from spcli.errors import SpcliError
-from spcli.ratelimit.window import Wait
+from spcli.ratelimit.window import Go, Wait
 from spcli.state.account import Account
 from tests.unit.state_folder import POSIX, ROOT, RULES, Opened, make, raw, refusal, script
 
@@ -267,6 +267,16 @@ def test_history_that_cannot_be_read_stops_an_upload(opened: Opened, hold: Hold)
     refusal(lambda: state.ledger.find_absent_uploads(account, "p", "https://h/a.zip", 600))
     refusal(state.lost_memory_at)
     refusal(lambda: state.windows.list_limits(account))
+
+
+def test_wait_that_the_service_asked_for_is_stored_once_the_file_is_let_go(opened: Opened, hold: Hold) -> None:
+    state = opened.state(patience=5.0)
+    ticket = state.windows.enqueue("b")
+    assert isinstance(state.windows.poll("b", ticket, rules=RULES)[0], Go)
+    state.close()
+    hold.openings = 20
+    state.windows.settle("b", ticket, is_over=True, rules=RULES, closed_for=3600.0)
+    assert opened.state().windows.view_window("b").seconds_left == pytest.approx(3600)
 
 
 def test_damaged_file_that_another_program_holds_open_is_waited_for_and_then_refused(opened: Opened, hold: Hold) -> None:

@@ -197,6 +197,33 @@ def test_spare_state_moves_to_the_folder_once_that_can_be_used(opened: Opened) -
     assert state.windows.view_window("b").seconds_left == pytest.approx(197)
 
 
+@pytest.mark.parametrize(("temporary", "is_private"), [("profile/Temp", True), ("profile", False), ("Windows/Temp", False)])
+def test_spare_folder_on_windows_is_only_one_inside_the_users_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temporary: str, is_private: bool
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    environ = {"TEMP": str(tmp_path / temporary), "USERPROFILE": str(tmp_path / "profile")}
+    if is_private:
+        assert find_spare_folder(environ) == tmp_path / temporary / "spcli"
+        return
+    with pytest.raises(OSError, match="shared by all users"):
+        find_spare_folder(environ)
+    with pytest.raises(OSError, match="shared by all users"):
+        find_spare_folder({"TEMP": environ["TEMP"]})
+
+
+def test_spare_state_that_moves_after_damage_closes_the_windows(opened: Opened) -> None:
+    opened.folder.write_text("a file")
+    opened.state().windows.enqueue("b")
+    opened.folder.unlink()
+    opened.folder.mkdir(mode=0o700)
+    (opened.folder / "state.db.damaged-1").touch()
+    os.utime(opened.folder / "state.db.damaged-1", (opened.clock.wall(), opened.clock.wall()))
+    state = opened.state()
+    assert state.windows.view_window("b") == (pytest.approx(197), 1, None)
+    assert state.lost_memory_at() == opened.clock.now()
+
+
 def test_spare_state_that_is_damaged_closes_the_windows(opened: Opened) -> None:
     spare = find_spare_folder({"TMPDIR": str(opened.spare)})
     spare.mkdir(mode=0o700)
