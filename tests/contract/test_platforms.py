@@ -25,6 +25,7 @@ from spcli.state.store import State
 from spcli.transport.proxies import proxy_for
 from spcli.transport.tls import tls_context
 from tests.front import FakeClock, sandbox
+from tests.platforms import posix
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "spcli"
@@ -79,7 +80,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("platform", ["win32", "darwin"])
+@pytest.mark.parametrize("platform", ["win32", pytest.param("darwin", marks=posix("macOS has what POSIX has"))])
 def test_the_commands_work_without_what_only_linux_has(platform: str, tmp_path: Path) -> None:
     from spcli.clock import Clock
 
@@ -246,6 +247,7 @@ def test_a_file_that_may_not_be_replaced_is_an_error_at_once_and_on_windows_in_t
     assert 0 < sum(clock.slept) < 1
 
 
+@posix("two slashes before a path of this machine")
 def test_names_are_found_in_a_state_folder_on_a_network_drive(tmp_path: Path) -> None:
     # A path that begins with two slashes, as all do there: SQLite must not take what follows for a host.
     environ = {"SPCLI_CONFIG": str(tmp_path / "config.toml"), "SPCLI_STATE_DIR": f"/{tmp_path}", "STREAMPIXEL_USER_ID": "u1"}

@@ -14,6 +14,7 @@ from spcli.models import Secret
 from spcli.output.redact import LEAST_START
 from tests.faultd import FaultServer, answer, hang
 from tests.front import Front
+from tests.platforms import posix
 
 ROOT = Path(__file__).parents[2]
 CANARY = 'canary/5ec4e7+key=ü"\\%2F-end'
@@ -175,6 +176,7 @@ def test_a_secret_cannot_be_stored() -> None:
         copy.deepcopy(Secret(PLAIN))
 
 
+@posix("reads /proc")
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 def test_the_key_is_in_no_process_list_while_a_call_is_under_way(tmp_path: Path) -> None:
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("STREAMPIXEL_", "SPCLI_"))}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.front import FakeClock, sandbox
+from tests.platforms import posix
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -63,10 +64,10 @@ def test_the_wheel_contains_only_the_package_and_its_data(wheel: set[str]) -> No
     assert {name.partition("/")[0].partition("-")[0] for name in wheel} == {"spcli", "streampixel_cli"}
 
 
-def test_five_packages_are_required_without_extras() -> None:
+def test_six_packages_are_required_without_extras() -> None:
     named = {one.partition(">")[0] for one in PROJECT["dependencies"]}
     assert PROJECT["name"] == "streampixel-cli"
-    assert named == {"typer", "rich", "httpx", "platformdirs", "tomli-w"}
+    assert named == {"typer", "rich", "httpx", "httpcore", "platformdirs", "tomli-w"}
 
 
 def left(
@@ -122,6 +123,7 @@ def test_the_database_is_closed_before_the_hard_exit(tmp_path: Path) -> None:
     assert not (tmp_path / "s" / "state.db-wal").exists()
 
 
+@posix("writes to /dev/full")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(("words", "code"), [("--version", 141), ("exit-codes", 141)])
 @pytest.mark.parametrize("unbuffered", ["", "1"])

@@ -18,6 +18,16 @@ TOKEN = "t0ken-t0ken-t0ken-t0ken"
 UNREACHABLE = "http://127.0.0.1:9"
 
 
+# Windows has no signals for other processes: a line on standard input raises one. Main ends without the thread.
+RAISES_SIGNALS = """
+import _thread, sys, threading
+raise_signal = lambda: _thread.interrupt_main(int(sys.stdin.readline()))
+threading.Thread(target=raise_signal, daemon=True).start()
+from spcli.__main__ import run
+run()
+"""
+
+
 class Listener:
     """One running listener. Polls and grace periods are scaled by a window of one second."""
 
@@ -40,10 +50,12 @@ class Listener:
             "SPCLI_WINDOW": "1",
         }
         environ |= {} if project_id is None else {"STREAMPIXEL_PROJECT_ID": project_id}
-        argv = [*under, sys.executable, "-m", "spcli", "webhooks", "listen", *(["--json"] if is_json else []), *words]
+        program = ["-c", RAISES_SIGNALS] if sys.platform == "win32" else ["-m", "spcli"]
+        argv = [*under, sys.executable, *program, "webhooks", "listen", *(["--json"] if is_json else []), *words]
         self.process = subprocess.Popen(
             argv + (["--path-token", token] if token else []),
             env=environ,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             # `communicate` would not return what a buffer had read ahead of the first line.
@@ -71,8 +83,16 @@ class Listener:
 
     def end(self, number: int = signal.SIGINT) -> tuple[int, str, str]:
         """Send a signal; return exit code, standard output and standard error."""
-        self.process.send_signal(number)
+        self.send(number)
         return self.ended()
+
+    def send(self, number: int) -> None:
+        """Send a signal."""
+        if sys.platform == "win32":
+            assert self.process.stdin is not None
+            self.process.stdin.write(f"{number}\n".encode())
+        else:
+            self.process.send_signal(number)
 
     def ended(self) -> tuple[int, str, str]:
         """Wait for the end; return exit code, standard output and standard error."""

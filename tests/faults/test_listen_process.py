@@ -242,7 +242,7 @@ def test_ctrl_c_in_the_shell_ends_neither_a_background_listener_nor_its_command(
     assert listener.post(event("u1")) == 200
     until((tmp_path / "got").exists)
     assert (tmp_path / "got").read_text() == "True"
-    listener.process.send_signal(signal.SIGINT)
+    listener.send(signal.SIGINT)
     assert listener.post(event("u2")) == 200
     code, out, _err = listener.end(signal.SIGTERM)
     assert (code, len(out.splitlines())) == (143, 2)
@@ -253,7 +253,7 @@ def test_stalled_reader_of_the_output_costs_no_event(listen: Callable[..., Liste
     # The pipe is not read and holds 64 KiB: less than half of these.
     assert {listener.post(event(f"u{number:03}", objection="x" * 2000)) for number in range(80)} == {200}
     assert len(listener.stored()) == 80
-    listener.process.send_signal(signal.SIGTERM)
+    listener.send(signal.SIGTERM)
     assert listener.process.wait(20) == 143
 
 

@@ -23,6 +23,7 @@ from tests.faultd import (
     rst_after_request,
 )
 from tests.faults.calls import BOTH, READ, WRITE, failure_of, free_port, open_transport, send
+from tests.platforms import SLOW_TRUST
 
 
 def test_a_plain_request_goes_through_the_proxy_of_the_environment() -> None:
@@ -72,6 +73,7 @@ def test_a_call_is_not_sent_when_the_proxy_refuses_the_tunnel(call: Call, status
     assert "hushhush" not in caught.value.message + str(caught.value.hint)
 
 
+@SLOW_TRUST
 @pytest.mark.parametrize("shape", [close_after_request(), rst_after_request(), garbage(), hang()], ids=lambda shape: shape.name)
 def test_a_call_is_not_sent_when_the_tunnel_breaks_off(shape: Behaviour) -> None:
     with FaultServer([shape]) as proxy:
@@ -174,6 +176,7 @@ def test_a_407_says_what_is_wrong_with_the_login(scheme: str, login: str, challe
 PLAIN = Behaviour("plain", lambda peer, _request: peer.send(response(400)) and not peer.stop.wait(0.2), at_accept=True)
 
 
+@SLOW_TRUST
 @pytest.mark.parametrize("shape", [PLAIN, hang_at_accept(), close_after_accept()], ids=lambda shape: shape.name)
 def test_a_proxy_that_does_not_speak_tls_is_named_and_not_tried_again(shape: Behaviour) -> None:
     started = time.monotonic()
@@ -188,6 +191,7 @@ def test_a_proxy_that_does_not_speak_tls_is_named_and_not_tried_again(shape: Beh
     assert time.monotonic() - started < 5
 
 
+@SLOW_TRUST
 @pytest.mark.parametrize("shape", [answer(502, b""), close_after_request(), hang()], ids=lambda shape: shape.name)
 def test_every_failure_of_a_tunnel_names_the_proxy(shape: Behaviour) -> None:
     with FaultServer([shape]) as proxy:

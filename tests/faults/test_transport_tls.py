@@ -1,7 +1,6 @@
 """The transport over TLS: which certificates it trusts, and what a failed handshake means."""
 
 import ssl
-import sys
 import time
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from tests.faultd import (
     tunnel,
 )
 from tests.faults.calls import BOTH, READ, WRITE, failure_of, send
+from tests.platforms import SLOW_TRUST, posix
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +130,7 @@ def test_a_plain_http_answer_to_a_tls_handshake_is_final() -> None:
     assert "does not speak TLS" in error.message
 
 
+@SLOW_TRUST
 @pytest.mark.parametrize("shape", [close_after_accept(), rst_before_read(), hang_at_accept()], ids=lambda shape: shape.name)
 def test_a_handshake_that_breaks_off_is_transient(shape: Behaviour) -> None:
     with FaultServer([shape]) as server:
@@ -191,7 +192,7 @@ def connect(server: FaultServer, trust: Trust) -> Answer | SpcliError:
         connection.close()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has a store of its own")
+@posix("Windows has a store of its own")
 @pytest.mark.parametrize("layout", ["bundle", "folder", "bundle beside a folder", "broken bundle first"])
 def test_a_private_authority_in_the_systems_store_is_trusted(certificate: tuple[str, str], tmp_path: Path, layout: str) -> None:
     broken, other = tmp_path / "broken.pem", tmp_path / "other"
@@ -213,6 +214,7 @@ def test_a_private_authority_in_the_systems_store_is_trusted(certificate: tuple[
     assert isinstance(reply, Answer)
 
 
+@posix("Windows has a store of its own")
 def test_certifi_is_used_only_without_a_store_of_the_system() -> None:
     trust = load_trust({}, Store((), ("/nowhere/ca.pem",)))
     assert trust.source.endswith("(certifi)")
