@@ -12,18 +12,11 @@ if TYPE_CHECKING:
 
 def run() -> None:
     """Run the console script."""
-    if sys.argv[1:] == ["--version"] and sys.stdout is not None:
-        from spcli import __version__
-
-        try:
-            sys.stdout.write(f"spcli {__version__}\n")
-            sys.stdout.flush()
-        except OSError:
-            _exit(141)  # closed-pipe, as every command whose result can't be written
-        _exit(0)
-    if "_SPCLI_COMPLETE" in os.environ and not sys.argv[1:]:
-        _answer_tab()
-    signals = _install_signals()
+    try:
+        signals = _start()
+    except KeyboardInterrupt:
+        # Until the handlers are installed Ctrl-C is Python's own, which prints a traceback. Nothing is flushed: that may block.
+        os._exit(130)
     _slow_garbage_collector()
     _disable_core_files()
     from spcli.cli import main
@@ -32,17 +25,28 @@ def run() -> None:
     _exit(main(sys.argv[1:], Runtime.of_process(signals)))
 
 
-def _install_signals() -> "Signals":
-    """Take over the signals of the process first of all: one that arrives while the rest is loaded is then not lost."""
-    try:
-        from spcli.signals import Signals
+def _start() -> "Signals":
+    """Answer what needs no command and exit, or take over the signals: one that arrives from then on is not lost."""
+    if sys.argv[1:] == ["--version"] and sys.stdout is not None:
+        _print_version()
+    if "_SPCLI_COMPLETE" in os.environ and not sys.argv[1:]:
+        _answer_tab()
+    from spcli.signals import Signals
 
-        signals = Signals()
-        signals.install_handlers()
-    except KeyboardInterrupt:
-        # Until then Ctrl-C is Python's own, which prints a traceback.
-        _exit(130)
+    signals = Signals()
+    signals.install_handlers()
     return signals
+
+
+def _print_version() -> "NoReturn":
+    from spcli import __version__
+
+    try:
+        sys.stdout.write(f"spcli {__version__}\n")
+        sys.stdout.flush()
+    except OSError:
+        _exit(141)  # closed-pipe, as in every command whose result can't be written
+    _exit(0)
 
 
 def _answer_tab() -> None:

@@ -170,11 +170,23 @@ def build_command(name: str, entry: Entry | Group) -> Any:
         module, _, name_of_function = entry.function.partition(":")
         function = getattr(importlib.import_module(f"spcli.commands.{module}"), name_of_function)
         app = typer.Typer(rich_markup_mode=None, add_completion=False)
-        # Python drops docstrings with -OO.
-        app.command(cls=Command, add_help_option=False, help=function.__doc__ or entry.help)(function)
+        help_text = function.__doc__ or _read_docstring(function) or entry.help
+        app.command(cls=Command, add_help_option=False, help=help_text)(function)
     command: Any = typer.main.get_command(app)
     command.name = name
     return _add_common_options(command)
+
+
+def _read_docstring(function: Callable[..., object]) -> str | None:
+    """Return a docstring from the source: Python drops it with -OO. Return None without the source."""
+    import ast
+    import inspect
+
+    try:
+        (statement,) = ast.parse(inspect.getsource(function)).body
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return ast.get_docstring(statement) if isinstance(statement, ast.FunctionDef) else None
 
 
 def _add_common_options(command: Any) -> Any:

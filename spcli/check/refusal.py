@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from spcli.check.finding import Finding, error
 from spcli.check.signature import SIGN_LONGER, Signature
 from spcli.transport.ranges import Part
+from spcli.transport.request import bracketed_host
 from spcli.transport.response import http_date
 
 BODY_LIMIT = 16 * 1024
@@ -172,4 +173,4 @@ def _redirect(part: Part, host_error: HostError) -> Finding:
         host = urlsplit(location).hostname or ""
     except ValueError:
         host = ""
-    return error("redirect", f"the link redirects{f' to {host}' if host else ''} (HTTP {part.status})", _DIRECT)
+    return error("redirect", f"the link redirects{f' to {bracketed_host(host)}' if host else ''} (HTTP {part.status})", _DIRECT)

@@ -12,6 +12,7 @@ from spcli.check.signature import parse_signature
 from spcli.check.url import is_private_address
 from spcli.errors import NotSent, Unclear
 from spcli.transport.ranges import Part, Storage
+from spcli.transport.request import bracketed_host
 
 _USE_LOCAL = "check the local file: spcli check FILE"
 
@@ -69,7 +70,7 @@ def address_findings(host: str, address: str) -> list[Finding]:
     """Return a warning for a name that resolves to a private address here: from outside it may resolve to another."""
     if not is_private_address(address):
         return []
-    text = f"{host} resolves to {address} here, a private address: Streampixel may not reach it"
+    text = f"{bracketed_host(host)} resolves to {address} here, a private address: Streampixel may not reach it"
     return [warning("private-address", text, "check that the host is reachable from the internet")]
 
 

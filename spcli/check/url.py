@@ -14,7 +14,7 @@ from spcli.check.signature import signature_findings
 from spcli.errors import SpcliError
 from spcli.models import bare_url
 from spcli.transport.proxies import is_loopback
-from spcli.transport.request import parse_origin
+from spcli.transport.request import bracketed_host, parse_origin
 
 MALFORMED = frozenset({"url", "scheme", "userinfo"})
 """Codes of errors in a URL that cannot even be sent: `upload` treats them as a usage error."""
@@ -43,7 +43,7 @@ def judge_url(url: str, *, now: float, local_api: bool) -> list[Finding]:
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     if not local_api and is_private_host(host):
-        return [error("private-host", f"{host} is a private address: Streampixel cannot reach it", _USE_BUCKET)]
+        return [error("private-host", f"{bracketed_host(host)} is a private address: Streampixel cannot reach it", _USE_BUCKET)]
     share = share_page(parts)
     if share is not None:
         return [share]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from spcli.clock import Clock
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
 from spcli.transport.proxies import Proxy, Route, find_route, login_error
-from spcli.transport.request import Call, Origin, describe_call, parse_origin
+from spcli.transport.request import Call, Origin, bracketed_host, describe_call, parse_origin
 from spcli.transport.response import (
     Answer,
     error_text,
@@ -236,7 +236,7 @@ class Transport:
 
     def _redirect_error(self, answer: Answer) -> Refused:
         host = answer.location_host
-        target = f"to {self._redact(host)}" if host else "elsewhere"
+        target = f"to {self._redact(bracketed_host(host))}" if host else "elsewhere"
         error = Refused(answer.status, f"HTTP {answer.status}: the service redirects {target}", documented=False)
         error.hint = "check base_url; spcli never follows redirects, because their target would get the key"
         return error

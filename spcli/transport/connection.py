@@ -169,7 +169,7 @@ class _Stream(httpcore.NetworkStream):
         except (httpcore.NetworkError, httpcore.TimeoutException, OSError, ValueError) as error:
             failure = error
         self._inner.close()
-        raise self._handshake_error(server_hostname or "the server", failure.__cause__ or failure, proxy)
+        raise self._handshake_error(bracketed_host(server_hostname or "the server"), failure.__cause__ or failure, proxy)
 
     def _handshake_error(self, host: str, cause: BaseException, proxy: Proxy | None) -> NotSent:
         error = handshake_error(proxy.label if proxy else host, cause, self._backend.exchange.local_time())

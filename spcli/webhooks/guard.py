@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from spcli.transport.request import bracketed_host
 from spcli.webhooks.payload import BODY_LIMIT
 
 PREFIX = "/hooks/"
@@ -81,8 +82,7 @@ def _media_type(value: str) -> str:
 
 def allowed_hosts(host: str, port: int, public_host: str | None) -> frozenset[str]:
     """Return the values of `Host` that lead here: loopback names, the bound address and the tunnel's name."""
-    bracketed = f"[{host}]" if ":" in host else host
-    names = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]", bracketed.lower())}
+    names = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]", bracketed_host(host).lower())}
     if port == 80:
         names |= {name.rpartition(":")[0] for name in names}
     if public_host:

@@ -17,6 +17,7 @@ from spcli.output import Output
 from spcli.output.words import local_time
 from spcli.state.events import Event
 from spcli.state.store import State
+from spcli.transport.request import bracketed_host
 from spcli.webhooks import guard
 from spcli.webhooks.deliver import parse_public_url, parse_receiver_url
 from spcli.webhooks.forward import COMMAND_SECONDS, FORWARD_SECONDS, Action, Worker, command_action, forward_action
@@ -239,13 +240,12 @@ def _open_socket(host: str, port: int) -> socket.socket:
     except OSError as error:
         is_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
         hint = "use --port 0 for a free port" if is_port else "use --host with an address of this machine, such as 127.0.0.1"
-        raise SpcliError("usage", f"cannot listen on {host}:{port}: {error.strerror}", hint=hint) from None
+        raise SpcliError("usage", f"cannot listen on {bracketed_host(host)}:{port}: {error.strerror}", hint=hint) from None
 
 
 def _print_address(output: Output, options: ListenOptions, port: int, token: str) -> None:
     """Print the URL once. After that the token is a secret like any other."""
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    output.status(f"listening on http://{host}:{port}{guard.PREFIX}{token}")
+    output.status(f"listening on http://{bracketed_host(options.host)}:{port}{guard.PREFIX}{token}")
     if options.public_url is not None:
         output.status(f"set this URL in the dashboard: {options.public_url.rstrip('/')}{guard.PREFIX}{token}")
         if options.path_token is None:

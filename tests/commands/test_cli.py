@@ -1,5 +1,9 @@
 """The one door: options before and after a command, help, suggestions, and usage errors as data."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +14,7 @@ from spcli.sandbox.seeds import MAIN, SHOWROOM
 from tests.faultd import FaultServer, answer
 from tests.front import Front
 
+ROOT = Path(__file__).parents[2]
 COMMANDS = [
     (name, *member)
     for name, entry in TABLE.items()
@@ -45,6 +50,26 @@ def test_group_alone_shows_its_help(spcli: Front, group: str) -> None:
     found = spcli(group)
     assert (found.code, found.err) == (0, "")
     assert found.out == spcli(group, "--help").out
+
+
+EVERY_HELP = """
+import sys
+from spcli.cli import main
+from spcli.runtime import Runtime
+for line in sys.argv[1:]:
+    main([*line.split(), "--help"], Runtime({}, stdin=None, stdout=sys.stdout, stderr=sys.stderr))
+"""
+
+
+def test_help_is_the_same_without_docstrings() -> None:
+    """PYTHONOPTIMIZE=2 drops the docstrings, which hold the help of the commands."""
+    helps = []
+    for optimize in ("", "2"):
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONOPTIMIZE": optimize, "PYTHONIOENCODING": "utf-8"}
+        argv = [sys.executable, "-c", EVERY_HELP, "", *WORDS]
+        helps.append(subprocess.run(argv, env=environ, capture_output=True, text=True, check=True, timeout=60).stdout)
+    assert helps[1] == helps[0]
+    assert helps[0].count("Usage: spcli") == len(WORDS) + 1
 
 
 @pytest.mark.parametrize("command", ["upload", "distribute", "builds list", "builds wait", "projects list", "sandbox"])

@@ -1,5 +1,7 @@
 """Ctrl-C, SIGTERM and SIGKILL at every stage of a write: exit code, outcome, history, and what the next run does."""
 
+import contextlib
+import os
 import re
 import shutil
 import signal
@@ -273,6 +275,35 @@ def test_ctrl_c_before_the_handlers_are_installed_prints_no_traceback(ship: Any,
     shipper.environ["PYTHONPATH"] = str(tmp_path)
     process = shipper.run("upload", URL)
     assert (process.code, process.out, process.err) == (130, "", ""), process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pipe that is full")
+@pytest.mark.parametrize("is_tab", [False, True], ids=["version", "tab"])
+def test_ctrl_c_while_a_quick_answer_is_written_leaves_no_traceback(ship: Any, is_tab: bool) -> None:
+    _, shipper = ship(lambda _request: ACCEPTS)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 65536)
+    os.set_blocking(writer, True)
+    asked = {"_SPCLI_COMPLETE": "complete_bash", "COMP_WORDS": "spcli\n", "COMP_CWORD": "1"} if is_tab else {}
+    program = [sys.executable, "-X", "importtime", "-m", "spcli", *([] if is_tab else ["--version"])]
+    with subprocess.Popen(program, env=shipper.environ | asked, stdout=writer, stderr=subprocess.PIPE) as child:
+        assert child.stderr is not None
+        read = b""
+        while not re.search(rb"\| +spcli(\.completion\.answer)?\n$", read) or (is_tab and not read.endswith(b"answer\n")):
+            read += child.stderr.readline()
+        threading.Event().wait(0.3)  # it writes, and the pipe is full
+        child.send_signal(signal.SIGINT)
+        try:
+            err = child.communicate(timeout=20)[1]
+        finally:
+            child.kill()
+            os.close(reader)
+            os.close(writer)
+    assert child.returncode == 130, err
+    assert b"Traceback" not in err
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc tells a process's limits")
