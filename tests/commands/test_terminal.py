@@ -175,8 +175,9 @@ def test_a_wait_is_one_line_that_moves_and_goes_away(terminal: Terminal) -> None
 
 
 def test_a_closed_window_counts_down(terminal: Terminal) -> None:
-    ended(terminal("upload", URL))
-    code, screen = ended(terminal("upload", URL))
+    # Long enough for a busy machine to start the second command before the window opens.
+    ended(terminal("upload", URL, SPCLI_WINDOW="4"))
+    code, screen = ended(terminal("upload", URL, SPCLI_WINDOW="4"))
     assert code == 0, screen
     assert re.search(r"Rate limit: uploading in \ds", screen)
     assert not any("uploading in" in row for row in rows(screen))
