@@ -26,7 +26,6 @@ _LOCAL, _ENTRY, _END, _LOCATOR, _END64 = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\
 _END_SIZE, _LOCATOR_SIZE, _END64_SIZE, _ENTRY_SIZE = 22, 20, 56, 46
 _MAX_16, _MAX_32 = 0xFFFF, 0xFFFFFFFF
 _UTF8 = 0x800
-_VERSION_LIMIT = 63
 TAIL = _END_SIZE + _MAX_16 + _LOCATOR_SIZE + _END64_SIZE
 """Bytes at a zip's end that contain its end records: the comment has at most 65,535."""
 _MAKE_AGAIN = "make the zip again and upload all of it; `unzip -t` or 7-Zip can test it"

@@ -9,8 +9,8 @@ Fetch = Callable[[int, int], bytes]
 """Bytes `first` to `last`, both included, as in a `Range` header."""
 _PIECE = 8 * 1024 * 1024
 _PIECE_LIMIT = 200
-_USE_LOCAL = "check the local file: spcli check FILE"
-_NO_LIMIT = (408, 416, 425, 429)
+USE_LOCAL = "check the local file: spcli check FILE"
+_TRANSIENT = (408, 416, 425, 429)
 """Answers to a second request that say nothing about the link."""
 
 
@@ -45,7 +45,7 @@ class Unreadable(Exception):
         self.finding = finding
 
 
-def not_read(reason: str, hint: str = _USE_LOCAL) -> Finding:
+def not_read(reason: str, hint: str = USE_LOCAL) -> Finding:
     """Return the warning that the contents could not be checked."""
     return warning("not-read", f"the zip's contents could not be checked: {reason}", hint)
 
@@ -92,7 +92,7 @@ class RemoteFile:
         if last < len(self._first.body):
             return self._first.body[first : last + 1]
         part = self._storage.get(first, last)
-        if 400 <= part.status < 500 and part.status not in _NO_LIMIT:
+        if 400 <= part.status < 500 and part.status not in _TRANSIENT:
             raise Unreadable(self._explain_refusal(part))
         if part.status not in (200, 206):
             raise Unreadable(not_read(f"the storage host answered {part.status} to a range request"))
@@ -108,7 +108,7 @@ class RemoteFile:
     def _explain_refusal(self, part: Part) -> Finding:
         """Return why the host refuses a later request: the first one, sent again, shows whether the link is used up."""
         again = self._storage.get(0, self._requested - 1)
-        if not (400 <= again.status < 500 and again.status not in _NO_LIMIT):
+        if not (400 <= again.status < 500 and again.status not in _TRANSIENT):
             return not_read(f"the storage host answered {part.status} to a range request")
         text = f"this link can be read once: the storage host answered {part.status} to the second request"
         hint = "the check has used it up; make a new link and upload it with --no-check"
@@ -123,7 +123,7 @@ class RemoteFile:
         dates = (self._first.header("last-modified"), part.header("last-modified"))
         tags = (self._first.header("etag"), part.header("etag"))
         is_other_size = part.size != self._first.size
-        is_other_tag = _strong(tags[0]) != _strong(tags[1]) and "" not in tags
+        is_other_tag = _without_weak_mark(tags[0]) != _without_weak_mark(tags[1]) and "" not in tags
         if is_other_size or (is_other_tag and dates[0] != dates[1]):
             raise Unreadable(changing())
         if tags[0] != tags[1]:
@@ -152,7 +152,7 @@ def encoding_findings(part: Part) -> list[Finding]:
     return [warning("encoding", text, "remove the Content-Encoding from the object")]
 
 
-def _strong(tag: str) -> str:
+def _without_weak_mark(tag: str) -> str:
     return tag.removeprefix("W/")
 
 

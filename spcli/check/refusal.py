@@ -44,7 +44,7 @@ _BAD_SIGNATURE = frozenset(
     ]
 )
 _CERTAIN = (404, 410)
-_BUSY = (429, 503)
+_REDIRECTS = (301, 302, 303, 307, 308)
 _REGION_CODES = ("permanentredirect", "authorizationqueryparameterserror", "authorizationheadermalformed", "temporaryredirect")
 _SIGN_AGAIN = "sign it again, and pass the whole URL in quotes"
 _CODE_HINTS = {
@@ -122,7 +122,7 @@ def judge_refusal(part: Part, *, signature: Signature | None, url_findings: Sequ
     text = f"the storage host answered {part.status}{code}{f': {host_error.message}' if host_error.message else ''}"
     if part.status == 416:
         return error("empty", "the file is empty (HTTP 416)", _STATUS_HINTS[416], certain=False)
-    if any(part.header(name) for name in _BOT_HEADERS):
+    if is_bot_answer(part):
         hint = "let Streampixel's downloads pass the host's firewall; ignore this if it does"
         return error("http-error", f"{text}: its bot protection blocks this client", hint, certain=False)
     is_expired = host_error.is_expired or _is_expired(part, signature, now)
@@ -168,9 +168,15 @@ def _redirect(part: Part, host_error: HostError) -> Finding:
         return error("redirect", text, f"sign it for {region}, or use the bucket's address in {region}")
     location = part.header("location")
     if not location:
-        return error("redirect", f"the storage host answered {part.status} without a Location", "check the link in a browser")
+        text = f"the storage host answered {part.status} without a Location"
+        return error("redirect", text, "check the link in a browser", certain=part.status in _REDIRECTS)
     try:
         host = urlsplit(location).hostname or ""
     except ValueError:
         host = ""
     return error("redirect", f"the link redirects{f' to {bracketed_host(host)}' if host else ''} (HTTP {part.status})", _DIRECT)
+
+
+def is_bot_answer(part: Part) -> bool:
+    """Return whether a firewall answered in place of the host, because it takes this client for a robot."""
+    return any(part.header(name) for name in _BOT_HEADERS)

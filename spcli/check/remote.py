@@ -6,15 +6,22 @@ from typing import NamedTuple
 
 from spcli.check.beginning import FIRST_BYTES, ZIP_MAGIC, inspect_file, judge_beginning, size_findings
 from spcli.check.finding import Finding, error, warning
-from spcli.check.ranged import RemoteFile, Unreadable, changing, describe_ending, encoding_findings, late_answer, not_read
-from spcli.check.refusal import judge_refusal
+from spcli.check.ranged import (
+    USE_LOCAL,
+    RemoteFile,
+    Unreadable,
+    changing,
+    describe_ending,
+    encoding_findings,
+    late_answer,
+    not_read,
+)
+from spcli.check.refusal import is_bot_answer, judge_refusal
 from spcli.check.signature import parse_signature
 from spcli.check.url import is_private_address
 from spcli.errors import NotSent, Unclear
 from spcli.transport.ranges import Part, Storage
 from spcli.transport.request import bracketed_host
-
-_USE_LOCAL = "check the local file: spcli check FILE"
 
 
 class Inspection(NamedTuple):
@@ -54,6 +61,8 @@ def inspect_storage(storage: Storage, target: Target, *, entry_limit: int) -> In
     except (NotSent, Unclear) as failure:
         reason = late_answer(target.seconds) if storage.is_late else failure.message
         return Inspection([error("unreachable", reason, failure.hint or "check the host and the network", certain=False)])
+    if is_bot_answer(first):
+        contents = [finding._replace(certain=False) for finding in contents]
     return Inspection([*found, *contents], size, entries)
 
 
@@ -118,12 +127,12 @@ def _unmarked_range(storage: Storage, first: Part) -> Finding | None:
     if longer.status != 200 or len(longer.body) <= FIRST_BYTES:
         return None
     text = "the storage host answers range requests with status 200 and without Content-Range: the contents were not checked"
-    return warning("range-status", text, _USE_LOCAL)
+    return warning("range-status", text, USE_LOCAL)
 
 
 def _no_ranges() -> Finding:
     text = "the storage host does not support range requests: the zip's contents were not checked"
-    return warning("no-ranges", text, _USE_LOCAL)
+    return warning("no-ranges", text, USE_LOCAL)
 
 
 def _inspect_contents(storage: Storage, first: Part, target: Target, *, entry_limit: int) -> tuple[list[Finding], int | None]:

@@ -181,6 +181,7 @@ def test_a_host_that_refuses_a_range_beyond_the_end_is_read(spcli: Front) -> Non
         (Reply(403, {}, xml("AccessDenied", "Access Denied")), False),
         (Reply(403, {}, xml("AuthorizationFailure")), False),
         (Reply(401), False),
+        (Reply(304), False),
         (Reply(405), False),
         (Reply(406), False),
         (Reply(429), False),
@@ -205,6 +206,15 @@ def test_only_the_storages_own_words_stop_an_upload(spcli: Front, service: Any, 
     assert CANARY not in result.out + result.err
     assert (result.code, len(uploads(server))) == ((12, 0) if is_certain else (0, 1)), result
     assert is_certain or f"note: check: the storage host answered {reply.status}" in result.err
+
+
+def test_a_page_of_a_bot_protection_does_not_stop_an_upload(spcli: Front, service: Any) -> None:
+    server = service()
+    page = b"<!DOCTYPE html><title>Just a moment...</title>"
+    with RangeServer(b"", fault=always(200, page, cf_mitigated="challenge", Content_Type="text/html")) as host:
+        assert codes(run_check(spcli, host)) == ["html"]
+        assert spcli("upload", host.url("Game.zip")).code == 0
+    assert len(uploads(server)) == 1
 
 
 @pytest.mark.parametrize(
