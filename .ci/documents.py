@@ -68,6 +68,7 @@ RUNS = (
     ("request", "distribute", "--dry-run", "--latest"),
     ("rollback", "rollback", "", f"--to {SHOWROOM_OLD} --yes --wait"),
     ("request", "rollback", "--dry-run", f"--to {SHOWROOM_NEW}"),
+    ("history", "history", "", ""),
     ("limits", "limits", "", ""),
     ("event", "webhooks events", "", ""),
     ("event sent", "webhooks send", "", "build.rejected --to {RECEIVER}"),

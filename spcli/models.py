@@ -193,6 +193,25 @@ class RollbackResult(NamedTuple):
     build: Build | None = None
 
 
+class HistoryEntry(NamedTuple):
+    """One write sent from this machine.
+
+    `action` is `upload`, `distribute` or `rollback`; `outcome` as in an error, None while it is being sent. `previous_upload_id`
+    was live before a release. `actor` and `note` say who sent it and why. `at` is ISO 8601 UTC.
+    """
+
+    at: str
+    action: str
+    project_id: str
+    upload_id: str | None
+    previous_upload_id: str | None
+    file: str | None
+    outcome: str | None
+    message: str | None
+    actor: str | None
+    note: str | None
+
+
 class Limit(NamedTuple):
     """One limited endpoint's window. Times are ISO 8601 UTC; `seconds_left` 0 means open; `queued` counts waiting processes."""
 

@@ -4,14 +4,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli.builds.live import unreleasable_error
-from spcli.builds.local import find_listed
+from spcli.builds.live import find_live, unreleasable_error
+from spcli.builds.local import LocalHistory, find_listed
 from spcli.commands import options
 from spcli.commands.writing import (
     empty_output_file,
     finish_write,
     handing_over_on_failure,
     new_sender,
+    note_of,
     print_request,
     read_wait_limits,
 )
@@ -42,6 +43,7 @@ def distribute(
     dry_run: options.DryRun = False,
     output_file: options.OutputFile = None,
     force: Annotated[bool, typer.Option("--force", help="Release even if the build list doesn't show the build.")] = False,
+    message: options.Message = None,
 ) -> None:
     """Release a processed build, or release it again.
 
@@ -69,10 +71,19 @@ def distribute(
         print_request(runtime, "/projects/distribute-file", runtime.api.distribute_body(project_id, wanted))
         return
     sender = new_sender(runtime, "distribute", max_wait)
-    request = ReleaseRequest(project_id, wanted, before=build, in_progress=builds_in_progress(builds))
+    note = note_of(runtime, message, _live_upload_id(runtime, project_id, builds))
+    request = ReleaseRequest(project_id, wanted, note=note, before=build, in_progress=builds_in_progress(builds))
     with handing_over_on_failure(runtime, project_id, "distributing", output_file), sender.settle_interruptions():
         result = Release(sender, request).send()
     finish_write(runtime, result, limits, lines=_result_lines(result, build), path=output_file)
+
+
+def _live_upload_id(runtime: "Runtime", project_id: str, builds: list[Build] | None) -> str | None:
+    """Return the build that is live before this release, as far as the list and this machine know."""
+    history = LocalHistory(runtime.state, runtime.account, project_id)
+    record = history.release_record(history.list_builds() if builds is None else builds, is_listed=builds is not None)
+    live = find_live(record)
+    return None if live is None else live.upload_id
 
 
 def _find_newest(runtime: "Runtime", builds: list[Build] | None) -> Build:

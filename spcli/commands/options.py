@@ -175,6 +175,9 @@ MaxWait = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the request, key masked, and send nothing.")]
+Message = Annotated[
+    str | None, typer.Option("-m", "--message", metavar="TEXT", help="Reason, kept in the history.", show_default=False)
+]
 Limit = Annotated[
     int | None, typer.Option(parser=parse_count, metavar="N", help="Show at most N (default 20, 0 for all).", show_default=False)
 ]

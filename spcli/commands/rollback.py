@@ -13,6 +13,7 @@ from spcli.commands.writing import (
     finish_write,
     handing_over_on_failure,
     new_sender,
+    note_of,
     print_request,
     read_wait_limits,
 )
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from spcli.runtime import Runtime
 
 LIVE_ASSUMED = "the live build is only assumed"
-_USER_VARIABLES = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_REQUESTEDFOR", "BUILD_USER_ID", "USER", "LOGNAME", "USERNAME")
 
 
 class RollbackPlan(NamedTuple):
@@ -64,9 +64,7 @@ def rollback(
             show_default=False,
         ),
     ] = None,
-    message: Annotated[
-        str | None, typer.Option("-m", "--message", metavar="TEXT", help="Reason, kept in the history.", show_default=False)
-    ] = None,
+    message: options.Message = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     project: options.Project = None,
     wait: options.Wait = False,
@@ -114,11 +112,11 @@ def rollback(
     if not yes and not runtime.output.confirm(_confirm_question(plan)):
         raise SpcliError("unconfirmed", "nothing was sent")
     sender = new_sender(runtime, "distribute", max_wait)
-    note = _history_note(runtime, plan, message)
+    previous = None if plan.live is None else plan.live.upload_id
+    note = note_of(runtime, message, previous)
     request = ReleaseRequest(project_id, plan.upload_id, "rollback", note, before=plan.listed_build, in_progress=plan.in_progress)
     with handing_over_on_failure(runtime, project_id, "distributing", output_file), sender.settle_interruptions():
         sent = Release(sender, request).send()
-    previous = None if plan.live is None else plan.live.upload_id
     result = RollbackResult(sent.upload_id, project_id, sent.message, sent.region, previous)
     finish_write(runtime, result, limits, lines=_result_lines(result, plan), path=output_file)
 
@@ -216,13 +214,6 @@ def _confirm_question(plan: RollbackPlan) -> str:
 def _short_name(plan: RollbackPlan, upload_id: str) -> str:
     build = plan.builds.get(upload_id)
     return (file_name(build.file_url) if build is not None else "") or upload_id
-
-
-def _history_note(runtime: "Runtime", plan: RollbackPlan, message: str | None) -> str:
-    """Return who rolls back, from which build, and why."""
-    user = next((name for variable in _USER_VARIABLES if (name := runtime.environ.get(variable))), "unknown user")
-    place = "" if plan.live is None else f" from {plan.live.upload_id}"
-    return f"{user}: rollback{place}" + (f": {message.strip()}" if message and message.strip() else "")
 
 
 def _result_lines(result: RollbackResult, plan: RollbackPlan) -> list[str | tuple[str, str]]:

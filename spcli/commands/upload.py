@@ -31,12 +31,13 @@ def upload(
     timeout: options.Timeout = None,
     dry_run: options.DryRun = False,
     output_file: options.OutputFile = None,
-    force: Annotated[bool, typer.Option("--force", help="Send although an earlier attempt's outcome is unknown.")] = False,
-    is_checked: Annotated[bool, typer.Option("--check/--no-check", help="Look at the URL before a window is spent.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Upload even if an earlier attempt may have succeeded.")] = False,
+    is_checked: Annotated[bool, typer.Option("--check/--no-check", help="Check the URL before uploading.")] = True,
+    message: options.Message = None,
 ) -> None:
     """Register a build by URL.
 
-    The upload id is printed before any waiting. One upload in two minutes is allowed: a closed window is waited for.
+    The upload ID is printed before any waiting. The service accepts one upload every two minutes. spcli waits for its turn.
 
     \b
       spcli upload https://host/Game-1.4.zip -p showroom --wait
@@ -44,7 +45,7 @@ def upload(
       id=$(spcli upload "$URL" -q)
       $id = spcli upload $env:URL -q     in PowerShell
     """
-    # Not for `upload --help`, which takes a third less time without.
+    # Not at the top: `upload --help` takes a third less time without them.
     from spcli import check
     from spcli.check.url import judge_url
     from spcli.commands import writing
@@ -63,7 +64,7 @@ def upload(
         writing.print_request(runtime, "/projects/upload-file", runtime.api.upload_body(project_id, url, auto_release))
         return
     sender = writing.new_sender(runtime, "upload", max_wait)
-    build = Upload(sender, UploadRequest(project_id, url, auto_release, force))
+    build = Upload(sender, UploadRequest(project_id, url, auto_release, force, writing.note_of(runtime, message)))
     with writing.handing_over_on_failure(runtime, project_id, "queued", output_file), sender.settle_interruptions():
         result = build.resume_earlier()
         if result is None and is_checked:

@@ -17,13 +17,24 @@ from spcli.models import DistributeResult, RollbackResult, UploadResult, bare_ur
 
 if TYPE_CHECKING:
     from spcli.runtime import Runtime
+    from spcli.state.ledger import WriteNote
     from spcli.writes.send import Sender
 
     WriteResult = UploadResult | DistributeResult | RollbackResult
 
 GOES_LIVE = "the build goes live by itself once it is approved"
+_USER_VARIABLES = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_REQUESTEDFOR", "BUILD_USER_ID", "USER", "LOGNAME", "USERNAME")
+"""Variables that name who runs the command; the first that is set counts."""
 _GITHUB_FILES = ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_PATH", "GITHUB_STATE")
 """Variables that name files which other steps write to."""
+
+
+def note_of(runtime: "Runtime", message: str | None, previous_upload_id: str | None = None) -> "WriteNote":
+    """Return who writes, why, and the build that was live before, for the history."""
+    from spcli.state.ledger import WriteNote
+
+    actor = next((name for variable in _USER_VARIABLES if (name := runtime.environ.get(variable))), None)
+    return WriteNote(actor, (message or "").strip() or None, previous_upload_id)
 
 
 def new_sender(runtime: "Runtime", endpoint: str, max_wait: float | None = None) -> "Sender":

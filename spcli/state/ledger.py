@@ -41,11 +41,19 @@ SETTLING = 4 * BEAT_LIMIT
 """Seconds that a process looks for evidence at most."""
 
 
+class WriteNote(NamedTuple):
+    """Who sent a write and why, and the build that was live before a release; stored as a JSON list."""
+
+    actor: str | None = None
+    text: str | None = None
+    previous_upload_id: str | None = None
+
+
 class NewAttempt(NamedTuple):
     """A write about to be sent.
 
     `url` is bare, `digest` the fingerprint of the whole URL; `baseline` holds the ids that were in the build list (of a release:
-    those in progress), `None` where it could not be read; `note` says who and why.
+    those in progress), `None` where it could not be read.
     """
 
     action: str
@@ -56,7 +64,7 @@ class NewAttempt(NamedTuple):
     upload_id: str | None
     auto_release: bool | None
     baseline: tuple[str, ...] | None
-    note: str | None
+    note: WriteNote
 
 
 class Attempt(NamedTuple):
@@ -76,7 +84,7 @@ class Attempt(NamedTuple):
     upload_id: str | None
     auto_release: bool | None
     baseline: tuple[str, ...] | None
-    note: str | None
+    note: WriteNote
     phase: str
     message: str | None
     started: float
@@ -104,7 +112,7 @@ def insert_attempt(connection: "Connection", ticket: str, attempt: NewAttempt, n
         " phase, started, live_wall, live_mono, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             ticket, attempt.action, attempt.account.origin, attempt.account.user, project_id, attempt.url, attempt.digest,
-            upload_id, attempt.auto_release, baseline, attempt.note, "sending", now.wall, *live, own_process(),
+            upload_id, attempt.auto_release, baseline, json.dumps(attempt.note), "sending", now.wall, *live, own_process(),
         ),
     )  # fmt: skip
     connection.run(_PRUNE, (now.wall - YEAR,))
@@ -244,6 +252,19 @@ class Ledger:
         )
         return [self._attempt_of(row) for row in rows]
 
+    def find_writes(self, account: Account, *, project_id: str | None, limit: int | None) -> list[Attempt]:
+        """Return every write of the account from here, newest first; of one project, and at most `limit`, where given.
+
+        Raises:
+            SpcliError: `config`: the state can't be read.
+        """
+        which, values = ("", ()) if project_id is None else (" AND project_id = ?", (project_id,))
+        rows = self._database.require(
+            f"SELECT * FROM ledger WHERE account = ? AND origin = ?{which} ORDER BY id DESC LIMIT ?",
+            (account.user, account.origin, *values, -1 if limit is None else limit),
+        )
+        return [self._attempt_of(row) for row in rows]
+
     def record_state(self, upload_id: str, state: str) -> None:
         """Remember a build's last seen state, for services without a build list."""
 
@@ -259,9 +280,10 @@ class Ledger:
 
         return Attempt(
             row["id"], text("action") or "", text("project_id") or "", text("url"), text("digest"), text("upload_id"),
-            None if row["auto_release"] is None else bool(row["auto_release"]), _parse_ids(text("baseline")), text("note"),
-            text("phase") or "unclear", text("message"), read_time(row["started"]) or 0.0, read_time(row["ended"]),
-            read_time(row["server_wall"]), bool(row["accepted"]), text("state"), self._is_live(row), _ended_at(row),
+            None if row["auto_release"] is None else bool(row["auto_release"]), _parse_ids(text("baseline")),
+            _parse_note(text("note")), text("phase") or "unclear", text("message"), read_time(row["started"]) or 0.0,
+            read_time(row["ended"]), read_time(row["server_wall"]), bool(row["accepted"]), text("state"), self._is_live(row),
+            _ended_at(row),
         )  # fmt: skip
 
     def _is_live(self, row: "sqlite3.Row") -> bool:
@@ -296,3 +318,14 @@ def _parse_ids(baseline: str | None) -> tuple[str, ...] | None:
     except (ValueError, RecursionError):
         return None
     return tuple(map(str, ids)) if isinstance(ids, list) else None
+
+
+def _parse_note(stored: str | None) -> WriteNote:
+    """Return a stored note; version 0.1.0 stored plain text."""
+    try:
+        values = json.loads(stored or "[]")
+    except (ValueError, RecursionError):
+        return WriteNote(text=stored)
+    if not isinstance(values, list) or len(values) > 3:
+        return WriteNote(text=stored)
+    return WriteNote(*map(read_text, values))

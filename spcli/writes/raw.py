@@ -10,7 +10,7 @@ from spcli.models import bare_url, url_digest
 from spcli.output import Output
 from spcli.ratelimit.answer import classify_refusal
 from spcli.signals import Signals
-from spcli.state.ledger import NewAttempt
+from spcli.state.ledger import NewAttempt, WriteNote
 from spcli.writes.send import Sender
 
 MAY_HAVE_HAPPENED = "It may have been processed. A raw call is sent once and not looked up: check before you send it again."
@@ -87,7 +87,8 @@ class LimitedCall:
             self._raw.endpoint or "", self._sender.account, self._text_field("projectId") or "",
             url=None if url is None else bare_url(url), digest=None if url is None else url_digest(url),
             upload_id=None if is_upload else self._text_field("uploadId"),
-            auto_release=bool(self._body.get("autoRelease", True)) if is_upload else None, baseline=None, note="spcli api",
+            auto_release=bool(self._body.get("autoRelease", True)) if is_upload else None,
+            baseline=None, note=WriteNote(text="spcli api"),
         )  # fmt: skip
 
     def _text_field(self, name: str) -> str | None:

@@ -12,7 +12,7 @@ from spcli.errors import SpcliError
 from spcli.models import Build, DistributeResult, iso_utc
 from spcli.output.words import local_time
 from spcli.state.account import Account
-from spcli.state.ledger import Attempt, Ledger, NewAttempt
+from spcli.state.ledger import Attempt, Ledger, NewAttempt, WriteNote
 from spcli.writes.evidence import Evidence, match_release
 from spcli.writes.send import Sender
 
@@ -20,15 +20,15 @@ from spcli.writes.send import Sender
 class ReleaseRequest(NamedTuple):
     """One processed build to put live.
 
-    `action` is the history's word: `distribute` or `rollback`; `note` says who and why; `before` is the build as the list
-    showed it, None where it was not listed; `in_progress` are the builds still being processed, None where that is not known:
-    they may release themselves later.
+    `action` is the history's word: `distribute` or `rollback`; `note` says who, why and what was live; `before` is the build as
+    the list showed it, None where it was not listed; `in_progress` are the builds still being processed, None where that is not
+    known: they may release themselves later.
     """
 
     project_id: str
     upload_id: str
     action: str = "distribute"
-    note: str | None = None
+    note: WriteNote = WriteNote()
     before: Build | None = None
     in_progress: tuple[str, ...] | None = None
 

@@ -13,7 +13,7 @@ from spcli.builds.lifecycle import created_at
 from spcli.errors import Refused, SpcliError
 from spcli.models import Build, UploadResult, bare_url, iso_utc, url_digest
 from spcli.output.words import local_time
-from spcli.state.ledger import Attempt, NewAttempt
+from spcli.state.ledger import Attempt, NewAttempt, WriteNote
 from spcli.writes.evidence import CLOCK_MARGIN, Evidence, UploadTraits, match_upload, place_of, settle_by_list
 from spcli.writes.send import Sender, raise_unknown
 
@@ -26,12 +26,13 @@ _TELLING = (401, 403, 404)
 
 
 class UploadRequest(NamedTuple):
-    """One build to register. `force` sends although an earlier attempt's outcome is unknown."""
+    """One build to register. `force` sends although an earlier attempt's outcome is unknown; `note` says who and why."""
 
     project_id: str
     file_url: str
     auto_release: bool
     force: bool = False
+    note: WriteNote = WriteNote()
 
 
 class Upload:
@@ -91,7 +92,7 @@ class Upload:
         baseline = None if self._baseline is None else tuple(sorted(self._baseline))
         return NewAttempt(
             "upload", self._sender.account, self.project_id, url=self._bare_url, digest=self._digest, upload_id=None,
-            auto_release=self._request.auto_release, baseline=baseline, note=None,
+            auto_release=self._request.auto_release, baseline=baseline, note=self._request.note,
         )  # fmt: skip
 
     def read_list_again(self) -> Build | None:

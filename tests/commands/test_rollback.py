@@ -205,7 +205,7 @@ def test_history_keeps_user_and_reason(spcli: Front, service: Any, tmp_path: Pat
     connection = sqlite3.connect(tmp_path / "state" / "state.db")
     row = connection.execute("SELECT action, upload_id, phase, note FROM ledger").fetchall()
     connection.close()
-    assert row == [("rollback", SHOWROOM_OLD, "done", f"ada: rollback from {SHOWROOM_NEW}: 1.1 crashes at start")]
+    assert row == [("rollback", SHOWROOM_OLD, "done", json.dumps(["ada", "1.1 crashes at start", SHOWROOM_NEW]))]
 
 
 def test_rollback_waits_for_the_distribute_rate_limit_and_obeys_on_limit(spcli: Front, service: Any) -> None:

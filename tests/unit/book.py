@@ -5,7 +5,7 @@ from typing import Any
 
 from spcli.ratelimit.window import WINDOW, Go, Rules
 from spcli.state.account import Account
-from spcli.state.ledger import NewAttempt
+from spcli.state.ledger import NewAttempt, WriteNote
 from spcli.state.store import State
 from tests.front import FakeClock
 
@@ -28,7 +28,7 @@ class Book:
         """Commit a call in a window of its own."""
         self._window += 1
         known = {"account": WHO, "project_id": "p", "url": FILE, "digest": "d", "upload_id": None}
-        known |= {"auto_release": True, "baseline": ("1", "2"), "note": None} | fields
+        known |= {"auto_release": True, "baseline": ("1", "2"), "note": WriteNote()} | fields
         ticket = self.state.windows.enqueue(f"b{self._window}")
         turn, number = self.state.windows.poll(f"b{self._window}", ticket, rules=RULES, attempt=NewAttempt(action, **known))
         assert isinstance(turn, Go)

@@ -5,13 +5,13 @@ from typing import Any
 
 from spcli.ratelimit.window import WINDOW, Go, Gone, Rules, Wait
 from spcli.state.account import Account
-from spcli.state.ledger import NewAttempt
+from spcli.state.ledger import NewAttempt, WriteNote
 from spcli.state.store import State
 from tests.front import FakeClock
 
 RULES = Rules(WINDOW, 60.0)
 DAY = 86400.0
-ATTEMPT = NewAttempt("upload", Account("o", "a"), "p", "https://h/a.zip", "d", None, True, (), None)
+ATTEMPT = NewAttempt("upload", Account("o", "a"), "p", "https://h/a.zip", "d", None, True, (), WriteNote())
 
 
 class SteppedClock(FakeClock):

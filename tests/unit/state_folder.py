@@ -97,12 +97,12 @@ from spcli.clock import Clock
 from spcli.errors import SpcliError
 from spcli.ratelimit.window import Rules
 from spcli.state.account import Account
-from spcli.state.ledger import NewAttempt
+from spcli.state.ledger import NewAttempt, WriteNote
 from spcli.state.store import State
 notes = []
 state = State(Path(sys.argv[1]), clock=Clock(), environ={{"TMPDIR": sys.argv[2]}}, note=notes.append, patience=0.2)
 rules = Rules(0.01, 60.0)
-attempt = NewAttempt("upload", Account("o", "a"), "p", "u", "d", None, True, tuple("x" * 24 for _ in range(400)), None)
+attempt = NewAttempt("upload", Account("o", "a"), "p", "u", "d", None, True, tuple("x" * 24 for _ in range(400)), WriteNote())
 """
 
 

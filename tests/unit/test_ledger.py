@@ -10,7 +10,7 @@ import pytest
 
 from spcli.clock import Instant
 from spcli.state.account import Account
-from spcli.state.ledger import PRUNED_AT_ONCE, ROWS_KEPT, YEAR
+from spcli.state.ledger import PRUNED_AT_ONCE, ROWS_KEPT, YEAR, WriteNote
 from spcli.state.processes import own_process
 from tests.front import START
 from tests.unit.book import FILE, RULES, WHO, Book
@@ -25,12 +25,13 @@ def book(tmp_path: Path) -> Iterator[Book]:
 
 
 def test_committed_call_is_in_the_ledger_with_all_that_settling_needs(book: Book) -> None:
-    number = book.begin(note="Ann: hotfix")
+    number = book.begin(note=WriteNote("Ann", "hotfix", "b0"))
     book.orphan(number)
     (attempt,) = book.state.ledger.find_unsettled("upload", WHO, "p", url=FILE)
     assert attempt._asdict() == {
         "id": number, "action": "upload", "project_id": "p", "url": FILE, "digest": "d", "upload_id": None, "auto_release": True,
-        "baseline": ("1", "2"), "note": "Ann: hotfix", "phase": "sending", "message": None, "started": START, "ended": None,
+        "baseline": ("1", "2"), "note": WriteNote("Ann", "hotfix", "b0"),
+        "phase": "sending", "message": None, "started": START, "ended": None,
         "server_wall": None, "accepted": False, "state": None, "is_live": False, "over": Instant(1.0 - 30, 1.0 - 30),
     }  # fmt: skip
 
@@ -252,7 +253,7 @@ def test_values_of_wrong_types_never_break_a_read(book: Book, value: object) -> 
     (attempt,) = book.state.ledger.find_unsettled("upload", WHO, "p", url=FILE)
     assert attempt.id == number
     assert 0 <= attempt.started < 2.3e11
-    assert all(isinstance(one, str | None) for one in (attempt.digest, attempt.note, attempt.message, attempt.state))
+    assert all(isinstance(one, str | None) for one in (attempt.digest, *attempt.note, attempt.message, attempt.state))
     assert attempt.baseline is None
     assert attempt.ended is None or 0 <= attempt.ended < 2.3e11
 
@@ -267,7 +268,7 @@ def test_baseline_is_a_list_of_ids_or_not_known(book: Book, baseline: str, means
 
 
 def test_server_text_with_a_lone_surrogate_is_recorded(book: Book) -> None:
-    number = book.begin(note="\udcff")
+    number = book.begin(note=WriteNote(text="\udcff"))
     book.state.ledger.record(number, "done", message="queued \ud83d", upload_id="u\ud800")
     book.state.names.remember_projects(WHO, [("p\ud800", "n")])
     assert book.state.ledger.find_uploads(WHO, "p", limit=1)[0].message == "queued ?"
