@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 from spcli.clock import Clock
@@ -18,15 +19,6 @@ class UnsafeFile(OSError):
         super().__init__(0, reason)
         self.path = path
         self.reason = reason
-
-
-def identify(path: "str | os.PathLike[str]") -> tuple[int, int] | None:
-    """Return the file's identity (device, inode), or None if it does not exist. Raises `OSError` where that can't be known."""
-    try:
-        info = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return info.st_dev, info.st_ino
 
 
 def replace_patiently(source: "str | os.PathLike[str]", target: "str | os.PathLike[str]", clock: Clock) -> None:
@@ -128,6 +120,17 @@ def assert_private_file(path: "str | os.PathLike[str]") -> None:
     _assert_own(path, info)
     if sys.platform != "win32" and info.st_mode & 0o077:
         os.chmod(path, info.st_mode & 0o700)
+
+
+def assert_private_files(path: "str | os.PathLike[str]", suffixes: Sequence[str]) -> None:
+    """Make sure that `path` is private, and the files of that name with one of `suffixes` where they exist.
+
+    Raises as `assert_private_file`.
+    """
+    assert_private_file(path)
+    for suffix in suffixes:
+        with suppress(FileNotFoundError):
+            assert_private_file(f"{os.fspath(path)}{suffix}")
 
 
 def assert_private_folder(folder: "str | os.PathLike[str]", *, prefix: str) -> None:

@@ -16,8 +16,7 @@ from spcli.state.schema import read_number, read_text, read_time
 if TYPE_CHECKING:
     import sqlite3
 
-    from spcli.state.connection import Connection
-    from spcli.state.database import Database
+    from spcli.state.database import Connection, Database
 
 _ADD = (
     "INSERT OR IGNORE INTO events (event, project_id, upload_id, file_url, status, objection, timestamp, received)"

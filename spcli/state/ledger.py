@@ -18,8 +18,7 @@ from spcli.state.schema import read_instant, read_number, read_text, read_time
 if TYPE_CHECKING:
     import sqlite3
 
-    from spcli.state.connection import Connection
-    from spcli.state.database import Database
+    from spcli.state.database import Connection, Database
 
 YEAR = 366 * 86400.0
 PRUNED_AT_ONCE = 50

@@ -8,8 +8,7 @@ from spcli.state.account import Account
 from spcli.state.reader import read_rows
 
 if TYPE_CHECKING:
-    from spcli.state.connection import Connection
-    from spcli.state.database import Database
+    from spcli.state.database import Connection, Database
 
 PROJECTS_KEPT = 20_000
 UPLOADS_KEPT = 1_000

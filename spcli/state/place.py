@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spcli.clock import Clock, Instant
 from spcli.errors import SpcliError
-from spcli.files import assert_private_file, assert_private_folder, identify, make_private_folder, replace_patiently
+from spcli.files import assert_private_folder, make_private_folder, replace_patiently
 
 PREFIX = "state."
 """The name of every file of the state begins so."""
@@ -61,25 +61,9 @@ def find_spare_folder(environ: Mapping[str, str]) -> Path:
 
 def prepare_folder(folder: Path) -> None:
     """Make the state's folder, or make sure that the one which is there is private. Raises `OSError`."""
-    if identify(folder) is None:
+    if not os.path.lexists(folder):
         make_private_folder(folder)
     assert_private_folder(folder, prefix=PREFIX)
-
-
-def has_state(path: Path) -> bool:
-    """Return whether a state file exists or may exist. Only a path that leads nowhere means that there has never been one."""
-    try:
-        return identify(path) is not None
-    except OSError:
-        return True
-
-
-def assert_private_database(path: Path) -> None:
-    """Make sure that the database and the files SQLite keeps beside it are private. Raises as `assert_private_file`."""
-    assert_private_file(path)
-    for suffix in JOURNALS:
-        with suppress(FileNotFoundError):
-            assert_private_file(_add_suffix(path, suffix))
 
 
 def set_aside(path: Path, clock: Clock) -> Path:
@@ -87,16 +71,16 @@ def set_aside(path: Path, clock: Clock) -> Path:
     numbers = sorted(int(one.name.rpartition("-")[2]) for one in list_damaged(path))
     for old in numbers[: max(0, len(numbers) - KEPT_DAMAGED + 1)]:
         for suffix in ("", *JOURNALS):
-            _add_suffix(_damaged_name(path, old), suffix).unlink(missing_ok=True)
+            Path(f"{_damaged_name(path, old)}{suffix}").unlink(missing_ok=True)
     kept = _damaged_name(path, max(numbers, default=0) + 1)
     # The shared memory first: a fresh database that met the old one's would take it for its own.
-    _add_suffix(path, "-shm").unlink(missing_ok=True)
+    Path(f"{path}-shm").unlink(missing_ok=True)
     replace_patiently(path, kept, clock)
     with suppress(OSError):
         os.utime(kept, (clock.wall(), clock.wall()))
     for suffix in ("-wal", "-journal"):
         with suppress(FileNotFoundError):
-            replace_patiently(_add_suffix(path, suffix), _add_suffix(kept, suffix), clock)
+            replace_patiently(Path(f"{path}{suffix}"), Path(f"{kept}{suffix}"), clock)
     return kept
 
 
@@ -122,11 +106,7 @@ def is_recent_loss(lost: Instant, now: Instant) -> bool:
 def remove_journals(path: Path) -> None:
     """Remove journals that lie where a new database is put: SQLite would replay those of another one into it."""
     for suffix in JOURNALS:
-        _add_suffix(path, suffix).unlink(missing_ok=True)
-
-
-def _add_suffix(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def _damaged_name(path: Path, number: int) -> Path:

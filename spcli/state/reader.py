@@ -73,7 +73,7 @@ def open_read_only(path: str) -> "sqlite3.Connection":
         if os.path.exists(f"{path}-wal"):
             raise
         connection = sqlite3.connect(f"{uri}&immutable=1", uri=True, timeout=0.1)
-    connection.text_factory = decode_text
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")  # whatever a damaged page has made of it
     return connection
 
 
@@ -87,8 +87,3 @@ def _are_regular_files(path: str) -> bool:
             if name == path:
                 return False
     return True
-
-
-def decode_text(text: bytes) -> str:
-    """Return stored text, whatever a damaged page has made of it."""
-    return text.decode("utf-8", "replace")

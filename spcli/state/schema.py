@@ -1,14 +1,9 @@
-"""What is in the file, how to tell that a file is the state's own, and how stored values are read back.
+"""What is in the file, and how stored values are read back.
 
 A damaged row may hold anything: a value that is not of its kind is read as unknown.
 """
 
-from typing import TYPE_CHECKING, Literal
-
 from spcli.clock import Instant
-
-if TYPE_CHECKING:
-    from spcli.state.connection import Connection
 
 APPLICATION_ID = 0x53504349
 SCHEMA_VERSION = 1
@@ -38,41 +33,13 @@ CREATE INDEX events_of_upload ON events (upload_id);
 CREATE TABLE listeners (owner TEXT PRIMARY KEY, wall REAL, mono REAL);
 CREATE TABLE names (kind TEXT, account TEXT, id TEXT, name TEXT, seen REAL, PRIMARY KEY (kind, account, id));
 """
-_STATEMENTS = [statement.strip() for statement in SCHEMA.split(";") if statement.strip()]
+STATEMENTS = [statement.strip() for statement in SCHEMA.split(";") if statement.strip()]
 YEAR_9000 = 2.2e11
 
-Kind = Literal["own", "newer", "foreign"]
 
-
-def read_kind(connection: "Connection") -> Kind:
-    """Return what kind of database this is, from one consistent read; an empty one is foreign."""
-    if connection.in_transaction:
-        connection.run("ROLLBACK")
-    connection.run("BEGIN")
-    version = connection.run("PRAGMA user_version").fetchone()[0]
-    application = connection.run("PRAGMA application_id").fetchone()[0]
-    query = "SELECT sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-    statements = {row[0] for row in connection.run(query)}
-    connection.run("COMMIT")
-    if application == APPLICATION_ID and version > SCHEMA_VERSION:
-        return "newer"
-    is_own = (application, version) == (APPLICATION_ID, SCHEMA_VERSION) and statements == set(_STATEMENTS)
-    return "own" if is_own else "foreign"
-
-
-def create_schema(connection: "Connection", now: Instant) -> None:
-    """Make an empty database the state's own, in the caller's transaction."""
-    for statement in _STATEMENTS:
-        connection.run(statement)
-    # A process that still knows a row of the damaged file by its id must not meet another row under it.
-    connection.run("INSERT INTO sqlite_sequence VALUES ('ledger', ?)", (max(0, int(now.wall)),))
-    connection.run(f"PRAGMA application_id={APPLICATION_ID}")
-    connection.run(f"PRAGMA user_version={SCHEMA_VERSION}")
-
-
-def record_loss(connection: "Connection", now: Instant) -> None:
-    """Record that the database takes the place of a damaged one, whose windows are unknown and count as just used."""
-    connection.run("INSERT OR REPLACE INTO meta VALUES ('reborn', ?, ?)", now)
+def clean_text(text: str) -> str:
+    """Return a text that SQLite can store: JSON may hold lone surrogates."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def read_number(value: object) -> float:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from spcli.clock import Clock, Instant
 from spcli.ratelimit.window import WINDOW
-from spcli.state.connection import Connection
-from spcli.state.database import PATIENCE, Database
+from spcli.state.database import PATIENCE, Connection, Database
 from spcli.state.events import Events
 from spcli.state.ledger import Ledger
 from spcli.state.names import Names

@@ -34,8 +34,7 @@ from spcli.state.schema import read_instant, read_number, read_text, read_time
 if TYPE_CHECKING:
     import sqlite3
 
-    from spcli.state.connection import Connection
-    from spcli.state.database import Database
+    from spcli.state.database import Connection, Database
 
 _WAITERS = "SELECT ticket, wall, mono, owner FROM waiters WHERE bucket = ? ORDER BY seq"
 # A place may be taken in a file that is not the one it is from.

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from spcli.errors import SpcliError
 from spcli.ratelimit.window import WINDOW, Go, Gone, Wait
 from spcli.state.account import Account
+from spcli.state.database import read_kind
 from spcli.state.events import Event
 from spcli.state.place import find_spare_folder, list_damaged, set_aside
-from spcli.state.schema import APPLICATION_ID, read_kind
+from spcli.state.schema import APPLICATION_ID
 from spcli.state.store import State
 from tests.front import START, FakeClock
 from tests.platforms import posix
