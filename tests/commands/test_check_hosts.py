@@ -3,17 +3,15 @@
 import gzip
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from spcli.check import check_url
-from spcli.clock import Clock
 from tests.checking import CANARY, LOCAL_API, always, codes, run_check
 from tests.faults.rangeserver import RangeServer, Reply, Seen
 from tests.faults.zips import GOOD, packaged, zipped
-from tests.front import START, Front, Result, uploads
+from tests.front import START, FakeClock, Front, Result, uploads
 
 BIG = zipped({**GOOD, "Windows/Game/Content/Paks/b.pak": bytes(range(256)) * 400}, method=0)
 EXPIRED = f"Game.zip?X-Amz-Date=20260921T130000Z&X-Amz-Expires=3600&X-Amz-Signature={CANARY}"
@@ -300,21 +298,20 @@ def test_a_host_that_refuses_only_the_end_of_the_file_is_a_warning(spcli: Front)
     assert (result.code, list(warnings(result))) == (0, ["not-read"])
 
 
-def timed_check(fault: Callable[[Seen, int], Reply | None], seconds: float) -> list[tuple[str, str, str]]:
-    with RangeServer(BIG, fault=fault) as host:
-        report = check_url(host.url("Game.zip"), clock=Clock(), environ={}, local_api=True, seconds=seconds)
-    return [(one.level, one.code, one.message) for one in report.findings if one.code != "http" and one.level != "info"]
+@pytest.mark.parametrize(("slow_request", "code"), [(1, "unreachable"), (2, "not-read")])
+def test_a_slow_host_is_named_with_the_limit_of_the_check(slow_request: int, code: str) -> None:
+    clock = FakeClock()
 
+    def fault(seen: Seen, number: int) -> Reply:
+        if number == slow_request:
+            clock.sleep(100)
+            time.sleep(0.6)  # longer than one wait of the connection
+        return part(BIG, seen)
 
-def test_a_slow_host_is_named_with_the_limit_of_the_check() -> None:
-    def slow(seen: Seen, number: int) -> Reply | None:
-        if number > 1:
-            time.sleep(0.5)
-        return None
-
-    (found,) = timed_check(slow, 0.3)
-    assert found[:2] == ("warning", "not-read")
-    assert "0.3 s" in found[2] or "in time" in found[2]
+    with RangeServer(b"", fault=fault) as host:
+        report = check_url(host.url("Game.zip"), clock=clock, environ={}, local_api=True)
+    (found,) = (one for one in report.findings if one.code == code)
+    assert "the storage host did not answer within 15 s, the limit of this check" in found.message
 
 
 def test_a_host_that_closes_early_is_named(spcli: Front) -> None:
