@@ -36,7 +36,7 @@ class Line:
 
 
 class Place:
-    """Where the cursor is: the command, its arguments and options so far."""
+    """The place of the cursor: the command, its arguments and options so far."""
 
     __slots__ = ("arguments", "command", "is_lost", "only_arguments", "pending", "used", "values")
 
@@ -106,7 +106,7 @@ class Place:
 
 
 class Answer:
-    """What to offer: words, files, or nothing and a note. `head` is what precedes each of them in the same word."""
+    """The offers: words, files, or nothing and a note. `head` precedes each of them in the same word."""
 
     __slots__ = ("head", "kind", "note", "offers")
 

@@ -1,4 +1,4 @@
-"""What this machine remembers: windows and their queues, every write sent from here, received events, names for TAB.
+"""The memory of this machine: rate limits and their queues, every write sent from here, received events, names for TAB.
 
-`store.State` is the way in; `account` and the reading half of `names` are light enough for a TAB press.
+`store.State` is the entry point; `account` and `reader` are light enough for a TAB press.
 """

@@ -1,6 +1,6 @@
-"""The SQLite file as a thing that can be read and written, or that is damaged, full or in use.
+"""Open, read and write the SQLite file, which may be damaged, full or in use.
 
-`schema` says what is in it, `place` where it lies. SQLite's own busy handler would hold Ctrl-C back, so waiting for a lock
+`schema` has its tables, `place` its location. SQLite's own busy handler would hold Ctrl-C back, so waiting for a lock
 happens in slices of a tenth of a second. No transaction is ever open while the program sleeps or talks to the network.
 
 A state that exists and can't be used is never replaced by an empty one elsewhere: that would know nothing of the windows, and the

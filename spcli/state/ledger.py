@@ -164,7 +164,8 @@ class Ledger:
                 update_row(connection, row_id)
             return row_id
 
-        return self._database.attempt(store_outcome, durable=True) or attempt_id
+        # A row that stays open makes the next run doubt: worth waiting for a file in use.
+        return self._database.attempt(store_outcome, durable=True, waits=True) or attempt_id
 
     def find_unsettled(
         self,

@@ -1,4 +1,4 @@
-"""Where the state file lies: its folder, a spare one, the files beside it, and damaged ones that were set aside."""
+"""The place of the state file: its folder, a spare one, the files beside it, and damaged ones that were set aside."""
 
 import os
 import shlex
@@ -12,7 +12,7 @@ from spcli.errors import SpcliError
 from spcli.files import assert_private_folder, make_private_folder, replace_patiently
 
 PREFIX = "state."
-"""The name of every file of the state begins so."""
+"""Every file of the state has a name that begins with this."""
 JOURNALS = ("-wal", "-shm", "-journal")
 """The files that SQLite keeps beside a database; it writes to them as to the database itself."""
 KEPT_DAMAGED = 3

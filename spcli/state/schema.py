@@ -1,4 +1,4 @@
-"""What is in the file, and how stored values are read back.
+"""The tables of the state file, and the reading of stored values.
 
 A damaged row may hold anything: a value that is not of its kind is read as unknown.
 """

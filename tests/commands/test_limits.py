@@ -59,7 +59,7 @@ def test_reset_opens_the_window_for_the_next_call(spcli: Front, service: Any, cl
 
 
 @pytest.mark.parametrize("words", [("--yes", "extra"), ("--rest",), ("--reset=1",)])
-def test_wrong_words_change_nothing(spcli: Front, service: Any, words: tuple[str, ...]) -> None:
+def test_wrong_arguments_change_nothing(spcli: Front, service: Any, words: tuple[str, ...]) -> None:
     service()
     assert spcli("limits", *words).code == 2
 

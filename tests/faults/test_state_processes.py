@@ -73,7 +73,7 @@ def test_kill_9_at_any_moment_keeps_the_spacing_and_one_upload_per_intent(tmp_pa
     with service(WINDOW, SlowSandbox) as server:
         jobs = Jobs(server, tmp_path, WINDOW)
         try:
-            ship_with_kills(jobs, chance, anybody=6, senders=2)
+            ship_with_kills(jobs, chance, kills=6, senders=2)
             assert_spaced(jobs)
             accepted = Counter(build.url for build in server.world.builds_of(jobs.project))
             assert {url: accepted[url] for url in URLS} == dict.fromkeys(URLS, 1)
@@ -85,7 +85,7 @@ INTENTS = [f"n{number}" for number in range(5)]
 URLS = [f"https://builds.example.com/{name}.zip" for name in INTENTS]
 
 
-def ship_with_kills(jobs: Jobs, chance: random.Random, *, anybody: int, senders: int) -> None:
+def ship_with_kills(jobs: Jobs, chance: random.Random, *, kills: int, senders: int) -> None:
     """Run every intent until it has succeeded, while processes are killed."""
     runs = {name: jobs.upload(name, "--timeout", "1s") for name in INTENTS}
     while any(process.poll() != 0 for process in runs.values()):
@@ -97,10 +97,10 @@ def ship_with_kills(jobs: Jobs, chance: random.Random, *, anybody: int, senders:
         if sender is not None and senders:
             sender.kill()
             senders -= 1
-        elif alive and anybody:
+        elif alive and kills:
             chance.choice(alive).kill()
-            anybody -= 1
-    assert (anybody, senders) == (0, 0)
+            kills -= 1
+    assert (kills, senders) == (0, 0)
 
 
 def test_stopped_head_of_the_queue_is_passed_over_and_sends_later(slow_jobs: Jobs) -> None:

@@ -26,7 +26,7 @@ def test_buckets_of_services_users_and_endpoints_differ() -> None:
 
 
 @pytest.mark.parametrize("user", [USER.upper(), f" {USER}\n", USER.title()])
-def test_letter_case_of_the_user_id_makes_no_other_account(user: str) -> None:
+def test_user_id_in_another_letter_case_is_the_same_account(user: str) -> None:
     assert Account(SERVICE, user) == Account(SERVICE, USER)
     assert Account(SERVICE, user).bucket("upload") == Account(SERVICE, USER).bucket("upload")
 

@@ -23,7 +23,7 @@ class Suspended(Clock):
 
 
 @pytest.mark.parametrize(("seconds", "slices"), [(-1.0, []), (0.0, []), (0.25, [0.25]), (2.5, [1.0, 1.0, 0.5])])
-def test_a_long_sleep_is_taken_in_slices_in_which_a_signal_is_heard(
+def test_long_sleep_is_split_so_that_a_signal_is_handled(
     monkeypatch: pytest.MonkeyPatch, seconds: float, slices: list[float]
 ) -> None:
     clock = Suspended()
@@ -32,14 +32,14 @@ def test_a_long_sleep_is_taken_in_slices_in_which_a_signal_is_heard(
     assert clock.slept == slices
 
 
-def test_time_that_passes_while_the_system_is_suspended_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sleep_counts_time_during_suspend(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Suspended()
     monkeypatch.setattr(time, "sleep", lambda seconds: clock.doze(seconds + 600))
     clock.sleep(60)
     assert len(clock.slept) == 1
 
 
-def test_no_sleep_ends_early() -> None:
+def test_sleep_never_ends_early() -> None:
     clock = Clock()
     before = clock.mono()
     clock.sleep(0.02)

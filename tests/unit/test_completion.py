@@ -1,4 +1,4 @@
-"""TAB as data: what is offered for which words, and how each shell is told."""
+"""TAB as data: the offers for each line, and their format for each shell."""
 
 import os
 import re
@@ -67,19 +67,19 @@ def bash(line: str, environ: dict[str, str] | None = None, **more: str) -> list[
 # Which words
 
 
-def test_nothing_is_answered_when_no_shell_asks() -> None:
+def test_answer_is_none_when_no_shell_asks() -> None:
     assert answer({}) is None
     assert answer({"_SPCLI_COMPLETE": "complete_tcsh", "COMP_WORDS": "spcli ", "COMP_CWORD": "1"}) is None
     assert answer({"_SPCLI_COMPLETE": "1"}) is None
 
 
-def test_commands_come_first_and_subcommands_behind_their_group() -> None:
+def test_commands_are_offered_and_subcommands_after_their_group() -> None:
     assert offered({}, "") == list(COMMANDS[""][2])
     assert offered({}, "projects", "") == ["list", "show", "stats", "use"]
     assert offered({}, "builds", "") == ["list", "show", "wait"]
 
 
-def test_a_wrong_command_leads_nowhere() -> None:
+def test_nothing_is_offered_after_an_unknown_command() -> None:
     assert offered({}, "uplaod", "") == []
     assert offered({}, "projects", "nope", "--") == []
 
@@ -91,7 +91,7 @@ def test_every_command_offers_its_options_and_the_common_ones(command: str) -> N
     assert set(offered({}, *command.split(), "-")) == expected
 
 
-def test_an_option_that_was_given_is_not_offered_again_unless_it_repeats() -> None:
+def test_option_is_offered_once_unless_it_repeats() -> None:
     left = offered({}, "upload", "--wait", "-p", "x", "--deadline=2h", "-")
     assert not {"--wait", "-p", "--project", "--deadline"} & set(left)
     assert "--dry-run" in left
@@ -103,7 +103,7 @@ def test_options_before_the_command_are_skipped_with_their_values() -> None:
     assert offered({}, "-qv", "completion", "") == ["bash", "zsh", "fish", "powershell"]
 
 
-def test_an_option_in_the_place_of_a_subcommand_belongs_to_the_default_one() -> None:
+def test_option_in_place_of_a_subcommand_belongs_to_the_default_one() -> None:
     assert offered({}, "builds", "--status", "") == list(STATES)
 
 
@@ -134,12 +134,12 @@ def test_options_are_offered_when_no_argument_is_left() -> None:
     assert "--wait" in offered({}, "upload", "https://host/a.zip", "")
 
 
-def test_behind_two_dashes_there_are_only_arguments(home: dict[str, str]) -> None:
+def test_only_arguments_are_offered_after_two_dashes(home: dict[str, str]) -> None:
     assert offered(home, "projects", "show", "--", "-") == ["Showroom", "Show House", "a" * 24, "b" * 24]
     assert offered(home, "projects", "show", "--", "x", "") == []
 
 
-def test_files_are_asked_for_only_where_a_file_is_meant() -> None:
+def test_files_are_offered_only_where_a_file_is_expected() -> None:
     assert answer_to("bash", {}, "check", "") == "files\n"
     # Behind an open quote bash's own names need none.
     assert answer({"_SPCLI_COMPLETE": "complete_bash", "COMP_WORDS": "spcli check 'o"}) == "files '\n"
@@ -193,13 +193,26 @@ def test_builds_are_offered_newest_first_with_their_file_and_each_once(home: dic
         lambda folder: (folder / "config.toml").unlink(),
         lambda folder: (folder / "state" / "state.db").write_bytes(b"not a database" * 100),
         lambda folder: (folder / "state" / "state.db").unlink(),
+        lambda folder: make_fifo(folder / "state" / "state.db-journal"),
+        lambda folder: ((folder / "state" / "state.db").unlink(), make_fifo(folder / "state" / "state.db")),
     ],
 )
-def test_files_that_cannot_be_read_mean_no_names_and_no_failure(
+def test_unreadable_files_give_no_names_and_no_failure(
     home: dict[str, str], spoil: Callable[[Path], object], tmp_path: Path
 ) -> None:
     spoil(tmp_path)
     assert offered(home, "upload", "-p", "") == []
+
+
+def make_fifo(path: Path) -> None:
+    """Make a FIFO, which blocks a reader for ever, where the system has one."""
+    if sys.platform == "win32":
+        pytest.skip("no FIFO on Windows")
+    os.mkfifo(path)
+
+
+def test_only_ids_are_offered_where_a_project_id_is_expected(home: dict[str, str]) -> None:
+    assert offered(home, "webhooks", "send", "build.approved", "-p", "") == ["a" * 24, "b" * 24]
 
 
 def test_without_any_home_there_are_no_names() -> None:
@@ -227,7 +240,7 @@ def test_tab_changes_nothing_on_the_disk(home: dict[str, str], tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["a\x1b[31mb", "a\nb", "a\tb", "a\u202eb", "a\u200bb", "a\x9bb", "", " ", "-rf", "a\ud800b"])
-def test_a_name_that_cannot_be_shown_is_left_out_and_its_id_stays(home: dict[str, str], name: str) -> None:
+def test_unprintable_name_is_omitted_and_its_id_is_offered(home: dict[str, str], name: str) -> None:
     remember(home, "u9", [("d" * 24, name.replace("\ud800", "\ufffe"))])
     for shell in ("bash", "zsh", "fish", "powershell"):
         text = answer_to(shell, {**home, "STREAMPIXEL_USER_ID": "u9"}, "upload", "-p", "")
@@ -236,18 +249,18 @@ def test_a_name_that_cannot_be_shown_is_left_out_and_its_id_stays(home: dict[str
         assert len(text.splitlines()) == 2
 
 
-# How each shell is told
+# The format for each shell
 
 
 @given(NAMES)
-def test_what_bash_types_is_the_name_again(name: str) -> None:
+def test_name_quoted_for_bash_is_read_back(name: str) -> None:
     assert shlex.split(quote_for_bash(name, ""), comments=False) == [name]
     assert shlex.split("'" + quote_for_bash(name, "'") + "'") == [name]
     assert split_line('"' + quote_for_bash(name, '"') + '"').words == [name]
 
 
 @given(NAMES)
-def test_a_line_that_was_quoted_for_bash_is_read_back_in_every_half(name: str) -> None:
+def test_line_quoted_for_bash_is_split_into_the_same_words(name: str) -> None:
     assert split_line("spcli -p " + quote_for_bash(name, "") + " x").words == ["spcli", "-p", name, "x"]
     assert split_line("spcli -p '" + quote_for_bash(name, "'").replace("'\\''", "") + "' x").words[3:] == ["x"]
 
@@ -279,7 +292,7 @@ def read_powershell_argument(typed: str) -> str:
 
 
 @given(NAMES)
-def test_name_typed_by_powershell_is_the_name_again(name: str) -> None:
+def test_name_quoted_for_powershell_is_read_back(name: str) -> None:
     if not name.startswith("-"):
         assert read_powershell_argument(quote_for_powershell(name)) == name
 
@@ -313,7 +326,7 @@ READERS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("end", ["\n", "\x1b]52;c;eA==\x07", "\u202e", "\u200b", "\x9b", "\u2028", "\x85"])
-def test_name_that_is_unsafe_only_past_what_is_described_is_not_offered(home: dict[str, str], end: str) -> None:
+def test_name_that_is_unsafe_past_80_characters_is_not_offered(home: dict[str, str], end: str) -> None:
     remember(home, "u9", [("d" * 24, "x" * 100 + end + "y")])
     for shell in ("bash", "zsh", "fish", "powershell"):
         text = answer_to(shell, {**home, "STREAMPIXEL_USER_ID": "u9"}, "upload", "-p", "")
@@ -349,7 +362,7 @@ def test_bash_sees_names_beside_ids_only_while_it_lists(home: dict[str, str]) ->
     assert "a" * 24 + "  (Showroom)" in bash("spcli upload -p ", home, COMP_TYPE="63")
 
 
-def test_the_number_of_the_word_counts_where_words_come_one_by_one() -> None:
+def test_word_number_counts_where_words_are_passed_one_by_one() -> None:
     asked = {"_SPCLI_COMPLETE": "complete_zsh", "COMP_WORDS": "spcli\nbuilds\nwait", "COMP_CWORD": "1"}
     assert "upload:" in (answer(asked) or "")
     assert "show:" in (answer({**asked, "COMP_WORDS": "spcli builds", "COMP_CWORD": "2"}) or "")

@@ -19,7 +19,7 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
     found.close()
 
 
-def test_durable_writes_are_synchronous_and_others_are_not_in_any_order(opened: Opened) -> None:
+def test_only_durable_writes_are_synchronous(opened: Opened) -> None:
     database = opened.database()
 
     def level(connection: sqlite3.Connection) -> int:
@@ -31,7 +31,7 @@ def test_durable_writes_are_synchronous_and_others_are_not_in_any_order(opened: 
 
 
 @pytest.mark.parametrize("error", [Interrupted(130), ValueError("bug"), KeyboardInterrupt()])
-def test_whatever_is_raised_in_a_transaction_undoes_it(opened: Opened, error: BaseException) -> None:
+def test_exception_in_a_transaction_rolls_it_back(opened: Opened, error: BaseException) -> None:
     database = opened.database()
 
     def work(connection: sqlite3.Connection) -> None:
@@ -45,7 +45,7 @@ def test_whatever_is_raised_in_a_transaction_undoes_it(opened: Opened, error: Ba
     assert [row["key"] for row in opened.database().read("SELECT key FROM meta")] == ["b"]
 
 
-def test_transaction_left_open_by_a_signal_is_undone_by_the_next_one(opened: Opened) -> None:
+def test_transaction_left_open_by_a_signal_is_rolled_back_by_the_next_one(opened: Opened) -> None:
     database = opened.database()
     database.read("SELECT 1")
     connection = database._connection
@@ -144,7 +144,7 @@ def test_probe_writes_and_leaves_nothing(opened: Opened) -> None:
     assert state._database.read("SELECT * FROM meta") == []
 
 
-def test_text_that_is_no_utf_8_goes_in_and_comes_out_mended(opened: Opened) -> None:
+def test_text_that_is_not_utf_8_is_stored_with_replacement_characters(opened: Opened) -> None:
     state = opened.state()
     state.events.add_events([Event("e\ud800", "p", "u\udcff", None, "s", "\0", "t", START)])
     (event,) = state.events.find_events()
@@ -154,7 +154,7 @@ def test_text_that_is_no_utf_8_goes_in_and_comes_out_mended(opened: Opened) -> N
     assert opened.state().events.find_events()[0].event == "\ufffdA"
 
 
-def test_creation_that_fails_half_way_gives_way_to_the_find_spare_folder(opened: Opened) -> None:
+def test_creation_that_fails_half_way_tries_the_spare_folder(opened: Opened) -> None:
     class Broken(FakeClock):
         def wall(self) -> float:
             raise sqlite3.OperationalError("no clock")

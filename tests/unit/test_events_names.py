@@ -32,7 +32,7 @@ def event(number: int, **fields: Any) -> Event:
     return Event(**known)
 
 
-def test_same_event_twice_is_one(book: Book) -> None:
+def test_repeated_event_is_stored_once(book: Book) -> None:
     assert book.state.events.add_events([event(1), event(1), event(2)]) == [True, False, True]
     assert book.state.events.add_events([event(2), event(2, project_id=None), event(2, project_id=None)]) == [False, True, False]
 
@@ -79,7 +79,7 @@ def test_listener_is_alive_while_it_beats_and_its_process_runs(book: Book) -> No
 
 
 @pytest.mark.parametrize(("wall", "mono"), [(None, None), ("x", b"y"), (float("inf"), float("inf")), (0, 0)])
-def test_damaged_listener_is_none(book: Book, wall: object, mono: object) -> None:
+def test_damaged_listener_is_ignored(book: Book, wall: object, mono: object) -> None:
     book.state.events.refresh_listener()
     book.state._database.write(lambda connection: connection.execute("UPDATE listeners SET wall = ?, mono = ?", (wall, mono)))
     assert not book.state.events.is_listener_alive()
@@ -100,7 +100,7 @@ def names_of(book: Book, kind: str) -> list[tuple[str, str]]:
     return [(row["id"], row["name"]) for row in rows]
 
 
-def test_projects_take_the_place_of_those_known_before(book: Book) -> None:
+def test_projects_replace_those_stored_before(book: Book) -> None:
     book.state.names.remember_projects(WHO, [("1", "one"), ("2", "two"), ("3", "three")])
     book.state.names.remember_projects(Account("https://api", "other"), [("9", "nine")])
     book.state.names.remember_projects(WHO, [("3", "third"), ("1", "one")])

@@ -24,7 +24,7 @@ def book(tmp_path: Path) -> Iterator[Book]:
     assert found.notes == []
 
 
-def test_committed_call_is_in_the_ledger_with_all_that_settling_needs(book: Book) -> None:
+def test_committed_call_is_stored_with_all_that_settling_needs(book: Book) -> None:
     number = book.begin(note=WriteNote("Ann", "hotfix", "b0"))
     book.orphan(number)
     (attempt,) = book.state.ledger.find_unsettled("upload", WHO, "p", url=FILE)
@@ -41,13 +41,13 @@ def test_unreadable_baseline_is_not_an_empty_one(book: Book) -> None:
     assert [one.baseline for one in book.state.ledger.find_unsettled("upload", WHO, "p", url=FILE)] == [(), None]
 
 
-def test_call_that_this_very_process_handles_is_not_unsettled(book: Book) -> None:
+def test_call_of_this_process_is_not_unsettled(book: Book) -> None:
     book.begin()
     assert book.unsettled() == []
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="start times come from /proc")
-def test_call_of_a_process_that_provably_runs_is_handled_however_late(book: Book) -> None:
+def test_call_of_a_running_process_is_never_unsettled(book: Book) -> None:
     number = book.begin()
     book.clock.sleep(86400)
     assert book.unsettled() == []
@@ -66,7 +66,7 @@ def test_call_of_a_process_that_was_killed_is_unsettled_at_once(book: Book) -> N
     assert book.unsettled() == [number]
 
 
-def test_call_of_a_process_elsewhere_counts_as_handled_until_its_own_deadline(book: Book) -> None:
+def test_call_of_a_process_elsewhere_is_unsettled_after_its_deadline(book: Book) -> None:
     number = book.begin()
     book.set(owner="elsewhere/1/2/3")
     assert book.unsettled() == []
@@ -80,14 +80,14 @@ def test_call_of_a_process_elsewhere_counts_as_handled_until_its_own_deadline(bo
 
 
 @pytest.mark.parametrize("live", [None, "soon", b"\0", float("inf"), 1e300, -1.0, 4e9])
-def test_damaged_deadline_is_no_deadline(book: Book, live: object) -> None:
+def test_damaged_deadline_is_ignored(book: Book, live: object) -> None:
     number = book.begin()
     book.set(owner="elsewhere", live_wall=live, live_mono=live)
     assert book.unsettled() == [number]
 
 
 @pytest.mark.parametrize("phase", ["done", "refused", "absent", "unsent", "superseded"])
-def test_settled_call_is_not_asked_about_again(book: Book, phase: str) -> None:
+def test_settled_call_is_not_unsettled(book: Book, phase: str) -> None:
     number = book.begin()
     book.orphan(number)
     book.state.ledger.record(number, phase)
@@ -159,7 +159,7 @@ def test_absence_found_a_moment_ago_is_not_old_because_the_clock_was_set_forward
     assert book.state.ledger.find_absent_uploads(WHO, "p", FILE, 600) == []
 
 
-def test_recording_keeps_what_was_known(book: Book) -> None:
+def test_recording_keeps_earlier_values(book: Book) -> None:
     number = book.begin()
     book.state.ledger.record(number, "settling", message="first", server_wall=5.0, accepted=True)
     book.clock.sleep(50)
@@ -199,7 +199,7 @@ def test_absent_uploads_are_those_of_the_file_within_the_time(book: Book) -> Non
     assert book.state.ledger.find_absent_uploads(WHO, "p", FILE + "x", 600) == []
 
 
-def test_ids_of_any_attempt_are_taken(book: Book) -> None:
+def test_recorded_ids_are_those_of_all_uploads(book: Book) -> None:
     book.state.ledger.record(book.begin(), "done", upload_id="u1")
     book.state.ledger.record(book.begin(), "unclear", upload_id="u2")
     book.begin()
@@ -261,7 +261,7 @@ def test_values_of_wrong_types_never_break_a_read(book: Book, value: object) -> 
 @pytest.mark.parametrize(
     ("baseline", "means"), [('[1, "b"]', ("1", "b")), ("{}", None), ("[" * 100_000, None), ("nonsense", None), ("7", None)]
 )
-def test_baseline_is_a_list_of_ids_or_not_known(book: Book, baseline: str, means: object) -> None:
+def test_baseline_is_a_list_of_ids_or_unknown(book: Book, baseline: str, means: object) -> None:
     book.orphan(book.begin())
     book.set(baseline=baseline)
     assert book.state.ledger.find_unsettled("upload", WHO, "p", url=FILE)[0].baseline == means

@@ -27,7 +27,7 @@ def test_process_that_has_ended_is_gone() -> None:
 
 
 @LINUX
-def test_zombie_is_as_good_as_gone() -> None:
+def test_zombie_is_gone() -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     known = own_process(process.pid)
     assert process.stdin is not None
@@ -35,7 +35,7 @@ def test_zombie_is_as_good_as_gone() -> None:
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert is_process_gone(known)
     assert not is_process_running(known)
-    # A row written by somebody who looked at the zombie proves as little as any.
+    # A row that names the zombie is no proof that it runs.
     assert is_process_gone(own_process(process.pid))
     process.wait()
 

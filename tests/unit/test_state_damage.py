@@ -111,7 +111,7 @@ def test_any_byte_of_a_real_file_may_be_wrong(tmp_path_factory: pytest.TempPathF
         opened.close()
 
 
-def test_file_damaged_in_use_is_replaced_and_the_call_waits_as_after_another_one(opened: Opened) -> None:
+def test_file_damaged_while_open_is_replaced_and_the_call_waits_a_whole_window(opened: Opened) -> None:
     state = opened.state()
     state.windows.enqueue("b")
     state.close()
@@ -122,7 +122,7 @@ def test_file_damaged_in_use_is_replaced_and_the_call_waits_as_after_another_one
     assert aside(opened) == ["state.db.damaged-1"]
 
 
-def test_read_of_a_damaged_page_gives_nothing_and_replaces_the_file(opened: Opened) -> None:
+def test_read_of_a_damaged_page_returns_nothing_and_replaces_the_file(opened: Opened) -> None:
     make(opened)
     content = bytearray(opened.file.read_bytes())
     content[8192:] = b"\xa5" * (len(content) - 8192)
@@ -141,7 +141,7 @@ def test_read_of_a_damaged_page_gives_nothing_and_replaces_the_file(opened: Open
         f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version=1; CREATE TABLE windows (a)",
     ],
 )
-def test_alien_database_is_kept_and_not_written_to(opened: Opened, sql: str) -> None:
+def test_foreign_database_is_kept_unchanged(opened: Opened, sql: str) -> None:
     opened.folder.mkdir(mode=0o700)
     connection = sqlite3.connect(opened.file)
     connection.executescript(sql)
@@ -151,13 +151,13 @@ def test_alien_database_is_kept_and_not_written_to(opened: Opened, sql: str) -> 
     assert (opened.folder / "state.db.damaged-1").read_bytes() == content
 
 
-def test_foreign_trigger_makes_a_file_alien(opened: Opened) -> None:
+def test_database_with_a_foreign_trigger_is_foreign(opened: Opened) -> None:
     make(opened)
     raw(opened.file, "CREATE TRIGGER open AFTER INSERT ON windows BEGIN DELETE FROM windows; END")
     assert_reborn(opened, opened.state())
 
 
-def test_schema_that_is_no_text_is_damage(opened: Opened) -> None:
+def test_schema_that_is_not_text_is_damage(opened: Opened) -> None:
     """SQLite quotes the damaged name in its message, which the module then cannot read."""
     make(opened)
     content = opened.file.read_bytes()
@@ -181,7 +181,7 @@ def test_newer_schema_is_not_touched(opened: Opened) -> None:
     assert len(opened.notes) == 1
 
 
-def test_read_that_finds_no_usable_state_says_so_once(opened: Opened) -> None:
+def test_reads_of_an_unusable_state_print_one_note(opened: Opened) -> None:
     make(opened)
     raw(opened.file, "PRAGMA user_version=2")
     state = opened.state()
@@ -211,7 +211,7 @@ def test_journal_of_a_damaged_file_is_kept_with_it(opened: Opened) -> None:
 
 
 @posix("a file that another process has open is replaced")
-def test_second_process_that_met_the_same_damage_uses_the_fresh_file_of_the_first(opened: Opened) -> None:
+def test_second_process_with_the_same_damage_uses_the_fresh_file_of_the_first(opened: Opened) -> None:
     first, second = opened.state(), opened.state()
     first.windows.enqueue("b")
     second.windows.enqueue("b")
@@ -238,7 +238,7 @@ def test_fresh_file_put_there_between_finding_the_damage_and_the_lock_is_not_set
     assert aside(opened) == ["state.db.damaged-1"]
 
 
-def test_missing_file_in_a_folder_of_its_own_is_made(opened: Opened) -> None:
+def test_missing_file_is_created_in_its_folder(opened: Opened) -> None:
     opened.folder.mkdir(mode=0o700)
     connection = opened.database()._open_in(opened.folder)
     assert read_kind(connection) == "own"
@@ -306,7 +306,7 @@ def test_new_state_after_an_old_damaged_one_has_lost_nothing(opened: Opened) -> 
     assert state.lost_memory_at() is None
 
 
-def test_process_that_died_between_setting_aside_and_making_anew_leaves_closed_windows(opened: Opened) -> None:
+def test_windows_are_closed_if_a_process_died_before_it_replaced_the_damaged_file(opened: Opened) -> None:
     make(opened)
     set_aside(opened.file, opened.clock)
     opened.clock.sleep(3600)

@@ -16,6 +16,7 @@ import pytest
 from spcli.errors import SpcliError
 from spcli.ratelimit.window import Go, Wait
 from spcli.state.account import Account
+from spcli.state.ledger import NewAttempt
 from tests.unit.state_folder import POSIX, ROOT, RULES, Opened, make, raw, refusal, script
 
 
@@ -51,7 +52,7 @@ def test_disk_that_is_full_refuses_the_call_before_it_is_sent_and_reads_go_on(op
 
 
 @POSIX
-def test_file_that_may_not_grow_refuses_the_call_and_only_notes_the_settling(opened: Opened) -> None:
+def test_file_that_may_not_grow_refuses_the_call_and_settling_prints_a_note(opened: Opened) -> None:
     make(opened)
     said = script(
         """
@@ -75,7 +76,7 @@ def test_file_that_may_not_grow_refuses_the_call_and_only_notes_the_settling(ope
 
 
 @POSIX
-def test_stored_windows_that_cannot_be_read_for_want_of_space_are_not_replaced_by_fresh_ones(opened: Opened) -> None:
+def test_windows_that_cannot_be_read_without_disk_space_are_not_replaced(opened: Opened) -> None:
     make(opened)
     said = script(
         """
@@ -177,7 +178,7 @@ def test_state_that_becomes_usable_while_it_is_waited_for_is_used(place: Path) -
 
 
 @POSIX
-def test_folder_that_cannot_be_written_and_never_held_a_state_is_replaced_by_the_spare_one(place: Path) -> None:
+def test_spare_folder_is_used_if_a_read_only_folder_never_held_a_state(place: Path) -> None:
     (place / "state").chmod(0o500)
     body = """
         print(len(state.windows.enqueue("b")), len(notes), "cannot be used" in notes[0])
@@ -254,7 +255,7 @@ def test_state_file_that_another_program_holds_open_is_waited_for_and_then_refus
     assert list(opened.spare.iterdir()) == []
 
 
-def test_state_file_that_is_let_go_in_time_is_used(opened: Opened, hold: Hold) -> None:
+def test_state_file_released_in_time_is_used(opened: Opened, hold: Hold) -> None:
     hold.openings = 20
     assert opened.state(patience=5.0).windows.enqueue("b")
     assert (opened.notes, 1 < opened.clock.seconds < 3) == ([], True)
@@ -269,7 +270,7 @@ def test_history_that_cannot_be_read_stops_an_upload(opened: Opened, hold: Hold)
     refusal(lambda: state.windows.list_limits(account))
 
 
-def test_wait_that_the_service_asked_for_is_stored_once_the_file_is_let_go(opened: Opened, hold: Hold) -> None:
+def test_wait_requested_by_the_service_is_stored_once_the_file_is_released(opened: Opened, hold: Hold) -> None:
     state = opened.state(patience=5.0)
     ticket = state.windows.enqueue("b")
     assert isinstance(state.windows.poll("b", ticket, rules=RULES)[0], Go)
@@ -277,6 +278,17 @@ def test_wait_that_the_service_asked_for_is_stored_once_the_file_is_let_go(opene
     hold.openings = 20
     state.windows.settle("b", ticket, is_over=True, rules=RULES, closed_for=3600.0)
     assert opened.state().windows.view_window("b").seconds_left == pytest.approx(3600)
+
+
+def test_outcome_of_a_write_is_stored_once_the_file_is_released(opened: Opened, hold: Hold) -> None:
+    state, account = opened.state(patience=5.0), Account("o", "u")
+    attempt = NewAttempt("upload", account, "p", "https://h/a.zip", "d", None, True, (), None)
+    number = state.windows.poll("b", state.windows.enqueue("b"), rules=RULES, attempt=attempt)[1]
+    assert number is not None
+    state.close()
+    hold.openings = 20
+    state.ledger.record(number, "done", upload_id="u1")
+    assert [one.upload_id for one in state.ledger.find_uploads(account, "p", limit=9)] == ["u1"]
 
 
 def test_damaged_file_that_another_program_holds_open_is_waited_for_and_then_refused(opened: Opened, hold: Hold) -> None:
@@ -303,7 +315,7 @@ def test_fresh_file_that_cannot_be_put_in_place_is_waited_for(opened: Opened, ho
 
 @POSIX
 @ROOT
-def test_full_disk_is_named_and_the_stored_windows_are_not_replaced_by_fresh_ones(tmp_path: Path) -> None:
+def test_full_disk_is_reported_and_stored_windows_are_not_replaced(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True)
@@ -361,7 +373,7 @@ def test_locked_file_refuses_the_call_after_its_patience_and_reads_go_on(opened:
     assert state.windows.enqueue("b")
 
 
-def test_file_locked_while_it_is_opened_is_no_reason_for_another_folder(opened: Opened) -> None:
+def test_spare_folder_is_not_used_while_the_lock_file_is_locked(opened: Opened) -> None:
     opened.folder.mkdir(mode=0o700)
     guard = sqlite3.connect(opened.folder / "state.lock", isolation_level=None)
     guard.execute("BEGIN EXCLUSIVE")
@@ -372,7 +384,7 @@ def test_file_locked_while_it_is_opened_is_no_reason_for_another_folder(opened: 
     assert state.windows.enqueue("b")
 
 
-def test_exclusively_locked_file_is_no_reason_for_another_folder(opened: Opened) -> None:
+def test_spare_folder_is_not_used_while_the_file_is_locked(opened: Opened) -> None:
     make(opened)
     raw(opened.file, "PRAGMA journal_mode=DELETE")
     holder = sqlite3.connect(opened.file, isolation_level=None)

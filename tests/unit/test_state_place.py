@@ -112,7 +112,7 @@ def test_foreign_owner_is_refused(opened: Opened, name: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["a folder", "a FIFO"])
-def test_what_is_no_regular_file_is_refused(opened: Opened, what: str) -> None:
+def test_state_file_that_is_not_a_regular_file_is_refused(opened: Opened, what: str) -> None:
     if what == "a folder":
         opened.file.mkdir(parents=True)
     elif sys.platform == "win32":
@@ -147,7 +147,7 @@ def test_journal_that_is_a_link_or_a_fifo_is_refused_and_never_written_to(
 
 
 @pytest.mark.parametrize("shape", ["file for a folder", "file above"])
-def test_folder_that_cannot_be_made_is_replaced_by_a_private_one_with_one_note(opened: Opened, shape: str) -> None:
+def test_spare_folder_is_used_with_one_note_if_the_folder_cannot_be_made(opened: Opened, shape: str) -> None:
     opened.folder.write_text("a file")
     folder = opened.folder if shape == "file for a folder" else opened.folder / "deeper"
     state = opened.state(folder)
@@ -162,7 +162,7 @@ def test_folder_that_cannot_be_made_is_replaced_by_a_private_one_with_one_note(o
         assert mode(spare) == 0o700
 
 
-def test_without_any_folder_reads_are_empty_and_a_call_is_refused_with_the_line_to_type(opened: Opened) -> None:
+def test_call_is_refused_with_the_line_to_type_if_no_folder_can_be_used(opened: Opened) -> None:
     opened.folder.write_text("a file")
     opened.spare.rmdir()
     opened.spare.write_text("a file")
@@ -179,7 +179,7 @@ def test_without_any_folder_reads_are_empty_and_a_call_is_refused_with_the_line_
 
 
 @POSIX
-def test_spare_folder_is_per_user_and_the_systems_where_nothing_names_one() -> None:
+def test_spare_folder_is_per_user_in_the_temp_dir() -> None:
     assert find_spare_folder({"TMPDIR": "/x"}) == Path(f"/x/spcli-{os.getuid()}")
     assert find_spare_folder({}).name == f"spcli-{os.getuid()}"
 

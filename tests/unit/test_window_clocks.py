@@ -61,7 +61,7 @@ FAR = {
 
 @pytest.mark.parametrize("wall", FAR)
 @pytest.mark.parametrize("mono", [*FAR, None])
-def test_no_stored_value_makes_anybody_wait_beyond_the_bound(machine: Machine, wall: str, mono: str | None) -> None:
+def test_damaged_opening_never_makes_a_waiter_wait_beyond_the_bound(machine: Machine, wall: str, mono: str | None) -> None:
     called(machine)
     columns = {"wall": FAR[wall]} | ({} if mono is None else {"mono": FAR[mono]})
     machine.set("windows", **columns)
@@ -76,7 +76,7 @@ def test_damaged_bound_is_the_longest_ordinary_one(machine: Machine, bound: obje
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), "x", b"\0", 1e300, -5.0, 3e11])
-def test_damaged_values_of_people_and_waiters_are_not_known(machine: Machine, value: object) -> None:
+def test_damaged_values_are_read_as_unknown(machine: Machine, value: object) -> None:
     called(machine)
     waiting = Caller(machine)
     machine.set("windows", last_call=value, before_last_call=value, before_wall=value, before_mono=value, before_bound=value)
@@ -89,7 +89,7 @@ def test_damaged_values_of_people_and_waiters_are_not_known(machine: Machine, va
     assert waiting.until_go() <= WINDOW
 
 
-def test_damaged_holder_is_none(machine: Machine) -> None:
+def test_damaged_holder_is_ignored(machine: Machine) -> None:
     Caller(machine).go()
     machine.set("windows", holder=b"\0\xff")
     assert not Caller(machine).wait().sending

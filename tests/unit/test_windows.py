@@ -30,7 +30,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     assert found.notes == []
 
 
-def test_three_are_served_in_the_order_they_came_a_window_after_each_calls_end(machine: Machine) -> None:
+def test_three_waiters_are_served_in_order_a_window_after_each_call(machine: Machine) -> None:
     callers = [Caller(machine) for _ in range(3)]
     callers[0].go()
     waiting = callers[2].wait()
@@ -49,7 +49,7 @@ def test_three_are_served_in_the_order_they_came_a_window_after_each_calls_end(m
     assert callers[2].until_go() == pytest.approx(WINDOW)
 
 
-def test_two_heads_at_once_are_one_call(machine: Machine) -> None:
+def test_two_waiters_that_ask_at_once_make_one_call(machine: Machine) -> None:
     first, second = Caller(machine), Caller(machine)
     assert isinstance(second.ask(), Wait)
     first.go()
@@ -57,7 +57,7 @@ def test_two_heads_at_once_are_one_call(machine: Machine) -> None:
     assert isinstance(first.ask(), Gone)
 
 
-def test_commit_and_ledger_row_are_one(machine: Machine) -> None:
+def test_window_and_history_row_are_committed_together(machine: Machine) -> None:
     number = Caller(machine).go()
     (row,) = machine.rows("ledger")
     assert (row["id"], row["phase"], row["started"]) == (number, "sending", START)
@@ -65,7 +65,7 @@ def test_commit_and_ledger_row_are_one(machine: Machine) -> None:
     assert machine.rows("waiters") == []
 
 
-def test_what_others_must_never_miss_is_on_the_disk_before_it_goes_on(machine: Machine) -> None:
+def test_commits_that_others_depend_on_are_synchronous(machine: Machine) -> None:
     caller = Caller(machine)
     connection = caller.state._database._connection
     assert connection is not None
@@ -96,7 +96,7 @@ def test_turn_without_an_attempt_makes_no_row(machine: Machine) -> None:
     assert machine.rows("ledger") == []
 
 
-def test_call_that_never_left_gives_its_window_back_with_its_row(machine: Machine) -> None:
+def test_unsent_call_gives_its_window_back_and_marks_its_row(machine: Machine) -> None:
     called(machine)
     machine.clock.sleep(WINDOW)
     caller = Caller(machine)
@@ -107,7 +107,7 @@ def test_call_that_never_left_gives_its_window_back_with_its_row(machine: Machin
     Caller(machine).go()
 
 
-def test_cancelled_waiter_costs_nothing_and_the_next_moves_up(machine: Machine) -> None:
+def test_waiter_that_leaves_costs_nothing_and_the_next_moves_up(machine: Machine) -> None:
     called(machine)
     first, second = Caller(machine), Caller(machine)
     assert second.wait().position == 1
@@ -183,7 +183,7 @@ def test_death_between_commit_and_end_holds_the_others_for_timeout_and_window(ma
 
 
 @pytest.mark.parametrize(("hint", "seconds"), [(0, WINDOW), (30, WINDOW), (900, 900), (10**9, RETRY_AFTER_CAP)])
-def test_429_closes_the_window_for_everybody_for_the_largest(machine: Machine, hint: float, seconds: float) -> None:
+def test_429_closes_the_window_for_all_processes_for_the_longest_wait(machine: Machine, hint: float, seconds: float) -> None:
     caller, other = Caller(machine), Caller(machine)
     caller.go()
     caller.settle("limited", hint)
@@ -191,7 +191,7 @@ def test_429_closes_the_window_for_everybody_for_the_largest(machine: Machine, h
     assert other.until_go() == pytest.approx(seconds, abs=0.3)
 
 
-def test_429_of_a_call_whose_window_is_already_the_next_ones_closes_that_too(machine: Machine) -> None:
+def test_late_429_closes_the_window_of_the_next_call_too(machine: Machine) -> None:
     late = Caller(machine)
     late.go()
     machine.clock.sleep(RULES.bound)
@@ -200,13 +200,13 @@ def test_429_of_a_call_whose_window_is_already_the_next_ones_closes_that_too(mac
     assert left(machine) == pytest.approx(900)
 
 
-def test_windows_of_different_keys_do_not_meet(machine: Machine) -> None:
+def test_windows_of_different_keys_are_independent(machine: Machine) -> None:
     called(machine)
     state = machine.process()
     assert isinstance(state.windows.poll("other", state.windows.enqueue("other"), rules=RULES)[0], Go)
 
 
-def test_view_shows_what_is_left_who_waits_and_the_last_call(machine: Machine) -> None:
+def test_view_shows_the_time_left_the_queue_and_the_last_call(machine: Machine) -> None:
     state = machine.process()
     assert state.windows.view_window("b") == (0.0, 0, None)
     called(machine)
@@ -224,7 +224,7 @@ def test_reset_opens_the_window_at_once(machine: Machine) -> None:
     Caller(machine).go()
 
 
-def test_waiter_that_polls_as_told_never_loses_its_place_and_beats_often_enough(machine: Machine) -> None:
+def test_waiter_that_keeps_to_its_pauses_never_loses_its_place(machine: Machine) -> None:
     called(machine).settle("limited", 3600)
     callers = [Caller(machine) for _ in range(3)]
     began, oldest = machine.clock.seconds, 0.0
@@ -262,7 +262,7 @@ def test_heartbeat_that_cannot_be_written_is_noted_and_the_wait_goes_on(machine:
     machine.notes.clear()
 
 
-def test_head_that_is_silent_is_passed_over_and_queues_again_behind(machine: Machine) -> None:
+def test_waiter_without_a_heartbeat_is_passed_over_and_queues_again(machine: Machine) -> None:
     called(machine)
     stopped, other = Caller(machine), Caller(machine)
     waiting_together(machine, [other], WINDOW - 1)
@@ -273,7 +273,7 @@ def test_head_that_is_silent_is_passed_over_and_queues_again_behind(machine: Mac
     assert other.until_go() == pytest.approx(1, abs=0.3)
 
 
-def test_place_that_another_waiter_has_by_now_is_not_taken_from_it(machine: Machine) -> None:
+def test_place_of_another_waiter_is_not_reused(machine: Machine) -> None:
     state = machine.process()
     first = state.windows.enqueue("b")
     second = state.windows.enqueue("b", state.windows.place_of(first))
@@ -296,7 +296,7 @@ def test_waiter_whose_process_was_killed_is_passed_over_at_once(machine: Machine
     assert callers[2].wait().position == 1
 
 
-def test_nobody_is_told_to_wait_when_it_could_go(machine: Machine) -> None:
+def test_first_waiter_goes_as_soon_as_the_window_opens(machine: Machine) -> None:
     called(machine)
     caller = Caller(machine)
     caller.wait()
