@@ -16,7 +16,7 @@ import pytest
 from spcli.errors import SpcliError
 from spcli.ratelimit.window import Go, Wait
 from spcli.state.account import Account
-from spcli.state.ledger import NewAttempt
+from spcli.state.ledger import NewAttempt, WriteNote
 from tests.unit.state_folder import POSIX, ROOT, RULES, Opened, make, raw, refusal, script
 
 
@@ -282,7 +282,7 @@ def test_wait_requested_by_the_service_is_stored_once_the_file_is_released(opene
 
 def test_outcome_of_a_write_is_stored_once_the_file_is_released(opened: Opened, hold: Hold) -> None:
     state, account = opened.state(patience=5.0), Account("o", "u")
-    attempt = NewAttempt("upload", account, "p", "https://h/a.zip", "d", None, True, (), None)
+    attempt = NewAttempt("upload", account, "p", "https://h/a.zip", "d", None, True, (), WriteNote())
     number = state.windows.poll("b", state.windows.enqueue("b"), rules=RULES, attempt=attempt)[1]
     assert number is not None
     state.close()
