@@ -35,5 +35,4 @@ def not_wine(reason: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(_is_wine(), reason=f"Wine: {reason}")
 
 
-SLOW_TRUST = not_wine("reading the certificates takes longer than the test's deadline")
 LINKS = pytest.mark.skipif(not _can_link(), reason="no symbolic links here")

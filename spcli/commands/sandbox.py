@@ -1,5 +1,6 @@
 """`spcli sandbox`: a local Streampixel on loopback."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -124,6 +125,7 @@ def _print_exports(runtime: "Runtime", server: "Sandbox") -> None:
     else:
         bash, powershell = server.exports(account)
         # Not redacted, unlike a result: the sandbox's keys are no secrets.
-        output.text(f"# bash, zsh\n{bash}\n\n# PowerShell\n{powershell}")
+        cmd = f"\n\nrem cmd\n{server.cmd_exports(account)}" if sys.platform == "win32" else ""
+        output.text(f"# bash, zsh\n{bash}\n\n# PowerShell\n{powershell}{cmd}")
     output.finish()
     output.note(f"accounts, keys and projects: {server.origin}  (stop with Ctrl-C)")

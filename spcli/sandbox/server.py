@@ -133,7 +133,17 @@ class Sandbox:
 
     def exports(self, account: Account) -> tuple[str, str]:
         """Return the lines that point a client at this sandbox as `account`, for bash and for PowerShell."""
-        values = {
+        values = self._client_variables(account)
+        bash = "\n".join(f"export {name}={quote(value)}" for name, value in values.items())
+        doubled = {name: value.replace("'", "''") for name, value in values.items()}
+        return bash, "\n".join(f"$env:{name} = '{value}'" for name, value in doubled.items())
+
+    def cmd_exports(self, account: Account) -> str:
+        """Return the same lines for cmd."""
+        return "\n".join(f'set "{name}={value}"' for name, value in self._client_variables(account).items())
+
+    def _client_variables(self, account: Account) -> dict[str, str]:
+        return {
             "STREAMPIXEL_API_KEY": account.api_key,
             "STREAMPIXEL_USER_ID": account.user_id,
             "STREAMPIXEL_BASE_URL": self.base_url,
@@ -141,9 +151,6 @@ class Sandbox:
             # A client does not accept a window of 0.
             "SPCLI_WINDOW": f"{max(self.world.window, 0.001):.3f}".rstrip("0").rstrip("."),
         }
-        bash = "\n".join(f"export {name}={quote(value)}" for name, value in values.items())
-        doubled = {name: value.replace("'", "''") for name, value in values.items()}
-        return bash, "\n".join(f"$env:{name} = '{value}'" for name, value in doubled.items())
 
     def strip_base_path(self, request: Request) -> Request | None:
         """Return `request` with its path below the API's base path, or None if it is not for the API."""

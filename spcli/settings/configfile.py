@@ -82,7 +82,7 @@ class ConfigFile:
         if os.path.isdir(self.path):
             raise self._error("is a folder", "point SPCLI_CONFIG to a file in it, such as " + str(self.path / "config.toml"))
         if self._explicit or os.path.lexists(self.path):
-            raise self._error(f"cannot be read: {reason}", "fix its permissions, or point SPCLI_CONFIG to another file")
+            raise self._error(f"cannot be read: {reason}", "fix its path or permissions, or point SPCLI_CONFIG to another file")
         self.note = f"ignoring {self.path}: {reason}"
         return b""
 

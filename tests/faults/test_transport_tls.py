@@ -1,6 +1,7 @@
 """The transport over TLS: which certificates it trusts, and what a failed handshake means."""
 
 import ssl
+import sys
 import time
 from pathlib import Path
 
@@ -25,8 +26,8 @@ from tests.faultd import (
     rst_before_read,
     tunnel,
 )
-from tests.faults.calls import BOTH, READ, WRITE, failure_of, send
-from tests.platforms import SLOW_TRUST, posix
+from tests.faults.calls import BOTH, READ, SHORT, WRITE, failure_of, send
+from tests.platforms import posix
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_a_proxy_that_drips_its_tls_is_abandoned_at_the_deadline(certificate: tu
     ):
         environ = {"HTTPS_PROXY": proxy.url, "SSL_CERT_FILE": certificate[0]}
         began = time.monotonic()
-        error = failure_of("https://api.example.invalid", WRITE, environ, seconds=0.5)
+        error = failure_of("https://api.example.invalid", WRITE, environ, seconds=SHORT)
         took = time.monotonic() - began
     assert isinstance(error, NotSent)
     assert error.transient
@@ -130,11 +131,10 @@ def test_a_plain_http_answer_to_a_tls_handshake_is_final() -> None:
     assert "does not speak TLS" in error.message
 
 
-@SLOW_TRUST
 @pytest.mark.parametrize("shape", [close_after_accept(), rst_before_read(), hang_at_accept()], ids=lambda shape: shape.name)
 def test_a_handshake_that_breaks_off_is_transient(shape: Behaviour) -> None:
     with FaultServer([shape]) as server:
-        error = failure_of(f"https://127.0.0.1:{server.port}", WRITE, seconds=0.5)
+        error = failure_of(f"https://127.0.0.1:{server.port}", WRITE, seconds=SHORT)
     assert isinstance(error, NotSent)
     assert error.transient
 
@@ -214,10 +214,9 @@ def test_a_private_authority_in_the_systems_store_is_trusted(certificate: tuple[
     assert isinstance(reply, Answer)
 
 
-@posix("Windows has a store of its own")
-def test_certifi_is_used_only_without_a_store_of_the_system() -> None:
+def test_certifi_is_used_without_a_store_of_the_system_and_beside_that_of_windows() -> None:
     trust = load_trust({}, Store((), ("/nowhere/ca.pem",)))
-    assert trust.source.endswith("(certifi)")
+    assert trust.source.endswith("certifi" if sys.platform == "win32" else "(certifi)")
     assert trust.count_roots() > 100
 
 

@@ -197,7 +197,7 @@ def test_ctrl_c_in_the_foreground_closes_the_port():
         projects(sandbox)
 
 
-def test_exports_can_be_pasted_into_both_shells():
+def test_exports_can_be_pasted_into_every_shell():
     sandbox = Sandbox(World(window=0.25))
     bash, powershell = sandbox.exports(OTHER)
     sandbox.stop()
@@ -210,6 +210,7 @@ def test_exports_can_be_pasted_into_both_shells():
     ]
     assert powershell.splitlines()[2] == f"$env:STREAMPIXEL_BASE_URL = '{sandbox.base_url}'"
     assert len(powershell.splitlines()) == 5
+    assert sandbox.cmd_exports(OTHER).splitlines()[2] == f'set "STREAMPIXEL_BASE_URL={sandbox.base_url}"'
 
 
 @pytest.mark.parametrize(("window", "text"), [(0, "0.001"), (5, "5"), (10.0, "10"), (120, "120"), (2_000_000, "2000000")])
