@@ -68,5 +68,5 @@ def _filled_columns(entries: list[HistoryEntry]) -> dict[str, list[str]]:
 def _outcome_words(entry: HistoryEntry) -> str:
     if entry.outcome is None:
         return "sending"
-    words = {"not_sent": "not sent"}.get(entry.outcome, entry.outcome)
+    words = {"not_sent": "not sent", "refused": "failed"}.get(entry.outcome, entry.outcome)
     return words if entry.outcome == "done" or not entry.message else f"{words}: {entry.message}"

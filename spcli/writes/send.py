@@ -196,20 +196,19 @@ class Sender:
     def gather_evidence(self, write: Write, message: str, *, accepted: bool = False) -> Evidence:
         """Return what the build list says of the last send, over a minute."""
         self.record("settling", message, accepted=accepted)
-        self.output.note(f"{message}; reading the build list to see whether the {self.limit.endpoint} happened")
+        self.output.note(f"{message}; reading the build list to see whether the {self.limit.action} happened")
         return settle_by_list(self.api, self.clock, write.project_id, write.judge, scale=self.limit.scale, had_list=self.had_list)
 
     def unknown_error(self, message: str, found: Evidence, project_id: str, status: int | None = None) -> SpcliError:
         """Return the error for a write that may have happened; `found` is what the build list says."""
-        endpoint = self.limit.endpoint
-        name = "upload" if endpoint == "upload" else "release"
+        action = self.limit.action
         hint = (
-            f"The {name} may have been accepted. Run the same command again with the same state folder: "
+            f"The {action} may have been accepted. Run the same command again with the same state folder: "
             "it checks the build list before sending."
         )
         if ids := ", ".join(build.upload_id for build in found.builds):
             hint += f" The build list shows what may be it: {ids}."
-        if endpoint == "upload":
+        if action == "upload":
             hint += f" If the dashboard ({dashboard_url(project_id)}) doesn't show the build, add --force."
         return SpcliError("unknown", message, status=status, outcome="unknown", hint=hint)
 

@@ -41,6 +41,11 @@ class RateLimit(NamedTuple):
     scale: float
 
     @property
+    def action(self) -> str:
+        """What a call of the endpoint is for people: an `upload` or a `release`."""
+        return "upload" if self.endpoint == "upload" else "release"
+
+    @property
     def look_ahead(self) -> float:
         """How recent, in seconds, a reading of the build list must be when the call is committed."""
         return max(LOOK_AHEAD * self.scale, min(LOOK_AHEAD, LEAST_AHEAD))
@@ -204,12 +209,12 @@ class Turn:
         """Raise at once when the wait is known to be longer than allowed: nothing is reserved, nothing was sent."""
         if self.can_wait(turn.expected):
             return
-        endpoint, wait = self.limit.endpoint, max(1.0, turn.expected)
+        wait = max(1.0, turn.expected)
         option = "--on-limit wait" if self._patience.on_limit == "fail" else "a longer --max-wait"
         queued = f", {turn.position} waiting before this one" if turn.position else ""
         raise SpcliError(
             "rate-limited",
-            f"rate limit: the next {endpoint} is allowed in {duration(wait)}{queued}",
+            f"rate limit: the next {self.limit.action} is allowed in {duration(wait)}{queued}",
             hint=f"wait for it with {option}; see both rate limits with `spcli limits`",
             retry_after=wait,
             outcome="not_sent",
@@ -225,7 +230,7 @@ class Turn:
     def _show_wait(self, turn: Wait) -> float:
         """Show a countdown on a terminal, elsewhere one line and a heartbeat each minute; return the pause until the next ask."""
         place = f", {turn.position} before this one" if turn.position else ""
-        action = "uploading" if self.limit.endpoint == "upload" else "releasing"
+        action = {"upload": "uploading", "release": "releasing"}[self.limit.action]
         now, opening = self._clock.mono(), self._clock.wall() + turn.expected
         if self._output.live:
             reason = "another call is under way, " if turn.sending else ""

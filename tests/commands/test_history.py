@@ -66,7 +66,7 @@ def test_history_shows_failed_and_unknown_writes(spcli: Front, service: Any) -> 
     assert spcli("upload", URL, "--on-limit", "fail").code in (60, 61)
     outcomes = [one["outcome"] for one in spcli("history", "--json").json]
     assert outcomes in (["refused", "refused"], ["unknown", "refused"])
-    assert "refused: " in spcli("history").out
+    assert "failed: " in spcli("history").out
 
 
 def test_history_without_any_write_is_empty(spcli: Front, service: Any) -> None:
