@@ -128,7 +128,11 @@ class HostileService:
     def __call__(self, request: Request) -> Behaviour:
         with self.lock:
             self.keys.update(value for name, value in request.query if name == "apikey")
-            return self._read() if request.method == "GET" else self._write(request)
+            if request.method == "GET":
+                return self._read()
+            is_whole = len(request.body) == int(request.headers["content-length"])
+            # A client that is killed between head and body has not called.
+            return self._write(request) if is_whole else close_after_request()
 
     def _date(self) -> dict[str, str]:
         return {"Date": formatdate(time.time() + self.world.skew, usegmt=True)}
