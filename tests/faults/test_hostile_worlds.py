@@ -13,7 +13,7 @@ SEEDS = (1, 2)
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_is_early_twice_or_untrue_in_a_hostile_world(seed: int) -> None:
-    runs, service, problems = live(draw_world(seed), seconds=3.0)
+    runs, service, problems = live(draw_world(seed), seconds=2.5)
     assert problems == [], "\n".join(problems)
     assert runs
     assert service.writes
