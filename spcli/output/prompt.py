@@ -2,13 +2,18 @@
 
 import re
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from spcli.errors import Interrupted, SpcliError
 from spcli.output.stream import Stream
 
+if TYPE_CHECKING:
+    from queue import SimpleQueue
+
 _MOST = 64 * 1024
 _SLICE = 0.5
+_KEY_SLICE = 0.05
+_CTRL_C = "\x03"
 _END_OF_LINE = ("\r", "\n", "\x1a", "\x04")
 _FUNCTION_KEY = ("\x00", "\xe0")  # the first half of an arrow or function key on Windows; it never comes alone
 # What arrow and function keys send on POSIX: CSI and SS3 sequences.
@@ -38,7 +43,7 @@ class Prompt:
             # Ctrl-C and Ctrl-D end the answer, but not its line.
             if not answer.endswith("\n"):
                 self._questions.write("\n")
-        return _strip_keys(answer)
+        return strip_keys(answer)
 
     def _ask(self, question: str) -> str:
         self._questions.write(question)
@@ -58,26 +63,31 @@ class Prompt:
 
     def ask_hidden(self, question: str) -> str:
         """Return the answer without its line end, not echoed."""
-        return _strip_keys(self._read_console_keys(question) if sys.platform == "win32" else self._ask_without_echo(question))
+        return strip_keys(self._read_console_keys(question) if sys.platform == "win32" else self._ask_without_echo(question))
 
     def _read_console_keys(self, question: str) -> str:
         """Return a line of the Windows console. Not the standard getpass: it takes the two halves of an arrow key for text."""
-        answer = ""
-        if sys.platform == "win32":
-            from msvcrt import getwch
+        from queue import Empty, SimpleQueue
+        from threading import Thread
 
-            self._questions.write(question)
-            try:
-                while (key := getwch()) not in _END_OF_LINE:
-                    if key == "\x03":
-                        raise Interrupted(130)
-                    if key in _FUNCTION_KEY:
-                        getwch()
-                    else:
-                        answer = answer[:-1] if key == "\b" else answer + key
-            finally:
-                self._questions.write("\n")
-        return answer
+        keys: SimpleQueue[str] = SimpleQueue()
+        answer = ""
+        self._questions.write(question)
+        try:
+            # In a thread, because a read that waits for a key may hold Ctrl-C back until one is pressed.
+            Thread(target=_put_console_keys, args=(keys,), daemon=True).start()
+            while True:
+                try:
+                    key = keys.get(timeout=_KEY_SLICE)
+                except Empty:
+                    continue
+                if key == _CTRL_C:
+                    raise Interrupted(130)
+                if key in _END_OF_LINE:
+                    return answer
+                answer = answer[:-1] if key == "\b" else answer + key
+        finally:
+            self._questions.write("\n")
 
     def _ask_without_echo(self, question: str) -> str:
         # Not the standard getpass: it opens /dev/tty, whatever stdin is.
@@ -111,6 +121,21 @@ class Prompt:
         return data
 
 
-def _strip_keys(answer: str) -> str:
+def _put_console_keys(keys: "SimpleQueue[str]") -> None:
+    """Put each key of one line into `keys`, with its end or the Ctrl-C that ends it, and without arrow and function keys."""
+    if sys.platform == "win32":
+        from msvcrt import getwch
+
+        key = ""
+        while key != _CTRL_C and key not in _END_OF_LINE:
+            key = getwch()
+            if key in _FUNCTION_KEY:
+                getwch()
+                key = ""
+            elif key:
+                keys.put(key)
+
+
+def strip_keys(answer: str) -> str:
     """Return a typed line without its end and without what arrow and function keys have added to it."""
     return re.sub(_KEY_SEQUENCE, "", answer.rstrip("\r\n"))

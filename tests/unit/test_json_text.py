@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import pytest
 from hypothesis import given
@@ -149,3 +150,10 @@ def test_the_start_of_a_secret_is_redacted_in_documents_and_bodies() -> None:
 def test_a_body_without_secrets_is_passed_on_byte_for_byte() -> None:
     body = b'\xff {"url": "https://h/G.zip?X-Amz-Signature=5ec4"}'
     assert raw_body(body, redactor_of("k3y-0123"), is_json=True, in_runner=False) == body
+
+
+@pytest.mark.parametrize("text", ["\ud83d" * 2**18, "\\" * 2**20, "\\ud83d" * 2**17, "\ude00\ud83d" * 2**17], ids=len)
+def test_a_mebibyte_is_searched_for_lone_surrogates_in_linear_time(text: str) -> None:
+    started = time.process_time()
+    json.loads(document([text]))
+    assert time.process_time() - started < 3

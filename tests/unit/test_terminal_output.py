@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 from typing import TextIO
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from spcli.errors import SpcliError
 from spcli.models import Secret
 from spcli.output import Output
+from spcli.output.prompt import strip_keys
 from spcli.output.table import text_width
 from tests.screens import PROJECT, Paper, list_projects, open_terminal
 
@@ -177,3 +179,10 @@ def test_arrow_and_function_keys_add_nothing_to_an_answer() -> None:
         typing.join()
         terminal.type("me\x1b[D@x\n")
         assert terminal.output.ask("user ID") == "me@x"
+
+
+@pytest.mark.parametrize("text", ["\x1b[" * 2**19, "\x1b[" + "0" * 2**20, "\x1b" * 2**20, "\x1b[0;" * 2**18], ids=len)
+def test_a_mebibyte_of_keys_is_stripped_in_linear_time(text: str) -> None:
+    started = time.process_time()
+    strip_keys(text)
+    assert time.process_time() - started < 2

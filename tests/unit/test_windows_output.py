@@ -6,7 +6,9 @@ The doubles stand for GetConsoleMode and SetConsoleMode (https://learn.microsoft
 
 import ctypes
 import io
+import signal
 import sys
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,6 +30,13 @@ class Console(io.StringIO):
         self.mode = mode
         self.is_old = is_old
         self.keys = list(keys)
+
+    def read_key(self) -> str:
+        """Wait for a key, for ever once all are read: the console of Windows holds a signal back that long."""
+        if not self.keys:
+            signal.raise_signal(signal.SIGINT)
+            threading.Event().wait()
+        return self.keys.pop(0)
 
     def isatty(self) -> bool:
         return True
@@ -52,7 +61,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(console: Console) -> Console:
         kernel = SimpleNamespace(GetConsoleMode=console.get_mode, SetConsoleMode=console.set_mode)
         monkeypatch.setattr(ctypes, "WinDLL", lambda _name: kernel, raising=False)
-        double = SimpleNamespace(get_osfhandle=lambda _descriptor: 7, getwch=lambda: console.keys.pop(0))
+        double = SimpleNamespace(get_osfhandle=lambda _descriptor: 7, getwch=console.read_key)
         monkeypatch.setitem(sys.modules, "msvcrt", double)
         return console
 
@@ -125,9 +134,20 @@ def test_arrow_keys_add_nothing_to_a_hidden_answer(windows: Any, keys: str, answ
     assert console.getvalue() == "API key: \n"
 
 
-def test_ctrl_c_at_a_hidden_prompt_ends_its_line(windows: Any) -> None:
+def test_ctrl_c_as_a_key_at_a_hidden_prompt_ends_its_line(windows: Any) -> None:
     console = windows(Console(3, keys="k3\x03y"))
     with pytest.raises(Interrupted) as interrupted:
         Prompt(console, Stream(console, {})).ask_hidden("API key: ")
     assert interrupted.value.exit_code == 130
+    assert console.getvalue() == "API key: \n"
+
+
+def test_ctrl_c_as_a_signal_at_a_hidden_prompt_is_not_held_back(windows: Any) -> None:
+    console = windows(Console(3, keys="k3"))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Prompt(console, Stream(console, {})).ask_hidden("API key: ")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert console.getvalue() == "API key: \n"
