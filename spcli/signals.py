@@ -69,7 +69,11 @@ class Signals:
 
         if isinstance(error.exc_value, Interrupted):
             self._raised_at = float("-inf")
-            _thread.start_new_thread(_send_again, (signal.SIGTERM if error.exc_value.exit_code == 143 else signal.SIGINT,))
+            number = signal.SIGTERM if error.exc_value.exit_code == 143 else signal.SIGINT
+            try:
+                _thread.start_new_thread(_send_again, (number,))
+            except RuntimeError:  # a limit of this system allows no thread
+                self._held = error.exc_value.exit_code
         else:
             sys.__unraisablehook__(error)
 
