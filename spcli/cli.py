@@ -5,6 +5,7 @@ How a failure is reported is decided here: `main` turns everything that a comman
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -49,12 +50,9 @@ def _show_help(ctx: typer.Context, _param: object, value: bool) -> None:
         ctx.exit()
 
 
-def _set_output(name: str) -> Callable[..., None]:
-    def set_it(ctx: typer.Context, _param: object, value: bool) -> None:
-        if value:
-            setattr(ctx.obj.output, name, True)
-
-    return set_it
+def _set_output(ctx: typer.Context, param: typer.CallbackParam, value: bool) -> None:
+    if value:
+        setattr(ctx.obj.output, param.name or "", True)
 
 
 def _set_profile(ctx: typer.Context, _param: object, value: str | None) -> None:
@@ -68,17 +66,18 @@ def _flag(words: Sequence[str], help_text: str, callback: Callable[..., None]) -
     )
 
 
+@cache
 def common_options() -> list[typer.core.TyperOption]:
-    """Return the options that every command takes, before it or after it."""
+    """Return the options that every command takes, before it or after it. They hold no state: all commands share them."""
     profile = typer.core.TyperOption(
         param_decls=["--profile"], type=str, metavar="NAME", expose_value=False, callback=_set_profile, help="Use this profile."
     )
     return [
-        _flag(["--json"], "Print one JSON document.", _set_output("json_mode")),
+        _flag(["json_mode", "--json"], "Print one JSON document.", _set_output),
         profile,
-        _flag(["-q", "--quiet"], "Print only IDs, and errors.", _set_output("quiet")),
-        _flag(["-v", "--verbose"], "Log requests to standard error, with the key redacted.", _set_output("verbose")),
-        _flag(["--no-color"], "Print without colours.", _set_output("no_color")),
+        _flag(["-q", "--quiet"], "Print only IDs, and errors.", _set_output),
+        _flag(["-v", "--verbose"], "Log requests to standard error, with the key redacted.", _set_output),
+        _flag(["--no-color"], "Print without colours.", _set_output),
         _flag(["-h", "--help"], "Show this help and exit.", _show_help),
     ]
 

@@ -17,17 +17,6 @@ CANDIDATES = 10
 LONGEST = 80
 
 
-def find_project_id(wanted: str | None, api: "Api", names: "Names", account: "Account", output: "Output") -> str:
-    """Return the ID of the project `wanted`, an ID or a name; None stands for the account's only project.
-
-    Raises:
-        SpcliError: `no-target`, with the candidates; whatever reading the project list raises.
-    """
-    if wanted is not None and is_id(wanted.strip()):
-        return normalize_id(wanted)
-    return choose_project(list_projects(api, names, account, output), wanted).id
-
-
 def list_projects(api: "Api", names: "Names", account: "Account", output: "Output") -> list[Project]:
     """Read every project of the account and remember their names for completion; a note says if the list was cut."""
     projects, is_cut = api.list_projects()

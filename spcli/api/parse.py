@@ -47,7 +47,8 @@ def parse_builds(data: Mapping[str, Any], project_id: str) -> list[Build] | None
     files = data.get("files")
     if not isinstance(files, list):
         return None
-    return newest_first(_parse_build(item, project_id) for item in files if isinstance(item, dict) and _read_id(item))
+    builds = [_parse_build(item, project_id) for item in files if isinstance(item, dict)]
+    return newest_first([build for build in builds if build.upload_id])
 
 
 def is_about(data: dict[str, Any], project_id: str) -> bool:
@@ -76,18 +77,10 @@ def complete_project(
 
 def _parse_build(item: dict[str, Any], project_id: str) -> Build:
     url = text_of(item.get("url")) or text_of(item.get("fileUrl"))
-    status = text_of(item.get("status"))
-    return Build(
-        upload_id=_read_id(item),
-        project_id=project_id,
-        status=status,
-        state=state_of(status),
-        file_url=None if url is None else bare_url(url),
-        date=iso_text(item.get("date")),
-        objection=text_of(item.get("objection")),
-        source="server",
-        digest=None if url is None else url_digest(url),
-    )
+    status, date = text_of(item.get("status")), iso_text(item.get("date"))
+    objection, upload_id = text_of(item.get("objection")), _read_id(item)
+    file_url, digest = (None, None) if url is None else (bare_url(url), url_digest(url))
+    return Build(upload_id, project_id, status, state_of(status), file_url, date, objection, source="server", digest=digest)
 
 
 def _read_id(item: Mapping[str, Any]) -> str:

@@ -142,10 +142,10 @@ def check_before_upload(
     Raises:
         SpcliError: `bad-file`, nothing was sent.
     """
-    target = _target_of(url, findings, now=clock.wall(), seconds=UPLOAD_SECONDS, local_api=local_api)
-    if local_api and not is_loopback(target.host):
+    if local_api and not is_loopback(urlsplit(url).hostname or ""):
         return
     if not has_errors(findings):
+        target = _target_of(url, findings, now=clock.wall(), seconds=UPLOAD_SECONDS, local_api=local_api)
         log = output.detail if output.verbose else None
         findings = _inspect_url(url, target, clock=clock, environ=environ, entry_limit=_UPLOAD_ENTRIES, log=log).findings
     hint = "see all findings with spcli check URL, or skip the check with --no-check"

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from spcli import lookup
 from spcli.commands import options
 from spcli.models import HistoryEntry, file_name, iso_utc
 from spcli.output.words import local_time
@@ -27,7 +26,7 @@ def history(ctx: typer.Context, project: options.Project = None, limit: options.
     runtime: Runtime = ctx.obj
     project_id = None
     if project is not None:
-        project_id = lookup.find_project_id(project, runtime.api, runtime.state.names, runtime.account, runtime.output)
+        project_id = options.find_project_id(runtime, project)
     most = LIMIT if limit is None else limit or None
     entries = [entry_of(one) for one in runtime.state.ledger.find_writes(runtime.account, project_id=project_id, limit=most)]
     columns = _filled_columns(entries)

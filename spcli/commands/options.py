@@ -12,7 +12,7 @@ import typer
 
 from spcli import lookup
 from spcli.errors import Interrupted
-from spcli.models import normalize_id
+from spcli.models import is_id, normalize_id
 
 if TYPE_CHECKING:
     from spcli.output import Output
@@ -113,9 +113,16 @@ def end_by_signal(output: "Output") -> Iterator[None]:
 
 
 def find_project_id(runtime: "Runtime", wanted: str | None = None) -> str:
-    """Return the ID of the project `wanted`, else of the one in force. Raises as `lookup.find_project_id`."""
+    """Return the ID of the project `wanted`, an ID or a name; else of the one in force, or of the account's only one.
+
+    Raises:
+        SpcliError: `no-target`, with the candidates; whatever reading the project list raises.
+    """
     wanted = runtime.settings.project if wanted is None else wanted
-    return lookup.find_project_id(wanted, runtime.api, runtime.state.names, runtime.account, runtime.output)
+    if wanted is not None and is_id(wanted.strip()):
+        return normalize_id(wanted)
+    projects = lookup.list_projects(runtime.api, runtime.state.names, runtime.account, runtime.output)
+    return lookup.choose_project(projects, wanted).id
 
 
 Project = Annotated[

@@ -8,7 +8,7 @@ from spcli import lookup
 from spcli.api.parse import complete_project
 from spcli.commands import options
 from spcli.errors import SpcliError
-from spcli.models import Project, ProjectDetail, UserStats, dashboard_url, is_id, normalize_id
+from spcli.models import Project, ProjectDetail, UserStats, dashboard_url
 from spcli.output.words import clock_time, local_time
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def use(
     """
     runtime = ctx.obj
     runtime.timeout, runtime.creates_profile = timeout, True
-    chosen = normalize_id(project) if is_id(project.strip()) else options.find_project_id(runtime, project)
+    chosen = options.find_project_id(runtime, project)
     settings = runtime.settings
     settings.config.set(settings.profile, "project", chosen)
     settings.config.save()

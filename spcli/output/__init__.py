@@ -217,18 +217,18 @@ class Output:
             from spcli.output.json_text import error_object
 
             text = self._format_json(error_object(error, self.redactor), None)
-            self._ignore_errors(lambda: self._err.write(text))
+            self._ignore_errors(self._err.write, text)
 
     def command_line(self, line: str) -> None:
         """Print one line that the CI system must obey; every value in it is escaped by that system's rules (`spcli.ci`)."""
         self.clear()
-        self._ignore_errors(lambda: self._err.write(self.redactor.redact(line) + "\n"))
+        self._ignore_errors(self._err.write, self.redactor.redact(line) + "\n")
 
     def draw(self, text: str) -> None:
         """Replace the live line at the bottom of the terminal; do nothing without one (see `live`)."""
         if self.live:
             line = self._line = self._line or LiveLine(self._err)
-            self._ignore_errors(lambda: line.draw(self.redactor.redact(text)))
+            self._ignore_errors(line.draw, self.redactor.redact(text))
 
     def clear(self) -> None:
         """Remove the live line."""
@@ -355,19 +355,18 @@ class Output:
         label = re.match(r"[a-z]+: +", text)
         text = self._fold(self._err, disarm_commands(text), 0 if label is None else label.end())
         write = self._err.write if self._line is None else self._line.write_above
-        self._ignore_errors(lambda: write(self._paint(self._err, text, style) + "\n"))
+        self._ignore_errors(write, self._paint(self._err, text, style) + "\n")
 
     def _report_to_ci(self, level: Literal["error", "warning"], message: str) -> None:
         if self._system is not None:
             self.command_line(ci.problem_line(self._system, level, truncate(self.redactor.redact(message))))
 
-    def _ignore_errors(self, write: Callable[[], None]) -> None:
+    def _ignore_errors(self, write: Callable[..., None], *text: str) -> None:
         # A lost message is no reason to stop: the exit code and stdout still carry the result.
-        if not self._err.is_closed:
-            try:
-                write()
-            except OSError:
-                self._line = None
+        try:
+            write(*text)
+        except OSError:
+            self._line = None
 
     def _safe_line(self, text: str) -> str:
         return escape_line(self.redactor.redact(text))

@@ -27,7 +27,7 @@ def to_json(value: object, redactor: Redactor, *, indent: int | None = None) -> 
         text = _dumps(data, indent)
     except ValueError:  # NaN
         text = ""
-    is_long = is_model(value) and len(text) > LIMIT
+    is_long = len(text) > LIMIT and is_model(value)
     # One look at the whole document spares a look at each of its texts.
     has_secret = any(_dumps(trace, None)[1:-1] in text for trace in redactor.traces())
     if is_long or not text or _has_lone_surrogate(text) or has_secret:

@@ -137,7 +137,7 @@ class Settings:
         """`wait` or `fail`: what to do at a rate limit."""
         return self._read_setting("on_limit", parse_on_limit) or ""
 
-    @property
+    @cached_property
     def is_loopback(self) -> bool:
         """Whether the service is a sandbox or test server on this machine."""
         return is_loopback_url(self.base_url)
@@ -263,13 +263,10 @@ class Settings:
         for name in spec.environment:
             if self._environ.get(name):
                 return Value(spec.key, self._environ[name], f"environment {name}")
-        if spec.key == "default_profile":
-            stored: object = self.config.default_profile
-            place = str(self.config_path)
-        else:
-            stored, place = self.config.get(self.profile, spec.key), self._profile_source
+        is_profile = spec.key == "default_profile"
+        stored = self.config.default_profile if is_profile else self.config.get(self.profile, spec.key)
         if stored is not None:
-            return Value(spec.key, stored, place)
+            return Value(spec.key, stored, str(self.config_path) if is_profile else self._profile_source)
         return Value(spec.key, spec.default, "default" if spec.default is not None else _NOT_SET)
 
     def _read_setting(self, key: str, parse: Callable[[object], _T]) -> _T | None:

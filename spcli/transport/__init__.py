@@ -155,8 +155,9 @@ class Transport:
         if self._log is not None:
             self._log_line(f"> {describe_call(call)}")
         started = self._clock.mono()
-        answer = self._fetch(call, origin, deadline, fresh)
-        self._log_answer(answer, self._clock.mono() - started)
+        answer = self._fetch(call, origin, route, deadline, fresh)
+        if self._log is not None:
+            self._log_answer(answer, self._clock.mono() - started)
         outcome = self._redact_error(answer) if isinstance(answer, SpcliError) else self._classify(answer, route.proxy)
         if isinstance(outcome, Reply):
             return outcome._replace(sent_at=self.last_sent_at)
@@ -181,35 +182,22 @@ class Transport:
                     self._note(note)
         return self._route
 
-    def _fetch(self, call: Call, origin: Origin, deadline: float, fresh: bool) -> Answer | SpcliError:
-        from spcli.transport.connection import Exchange, build_request
+    def _fetch(self, call: Call, origin: Origin, route: Route, deadline: float, fresh: bool) -> Answer | SpcliError:
+        from spcli.transport.connection import Connection, Exchange, build_request, retarget_get
 
         exchange = self._exchange = Exchange(origin.host_port, clock=self._clock, deadline=deadline)
-        connection = self._connection(fresh)
-        if not fresh and call.method == "GET" and call.body is None:
-            return connection.fetch(self._get_request(call, origin), exchange)
-        try:
-            return connection.fetch(build_request(call, origin, fresh), exchange)
-        finally:
-            if fresh:
+        if fresh:
+            connection = Connection(route)
+            try:
+                return connection.fetch(build_request(call, origin, fresh), exchange)
+            finally:
                 connection.close()
-
-    def _get_request(self, call: Call, origin: Origin) -> "httpcore.Request":
-        from spcli.transport.connection import build_request, retarget_get
-
+        self._kept = self._kept or Connection(route)
+        if call.method != "GET" or call.body is not None:
+            return self._kept.fetch(build_request(call, origin, fresh), exchange)
         last = self._last_get
-        self._last_get = build_request(call, origin, False) if last is None else retarget_get(last, call, origin)
-        return self._last_get
-
-    def _connection(self, fresh: bool) -> "Connection":
-        if not fresh and self._kept is not None:
-            return self._kept
-        from spcli.transport.connection import Connection
-
-        connection = Connection(self._find_route()[1])
-        if not fresh:
-            self._kept = connection
-        return connection
+        self._last_get = build_request(call, origin, fresh) if last is None else retarget_get(last, call, origin)
+        return self._kept.fetch(self._last_get, exchange)
 
     def _classify(self, answer: Answer, proxy: Proxy | None) -> Reply | SpcliError:
         """Return the reply, or the failure that the answer's status means."""
@@ -260,10 +248,11 @@ class Transport:
 
 def _reply_of(answer: Answer) -> Reply:
     data: object = None
-    readable = not (answer.cut or answer.oversized or answer.encoding)
+    encoding = answer.encoding
+    readable = not (answer.cut or answer.oversized or encoding)
     if readable and answer.body:
         try:
             data = parse_json(answer.body)
         except ValueError:
             readable = False
-    return Reply(answer.status, data, readable, len(answer.body), answer.headers, answer.body, answer.cut, answer.encoding)
+    return Reply(answer.status, data, readable, len(answer.body), answer.headers, answer.body, answer.cut, encoding)

@@ -1,27 +1,61 @@
 """Connections: every wait ends with the call's deadline, and a failure tells whether the request had left.
 
+This file is the only importer of httpcore, the engine of httpx, which would add cookies, redirects, a log of every URL, and a
+fifth of a command's time. httpcore does nothing on its own: no cookies, no redirects, no decoding, nothing from the environment.
+
 httpcore has no total timeout (a server that drips bytes holds it for ever), and its errors cannot tell "never sent" from "maybe
 processed". Its network backend and its trace can; both are used here.
 """
 
+import importlib
+import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import Any, TypeVar
 
 from spcli.clock import Clock
 from spcli.errors import NotSent, SpcliError, Unclear
 from spcli.models import iso_utc
-from spcli.transport.dns import NAME_HINT, connect_error, each_address
-from spcli.transport.libraries import WIRE_ERRORS, httpcore, open_pool
+from spcli.transport.dns import NAME_HINT, connect_error, look_up
 from spcli.transport.proxies import Proxy, Route, login_error, proxy_tls_error, tunnel_error
 from spcli.transport.request import Call, Origin, bracketed_host, encode_body, encode_target, request_headers
 from spcli.transport.response import Answer, status_of_head
 from spcli.transport.tls import HANDSHAKE_SECONDS, PROXY_HANDSHAKE_SECONDS, UntrustedCertificate, handshake_error
 
+# spcli uses nothing asynchronous, and httpcore copes with a missing anyio. It asks certifi only for a TLS context of its own, and
+# spcli passes one. Both imports would cost 40 ms.
+_CERTIFI = ModuleType("certifi")
+setattr(_CERTIFI, "where", lambda: importlib.import_module("certifi").where())  # noqa: B010
+_STAND_INS: dict[str, ModuleType | None] = {"anyio": None, "certifi": _CERTIFI}
+_PLACED = {name: module for name, module in _STAND_INS.items() if name not in sys.modules}
+sys.modules.update(_PLACED)  # type: ignore[arg-type]
+try:
+    import httpcore
+finally:
+    for _name in _PLACED:
+        del sys.modules[_name]
+
+# These loggers write every request target, which holds the key. httpcore has imported `logging`.
+for _name in ("httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy", "httpcore.socks"):
+    sys.modules["logging"].getLogger(_name).disabled = True
+
+WIRE_ERRORS = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+    OSError,
+)
+
 _T = TypeVar("_T")
 BODY_LIMIT = 8 * 1024 * 1024
 _PIECE = 16 * 1024
+CONNECT_SECONDS = 4.0
+IDLE_SECONDS = 20.0
 _HEAD_KEPT = 4096
 # On Windows, Ctrl-C waits until a socket wait ends, so long waits are cut into slices.
 _SLICE = 0.5
@@ -268,11 +302,11 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         failure: Exception | None = None
-        label, name, hint = f"{bracketed_host(host)}:{port}", host, NAME_HINT
-        if self._proxy is not None:
-            label = name = self._proxy.label
-            hint = f"check {self._proxy.variable}"
-        for address, seconds in each_address(host, port, self.exchange.seconds_left, name=name, hint=hint):
+        addresses = [host] if is_address(host) else self._look_up(host, port)
+        for index, address in enumerate(addresses):
+            seconds = connect_seconds(self.exchange.seconds_left(), len(addresses) - index)
+            if seconds <= 0:
+                break
             try:
                 # As bytes: for text Python would load its tables of international names.
                 encoded: Any = address.encode()
@@ -282,7 +316,12 @@ class _Backend(httpcore.NetworkBackend):
             else:
                 self.address = address
                 return _Stream(stream, self)
+        label = f"{bracketed_host(host)}:{port}" if self._proxy is None else self._proxy.label
         raise connect_error(label, failure and failure.__cause__)
+
+    def _look_up(self, host: str, port: int) -> list[str]:
+        name, hint = (host, NAME_HINT) if self._proxy is None else (self._proxy.label, f"check {self._proxy.variable}")
+        return look_up(host, port, self.exchange.seconds_left(), name=name, hint=hint)
 
 
 class Connection:
@@ -348,6 +387,42 @@ class Connection:
         if kept is None or not self._is_at_rest or not kept.is_available() or kept.has_expired():
             self.close()
         return self._connection
+
+
+def connect_seconds(left: float, addresses: int) -> float:
+    """Return how long connecting to one of `addresses` not tried yet may take.
+
+    At most 4 s, and never so long that those after it are not tried: one address family may be unreachable.
+    """
+    return min(CONNECT_SECONDS, left / addresses)
+
+
+def is_address(host: str) -> bool:
+    """Return whether `host` is an IP address, which needs no look-up."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except (OSError, ValueError):
+            continue
+        return True
+    return False
+
+
+def open_pool(backend: httpcore.NetworkBackend, tls: ssl.SSLContext | None, proxy: Proxy | None) -> httpcore.ConnectionPool:
+    """Return httpcore's pool, which knows how to connect: directly or through `proxy`."""
+    if proxy is None:
+        return httpcore.ConnectionPool(ssl_context=tls, keepalive_expiry=IDLE_SECONDS, network_backend=backend)
+    login = None
+    if proxy.user is not None and proxy.password is not None:
+        login = (proxy.user.reveal().encode(errors="replace"), proxy.password.reveal().encode(errors="replace"))
+    return httpcore.HTTPProxy(
+        httpcore.URL(scheme=proxy.scheme, host=proxy.host, port=proxy.port, target="/"),
+        proxy_auth=login,
+        ssl_context=tls,
+        proxy_ssl_context=tls if proxy.scheme == "https" else None,
+        keepalive_expiry=IDLE_SECONDS,
+        network_backend=backend,
+    )
 
 
 def build_request(call: Call, origin: Origin, fresh: bool) -> httpcore.Request:

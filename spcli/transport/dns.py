@@ -1,32 +1,12 @@
 """Host names: their addresses within a time limit, and errors that say why a host could not be reached."""
 
 import socket
-from collections.abc import Callable, Iterator
 from threading import Thread
 
 from spcli.errors import NotSent
 
-CONNECT_SECONDS = 4.0
 _JOIN_SLICE = 0.25
 NAME_HINT = "check the host name and the network; behind a proxy, set HTTPS_PROXY; with a VPN, connect it first"
-
-
-def each_address(
-    host: str, port: int, seconds_left: Callable[[], float], *, name: str = "", hint: str = NAME_HINT
-) -> Iterator[tuple[str, float]]:
-    """Yield the host's addresses in the system's order, each with the seconds that connecting to it may take.
-
-    At most 4 s each, and never so long that the addresses after it are not tried: one address family may be unreachable.
-
-    Raises:
-        NotSent: the name has no address, or the time is over.
-    """
-    addresses = look_up(host, port, seconds_left(), name=name, hint=hint)
-    for index, address in enumerate(addresses):
-        seconds = min(CONNECT_SECONDS, seconds_left() / (len(addresses) - index))
-        if seconds <= 0:
-            return
-        yield address, seconds
 
 
 def look_up(host: str, port: int, seconds: float, *, name: str = "", hint: str = NAME_HINT) -> list[str]:
@@ -38,8 +18,6 @@ def look_up(host: str, port: int, seconds: float, *, name: str = "", hint: str =
     Raises:
         NotSent: no address; `transient` unless the name does not exist.
     """
-    if _is_literal(host):
-        return [host]
     result = _resolve_name(host, port, seconds)
     if isinstance(result, list) and result:
         return list(dict.fromkeys(result))
@@ -49,16 +27,6 @@ def look_up(host: str, port: int, seconds: float, *, name: str = "", hint: str =
     is_temporary = isinstance(result, socket.gaierror) and result.errno in (socket.EAI_AGAIN, socket.EAI_FAIL)
     reason = "the name server did not answer" if is_temporary else "unknown host"
     raise NotSent(f"cannot resolve {name}: {reason}", hint=hint, transient=is_temporary)
-
-
-def _is_literal(host: str) -> bool:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host)
-        except (OSError, ValueError):
-            continue
-        return True
-    return False
 
 
 def _resolve_name(host: str, port: int, seconds: float) -> list[str] | Exception | None:

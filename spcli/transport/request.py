@@ -23,27 +23,19 @@ class Call(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """The parts of a base URL; `port` is always set, `prefix` has no slash at its end."""
+    """The parts of a base URL; `port` is always set, `prefix` has no slash at its end.
+
+    `stated_port` is None if the port is the scheme's default, `host_port` the text `host:port` for messages, `host_header` the
+    value of the `Host` header.
+    """
 
     scheme: str
     host: str
     port: int
     prefix: str
-
-    @property
-    def host_port(self) -> str:
-        """The text `host:port`, for messages."""
-        return f"{bracketed_host(self.host)}:{self.port}"
-
-    @property
-    def stated_port(self) -> int | None:
-        """The port, None if it is the scheme's default."""
-        return None if self.port == (443 if self.scheme == "https" else 80) else self.port
-
-    @property
-    def host_header(self) -> str:
-        """The value of the `Host` header."""
-        return bracketed_host(self.host) if self.stated_port is None else self.host_port
+    stated_port: int | None
+    host_port: str
+    host_header: str
 
 
 def bracketed_host(host: str) -> str:
@@ -59,13 +51,17 @@ def parse_origin(base_url: str) -> Origin:
     """
     try:
         parts = urlsplit(base_url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        default = 443 if parts.scheme == "https" else 80
+        port = parts.port or default
         host = _ascii_host(parts.hostname or "")
     except ValueError:
         raise SpcliError("config", "base_url is not a URL") from None
     if parts.scheme not in ("http", "https") or not host:
         raise SpcliError("config", "base_url is not an http or https URL")
-    return Origin(parts.scheme, host, port, quote(parts.path.rstrip("/"), safe=_PATH_SAFE, errors="replace"))
+    prefix = quote(parts.path.rstrip("/"), safe=_PATH_SAFE, errors="replace")
+    stated_port, name = None if port == default else port, bracketed_host(host)
+    host_port = f"{name}:{port}"
+    return Origin(parts.scheme, host, port, prefix, stated_port, host_port, name if stated_port is None else host_port)
 
 
 def _ascii_host(host: str) -> str:

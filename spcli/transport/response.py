@@ -44,7 +44,7 @@ class Answer(NamedTuple):
     @property
     def encoding(self) -> str:
         """The encodings of the body, such as `gzip`; empty without one, as spcli asks for it."""
-        values = [value.strip().lower() for value in self.values("content-encoding")]
+        values = [value.strip().lower() for key, value in self.headers if key.lower() == "content-encoding"]
         return ", ".join(value for value in values if value != "identity")
 
     @property
@@ -171,14 +171,12 @@ def http_date(text: str) -> float | None:
     # The parser does not check how many words a date has, so odd dates raise more than ValueError.
     try:
         parts = parsedate_tz(text)
-        return None if parts is None else _unix_time(parts)
+        if parts is None:
+            return None
+        year, month, day, hour, minute, second = (int(part or 0) for part in parts[:6])
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp() - (parts[9] or 0)
     except (ValueError, TypeError, IndexError, OverflowError, AttributeError):
         return None
-
-
-def _unix_time(parts: Sequence[int | None]) -> float:
-    year, month, day, hour, minute, second = (int(part or 0) for part in parts[:6])
-    return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp() - (parts[9] or 0)
 
 
 def retry_after_hint(values: Sequence[str], server_wall: float | None, now_wall: float) -> float | None:

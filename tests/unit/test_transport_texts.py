@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spcli.errors import SpcliError
 from spcli.models import Secret
 from spcli.transport import plain_message, retry_after_hint
-from spcli.transport.dns import each_address, look_up
+from spcli.transport.connection import connect_seconds, is_address
 from spcli.transport.proxies import is_loopback, parse_proxy, proxy_for
 from spcli.transport.request import Call, describe_call, encode_body, parse_origin
 from spcli.transport.response import error_text, http_date, parse_json, status_of_head
@@ -292,15 +292,15 @@ def test_a_body_reveals_its_secrets_only_on_the_wire() -> None:
         encode_body(Call("POST", "/x", body={"a": object()}))
 
 
-def test_an_address_is_not_looked_up() -> None:
-    assert look_up("127.0.0.1", 80, 0.0) == ["127.0.0.1"]
-    assert look_up("::1", 80, 0.0) == ["::1"]
+def test_connecting_to_an_address_may_take_four_seconds_and_leaves_time_for_the_others() -> None:
+    assert connect_seconds(60.0, 2) == 4.0
+    assert connect_seconds(0.5, 1) == 0.5
+    assert connect_seconds(6.0, 3) == 2.0
 
 
-def test_connecting_to_an_address_may_take_four_seconds_within_the_deadline() -> None:
-    assert list(each_address("127.0.0.1", 80, lambda: 60.0)) == [("127.0.0.1", 4.0)]
-    assert list(each_address("127.0.0.1", 80, lambda: 0.5)) == [("127.0.0.1", 0.5)]
-    assert list(each_address("127.0.0.1", 80, lambda: 0.0)) == []
+def test_an_address_is_told_from_a_name_which_is_looked_up() -> None:
+    assert [is_address(host) for host in ("127.0.0.1", "::1", "fe80::1")] == [True] * 3
+    assert [is_address(host) for host in ("localhost", "127.1", "a.example", "", "1\0")] == [False] * 5
 
 
 @pytest.mark.parametrize(
