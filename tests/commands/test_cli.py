@@ -1,4 +1,4 @@
-"""The one door: options before and after a command, help, suggestions, and usage errors as data."""
+"""The command line: options in every position, help, suggestions, and usage errors."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ WORDS = [" ".join(command) for command in COMMANDS]
 
 @pytest.mark.parametrize("command", COMMANDS, ids=WORDS)
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_every_command_explains_itself(spcli: Front, command: tuple[str, ...], flag: str) -> None:
+def test_every_command_has_help(spcli: Front, command: tuple[str, ...], flag: str) -> None:
     found = spcli(*command, flag)
     assert (found.code, found.err) == (0, ""), found
     assert found.out.startswith(f"Usage: spcli {' '.join(command)}")
@@ -34,7 +34,7 @@ def test_every_command_explains_itself(spcli: Front, command: tuple[str, ...], f
     assert max(len(line) for line in found.out.splitlines() if not line.startswith("    spcli ")) <= 100
 
 
-def test_program_alone_shows_the_help_with_every_command_and_the_exit_codes(spcli: Front) -> None:
+def test_the_program_without_arguments_shows_help_with_commands_and_exit_codes(spcli: Front) -> None:
     found = spcli()
     assert (found.code, found.err) == (0, "")
     assert found.out == spcli("--help").out == spcli("-h").out
@@ -46,7 +46,7 @@ def test_program_alone_shows_the_help_with_every_command_and_the_exit_codes(spcl
 
 
 @pytest.mark.parametrize("group", [name for name, entry in TABLE.items() if isinstance(entry, Group) and entry.default is None])
-def test_group_alone_shows_its_help(spcli: Front, group: str) -> None:
+def test_a_group_without_a_command_shows_its_help(spcli: Front, group: str) -> None:
     found = spcli(group)
     assert (found.code, found.err) == (0, "")
     assert found.out == spcli(group, "--help").out
@@ -87,7 +87,7 @@ def test_version(spcli: Front, words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("option", ["--json", "-q", "--quiet"])
-def test_common_options_work_before_between_and_after(spcli: Front, service: Any, option: str) -> None:
+def test_common_options_work_in_every_position(spcli: Front, service: Any, option: str) -> None:
     service()
     words = ["projects", "list"]
     outputs = {spcli(*words[:place], option, *words[place:]).out for place in range(3)}
@@ -96,7 +96,7 @@ def test_common_options_work_before_between_and_after(spcli: Front, service: Any
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_verbose_works_before_between_and_after_and_shows_no_key(spcli: Front, service: Any, place: int) -> None:
+def test_verbose_works_in_every_position_and_shows_no_key(spcli: Front, service: Any, place: int) -> None:
     service()
     words = ["projects", "list"]
     found = spcli(*words[:place], "-v", *words[place:])
@@ -179,7 +179,7 @@ def test_an_option_before_its_command_names_its_place(spcli: Front, words: list[
         (["builds", "wait", "x", "--profile"], "option '--profile' requires an argument"),
     ],
 )
-def test_a_missing_or_surplus_value_is_told_as_such(spcli: Front, words: list[str], message: str) -> None:
+def test_a_missing_or_surplus_value_is_reported(spcli: Front, words: list[str], message: str) -> None:
     found = spcli(*words)
     assert (found.code, found.err.splitlines()[0]) == (2, message)
     assert "after the command" not in found.err
@@ -189,7 +189,7 @@ def test_a_missing_or_surplus_value_is_told_as_such(spcli: Front, words: list[st
     ("named", "near"),
     [("showrom", ["Showroom Demo"]), ("shworoom", ["Showroom Demo"]), ("konfigurator", ["Configurator EU", "Configurator APAC"])],
 )
-def test_a_mistyped_project_suggests_the_near_ones(spcli: Front, service: Any, named: str, near: list[str]) -> None:
+def test_a_mistyped_project_suggests_similar_names(spcli: Front, service: Any, named: str, near: list[str]) -> None:
     service()
     found = spcli("builds", "-p", named, "--json")
     assert (found.code, found.error["kind"], found.error["message"]) == (13, "no-target", f"no project named {named!r}")
@@ -197,7 +197,7 @@ def test_a_mistyped_project_suggests_the_near_ones(spcli: Front, service: Any, n
     assert (head, sorted(line.partition("  ")[2] for line in lines)) == ("did you mean:", sorted(near))
 
 
-def test_a_project_unlike_any_lists_all(spcli: Front, service: Any) -> None:
+def test_an_unknown_project_lists_all_projects(spcli: Front, service: Any) -> None:
     service()
     hint = spcli("projects", "show", "zzz", "--json").error["hint"]
     assert all(project.name in hint for project in MAIN.projects)
@@ -225,7 +225,7 @@ def test_a_project_unlike_any_lists_all(spcli: Front, service: Any) -> None:
         (["exit-codes", "a"], "1 argument too many"),
     ],
 )
-def test_misuse_names_what_is_wrong_and_whose_help_explains_it(spcli: Front, service: Any, words: list[str], names: str) -> None:
+def test_a_usage_error_names_the_argument_and_the_help(spcli: Front, service: Any, words: list[str], names: str) -> None:
     server = service()
     found = spcli("--json", *words)
     error = found.error
@@ -265,7 +265,7 @@ def test_misuse_names_what_is_wrong_and_whose_help_explains_it(spcli: Front, ser
         ["--json=canary5ec4e7", "projects", "list"],
     ],
 )
-def test_no_stray_word_is_repeated_since_it_may_be_a_key(spcli: Front, words: list[str]) -> None:
+def test_unknown_words_are_not_repeated_because_they_may_be_keys(spcli: Front, words: list[str]) -> None:
     for verbose in ([], ["-v", "--json"]):
         found = spcli(*verbose, *words)
         assert found.code == 2, found
@@ -279,7 +279,7 @@ def test_words_after_a_double_dash_are_arguments(spcli: Front, service: Any) -> 
     assert not found.err.rstrip().endswith("}")
 
 
-def test_json_error_comes_even_when_the_option_stands_behind_the_mistake(spcli: Front) -> None:
+def test_json_is_obeyed_after_an_unknown_option(spcli: Front) -> None:
     assert spcli("projects", "list", "--bogus", "--json").error["kind"] == "usage"
 
 
@@ -298,7 +298,7 @@ def test_an_empty_project_is_a_usage_error(spcli: Front, service: Any, words: tu
     assert server.requests == []
 
 
-def test_project_may_be_named_by_any_prefix_of_its_name(spcli: Front, service: Any) -> None:
+def test_a_project_is_found_by_a_prefix_of_its_name(spcli: Front, service: Any) -> None:
     service(project=None)
     assert spcli("builds", "-p", "SHOW", "--json").json[0]["projectId"] == SHOWROOM.id
 
@@ -344,7 +344,7 @@ def test_a_name_is_matched_exactly_then_in_any_case_then_by_prefix(
         assert shown.json["id"] == f"{found:024x}", shown
 
 
-def test_a_state_folder_that_cannot_be_used_leaves_reads_working_with_one_note_at_most(spcli: Front, service: Any) -> None:
+def test_reads_work_without_a_state_folder_and_note_it_once(spcli: Front, service: Any) -> None:
     service()
     blocked = spcli.home / "blocked"
     blocked.write_text("")

@@ -1,4 +1,4 @@
-"""A real terminal: prompts, the moving line, colours, and every width."""
+"""A real terminal: prompts, the live line, colours, and every width."""
 
 import os
 import re
@@ -102,7 +102,7 @@ def test_login_asks_and_hides_the_key(terminal: Terminal, tmp_path: Path) -> Non
     assert tomllib.loads((tmp_path / "config.toml").read_text())["profiles"]["default"]["api_key"] == MAIN.api_key
 
 
-def test_login_tells_where_both_are_found(terminal: Terminal) -> None:
+def test_login_says_where_to_find_user_id_and_key(terminal: Terminal) -> None:
     child = terminal("auth", "login", STREAMPIXEL_API_KEY="", STREAMPIXEL_USER_ID="")
     child.expect_exact("Request API Key")
     child.expect_exact("User ID: ")
@@ -111,7 +111,7 @@ def test_login_tells_where_both_are_found(terminal: Terminal) -> None:
     assert code == 2, screen
 
 
-def test_wrong_key_typed_at_the_prompt_is_refused_and_nothing_is_stored(terminal: Terminal, tmp_path: Path) -> None:
+def test_a_wrong_key_is_not_stored(terminal: Terminal, tmp_path: Path) -> None:
     child = terminal("auth", "login", "--user-id", MAIN.user_id, STREAMPIXEL_API_KEY="")
     child.expect_exact("API key: ")
     child.sendline("canary-5ec4e7")
@@ -121,7 +121,7 @@ def test_wrong_key_typed_at_the_prompt_is_refused_and_nothing_is_stored(terminal
     assert not (tmp_path / "config.toml").exists()
 
 
-def test_ctrl_c_at_a_hidden_prompt_brings_the_echo_back(terminal: Terminal, tmp_path: Path) -> None:
+def test_ctrl_c_at_a_hidden_prompt_restores_the_echo(terminal: Terminal, tmp_path: Path) -> None:
     child = terminal("auth", "login", "--user-id", MAIN.user_id, STREAMPIXEL_API_KEY="")
     child.expect_exact("API key: ")
     assert child.waitnoecho(PATIENCE)
@@ -133,7 +133,7 @@ def test_ctrl_c_at_a_hidden_prompt_brings_the_echo_back(terminal: Terminal, tmp_
 
 
 @pytest.mark.parametrize(("typed", "code"), [("YES", 0), ("n", 15), ("", 15)])
-def test_reset_asks_and_only_a_yes_is_one(terminal: Terminal, typed: str, code: int) -> None:
+def test_reset_asks_and_only_yes_confirms(terminal: Terminal, typed: str, code: int) -> None:
     child = terminal("limits", "--reset")
     child.expect_exact("[y/N] ")
     child.sendline(typed)
@@ -144,7 +144,7 @@ def test_reset_asks_and_only_a_yes_is_one(terminal: Terminal, typed: str, code: 
     ("words", "question"), [(("auth", "login"), "User ID: "), (("limits", "--reset"), "[y/N] ")], ids=["login", "reset"]
 )
 @pytest.mark.parametrize("key", ["intr", "eof"])
-def test_ctrl_c_and_ctrl_d_at_a_prompt_leave_its_line_to_it(terminal: Terminal, words: Any, question: str, key: str) -> None:
+def test_ctrl_c_and_ctrl_d_at_a_prompt_end_its_line(terminal: Terminal, words: Any, question: str, key: str) -> None:
     child = terminal(*words)
     child.expect_exact(question)
     getattr(child, f"send{key}")()
@@ -164,7 +164,7 @@ def test_a_ci_with_a_terminal_is_not_asked(terminal: Terminal, variable: str) ->
     assert "[y/N]" not in screen
 
 
-def test_a_wait_is_one_line_that_moves_and_goes_away(terminal: Terminal) -> None:
+def test_a_wait_draws_one_live_line_and_removes_it(terminal: Terminal) -> None:
     code, screen = ended(terminal("upload", URL, "--wait"))
     assert code == 0, screen
     assert "\r" in screen
@@ -183,7 +183,7 @@ def test_a_closed_window_counts_down(terminal: Terminal) -> None:
     assert not any("uploading in" in row for row in rows(screen))
 
 
-def test_ctrl_c_while_a_window_is_awaited_sends_nothing(terminal: Terminal, server: Sandbox) -> None:
+def test_ctrl_c_during_the_rate_limit_sends_nothing(terminal: Terminal, server: Sandbox) -> None:
     ended(terminal("upload", URL, SPCLI_WINDOW="60"))
     child = terminal("upload", URL, SPCLI_WINDOW="60")
     child.expect_exact("uploading in")
@@ -219,14 +219,14 @@ def test_json_on_a_terminal_is_indented_by_two(terminal: Terminal) -> None:
         ({"FORCE_COLOR": "1"}, ("--no-color",), False),
     ],
 )
-def test_colours_as_the_environment_wants_them(terminal: Terminal, more: Any, words: Any, has_colour: bool) -> None:
+def test_colours_follow_the_environment(terminal: Terminal, more: Any, words: Any, has_colour: bool) -> None:
     _, screen = ended(terminal("builds", "show", *words, **more))
     assert bool(COLOUR.search(screen)) is has_colour, screen
     assert "\x1b" not in COLOUR.sub("", screen)
 
 
 @pytest.mark.parametrize(("more", "has_colour"), [({}, True), ({"NO_COLOR": "1"}, False)])
-def test_a_tables_header_is_bold_where_colours_are_wanted(terminal: Terminal, more: Any, has_colour: bool) -> None:
+def test_the_header_of_a_table_is_bold_with_colours(terminal: Terminal, more: Any, has_colour: bool) -> None:
     _, screen = ended(terminal("projects", "list", **more))
     assert bool(COLOUR.search(screen)) is has_colour, screen
     assert "\x1b" not in COLOUR.sub("", screen)
@@ -250,7 +250,7 @@ def test_tables_keep_ids_whole_at_every_width(terminal: Terminal, width: int) ->
 
 
 @pytest.mark.parametrize("width", [1, 40, 400])
-def test_the_moving_line_never_wraps(terminal: Terminal, width: int) -> None:
+def test_the_live_line_never_wraps(terminal: Terminal, width: int) -> None:
     child = terminal("upload", URL, "--wait", width=width)
     code, screen = ended(child)
     assert code == 0, screen
@@ -260,7 +260,7 @@ def test_the_moving_line_never_wraps(terminal: Terminal, width: int) -> None:
 
 
 @pytest.mark.parametrize("columns", ["0", "30", "x"])
-def test_columns_of_the_environment_is_taken_or_passed_over(terminal: Terminal, columns: str) -> None:
+def test_columns_is_read_from_the_environment_if_it_is_a_number(terminal: Terminal, columns: str) -> None:
     code, screen = ended(terminal("builds", COLUMNS=columns))
     assert code == 0
     assert SHOWROOM_REJECTED in screen

@@ -57,7 +57,7 @@ def test_error_is_one_object_on_stderr_and_stdout_is_empty(spcli: Front, service
 
 
 @pytest.mark.parametrize("words", [words for words in CASES if not words.startswith("builds wait")])
-def test_every_error_says_what_to_do_next(spcli: Front, service: Any, words: str) -> None:
+def test_every_error_has_a_hint(spcli: Front, service: Any, words: str) -> None:
     faults, _code, kind, _outcome = CASES[words]
     service(faults=faults)
     if kind not in ("http-400", "http-4xx", "http-5xx", "http-415", "rate-limited"):
@@ -66,7 +66,7 @@ def test_every_error_says_what_to_do_next(spcli: Front, service: Any, words: str
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 415, 418, 429, 500, 503])
 @pytest.mark.parametrize("words", ["projects list", "projects stats", "upload", "distribute"])
-def test_servers_message_comes_first_word_for_word(spcli: Front, status: int, words: str) -> None:
+def test_the_message_of_the_server_comes_first_and_unchanged(spcli: Front, status: int, words: str) -> None:
     message = "Ça alors: ‘Unerwartet’, error №17 — see ticket"
 
     def handler(request: Any) -> Any:
@@ -88,7 +88,7 @@ def test_servers_message_comes_first_word_for_word(spcli: Front, status: int, wo
         assert again.error["status"] == status
 
 
-def test_message_of_a_hostile_server_is_inert(spcli: Front) -> None:
+def test_the_message_of_a_hostile_server_is_escaped(spcli: Front) -> None:
     message = "no\x1b[2J\x07\r\n::error::pwned\n##[command]x\u202e\u2066 ##vso[task.setvariable]y"
     with FaultServer([answer(403, {"message": message}), answer(403, {"message": message})]) as server:
         spcli.use(server.url)
@@ -105,7 +105,7 @@ def test_message_of_a_hostile_server_is_inert(spcli: Front) -> None:
     assert both.error["message"] == message
 
 
-def test_message_is_the_status_where_the_server_sends_none(spcli: Front) -> None:
+def test_the_message_is_the_status_if_the_server_sends_none(spcli: Front) -> None:
     with FaultServer([answer(403, b"", {"Content-Type": "text/html"})]) as server:
         spcli.use(server.url)
         found = spcli("projects", "list", "--json")
@@ -130,7 +130,7 @@ def test_retry_after_is_whole_seconds_and_only_where_there_is_a_window(spcli: Fr
     assert spcli("projects", "show", "nosuch", "--json").error["retryAfter"] is None
 
 
-def test_error_under_quiet_is_still_told(spcli: Front, service: Any) -> None:
+def test_quiet_does_not_hide_errors(spcli: Front, service: Any) -> None:
     service()
     found = spcli("-q", "distribute", SHOWROOM_REJECTED, "--json")
     assert found.error["kind"] == "guard"

@@ -81,9 +81,7 @@ def echo_fine(request: Any) -> Any:
 @pytest.mark.parametrize("server", [echo, echo_fine], ids=["refusing", "friendly"])
 @pytest.mark.parametrize("key", [CANARY, PLAIN], ids=["odd", "plain"])
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_a_server_that_echoes_the_key_and_the_signature_spreads_neither(
-    spcli: Front, words: list[str], key: str, server: Any
-) -> None:
+def test_key_and_signature_are_redacted_if_a_server_echoes_them(spcli: Front, words: list[str], key: str, server: Any) -> None:
     with FaultServer(handler=server) as double:
         spcli.use(double.url)
         spcli.environ["STREAMPIXEL_API_KEY"] = key
@@ -102,7 +100,7 @@ def test_a_server_that_echoes_the_key_and_the_signature_spreads_neither(
 
 @pytest.mark.parametrize("pad", [*range(84, 132, 6), *range(1950, 2004, 9)])
 @pytest.mark.parametrize("documented", [True, False], ids=["message", "page"])
-def test_a_text_that_we_or_the_server_cut_shows_no_part_of_a_signature(spcli: Front, pad: int, documented: bool) -> None:
+def test_a_shortened_text_shows_no_part_of_a_signature(spcli: Front, pad: int, documented: bool) -> None:
     text = f"{'n' * pad} {URL}"
     body = {"message": text} if documented else f"<html>{text} is not there</html>".encode()
 
@@ -136,7 +134,7 @@ def test_a_message_that_ends_in_the_middle_of_a_named_key_shows_no_part_of_it(sp
     assert found.err.startswith("denied: /projects?userId=u&apiKey=****\n")
 
 
-def test_the_request_body_is_logged_under_v_with_the_key_removed_by_structure(spcli: Front, service: Any) -> None:
+def test_verbose_logs_the_request_body_without_the_key(spcli: Front, service: Any) -> None:
     service()
     found = spcli("upload", URL, "-v")
     assert '"apiKey"' in found.err
@@ -144,7 +142,7 @@ def test_the_request_body_is_logged_under_v_with_the_key_removed_by_structure(sp
     assert SIGNATURE not in found.err
 
 
-def test_a_traceback_under_v_holds_no_key(spcli: Front) -> None:
+def test_a_verbose_traceback_shows_no_key(spcli: Front) -> None:
     class Broken(type(spcli.clock)):  # type: ignore[misc]
         def wall(self) -> float:
             raise ZeroDivisionError(f"with {PLAIN} in it")

@@ -77,7 +77,7 @@ def _teamcity_text(text: str) -> str:
         ({"GITHUB_ACTIONS": ""}, None),
     ],
 )
-def test_the_system_is_known_by_its_own_variable(environ: dict[str, str], system: str | None) -> None:
+def test_each_system_is_recognised_by_its_variable(environ: dict[str, str], system: str | None) -> None:
     assert ci.system_of(environ) == system
 
 
@@ -100,7 +100,7 @@ def test_azure_reads_one_issue_and_nothing_else(message: str) -> None:
 
 
 @given(st.text(max_size=200) | st.just(NASTY))
-def test_teamcity_reads_the_very_text_back(message: str) -> None:
+def test_teamcity_reads_the_text_back_unchanged(message: str) -> None:
     name, values = teamcity_message(ci.problem_line("teamcity", "error", message)) or ("", {})
     assert (name, values["status"]) == ("message", "ERROR")
     shown = "".join(letter if letter.isprintable() or letter in "\r\n" else " " for letter in message)
@@ -143,7 +143,7 @@ def test_no_value_is_a_reference_or_a_command_in_a_teamcity_step() -> None:
     assert not set("&|<>^\"' ") & set(values[0])
 
 
-def test_summary_is_a_table_that_no_value_can_leave() -> None:
+def test_no_value_breaks_out_of_the_summary_table() -> None:
     summary = ci.github_summary("Build", ci.Facts("a|b<script>`x`", "p", "s", "u"))
     assert "<script>" not in summary
     assert summary.count("|\n") == 6
