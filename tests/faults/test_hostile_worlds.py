@@ -7,8 +7,8 @@ import pytest
 from tests.faults.hostile import draw_world, live
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-# Together: late requests, lost answers, kills, a list that lags, other spellings and clocks.
-SEEDS = (1, 2)
+# 64: requests taken late, lost answers, a list that lags; 2: signals and kills, a list that breaks, presigned URLs.
+SEEDS = (64, 2)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
