@@ -96,9 +96,6 @@ ON_WINDOWS, ELSEWHERE = ("sys.platform == 'win32'", "os.name == 'nt'"), ("sys.pl
 BRANCHED_ELSEWHERE = {"clock.py": {"time.clock_gettime"}, "output/prompt.py": {"termios"}}
 
 
-MOVING = pytest.mark.xfail(strict=False, reason="the package is being moved")
-
-
 def module_of(path: Path) -> str:
     """The dotted name below `spcli`; a package's `__init__` is the package."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -168,7 +165,6 @@ def test_pure_modules_import_only_ground_and_each_other() -> None:
     assert libraries == []
 
 
-@MOVING
 def test_rooms_import_only_what_they_are_allowed() -> None:
     offenders = []
     for module in TREES:
@@ -182,7 +178,6 @@ def test_rooms_import_only_what_they_are_allowed() -> None:
     assert offenders == []
 
 
-@MOVING
 def test_commands_do_not_import_each_other() -> None:
     commands = [module for module in TREES if room_of(module) == "commands"]
     allowed = SHARED_BY_COMMANDS
@@ -194,7 +189,6 @@ def test_commands_do_not_import_each_other() -> None:
     ] == []
 
 
-@MOVING
 def test_no_module_is_in_an_import_cycle() -> None:
     graph = {module: modules_known_to(module, types=True) for module in TREES}
 
@@ -209,7 +203,6 @@ def test_no_module_is_in_an_import_cycle() -> None:
     assert [module for module in TREES if module in reachable(module)] == []
 
 
-@MOVING
 def test_only_cli_and_commands_know_the_runtime() -> None:
     allowed = {"cli", "commands", "__main__", "runtime"}
     imports = [one for one in TREES if "runtime" in modules_known_to(one, types=True) and room_of(one) not in allowed]
@@ -225,7 +218,6 @@ def test_the_package_has_at_most_26_names_at_the_top() -> None:
     assert len([path for path in PACKAGE.iterdir() if path.name != "__pycache__"]) <= 26
 
 
-@MOVING
 def test_heavy_libraries_stay_in_their_rooms_and_load_late() -> None:
     offenders = []
     for module, tree in TREES.items():
@@ -240,7 +232,6 @@ def test_heavy_libraries_stay_in_their_rooms_and_load_late() -> None:
     assert offenders == []
 
 
-@MOVING
 def test_files_have_60_to_500_lines() -> None:
     lengths = {place: len(path.read_text("utf-8").splitlines()) for place, path in zip(PLACES.values(), FILES, strict=True)}
     long = [(place, lines) for place, lines in lengths.items() if lines > 500 and place not in GENERATED]
@@ -252,7 +243,6 @@ def test_files_have_60_to_500_lines() -> None:
     assert (long, short) == ([], [])
 
 
-@MOVING
 def test_test_files_have_at_most_500_lines() -> None:
     lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in (ROOT / "tests").rglob("*.py")}
     assert [(name, lines) for name, lines in lengths.items() if lines > 500] == []
@@ -273,7 +263,6 @@ def test_functions_have_under_40_lines_and_at_most_7_arguments() -> None:
     assert offenders == []
 
 
-@MOVING
 def test_at_most_30_percent_of_functions_are_named_by_one_word() -> None:
     names = [node.name for _, node in functions() if not (node.name.startswith("__") and node.name.endswith("__"))]
     short = [name for name in names if "_" not in name.strip("_")]

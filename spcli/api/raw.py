@@ -48,7 +48,7 @@ class RawCall(NamedTuple):
     @property
     def body(self) -> dict[str, object]:
         """Return the fields as JSON values."""
-        return {name: typed_value(text) for name, text in self.fields}
+        return {name: field_value(text) for name, text in self.fields}
 
 
 def raw_call(method: str, target: str, fields: Sequence[str], *, base_url: str) -> RawCall:
@@ -122,7 +122,7 @@ def _parse_field(text: str) -> Pair:
     return name.strip(), value
 
 
-def typed_value(text: str) -> object:
+def field_value(text: str) -> object:
     """Return a field's text as a JSON value: `true`, `false`, `null` and numbers are themselves, all else is a string.
 
     24 hex digits are an id, whatever number they look like.

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from spcli.check.contents import Survey
+from spcli.check.contents import Survey, ZipEntry
 from spcli.check.finding import Finding, error, info, warning
 from spcli.check.names import decode_name
 from spcli.check.ranged import Fetch, RangedFile
@@ -53,7 +53,7 @@ class TooLarge(Exception):
     """The directory is larger than the check reads."""
 
 
-class End(NamedTuple):
+class EndRecord(NamedTuple):
     """The end record, zip64's if there is one.
 
     `limit` is where the directory should end; `after` counts the bytes after the archive, below 0 those missing of its comment.
@@ -75,20 +75,6 @@ class End(NamedTuple):
     def is_exact(self) -> bool:
         """Return whether the directory is exactly where the record says."""
         return not self.shift and self.directory + self.directory_size == self.limit
-
-
-class Entry(NamedTuple):
-    """An entry of the directory. `offset` is that of its local header, `size` that of its compressed data."""
-
-    name: str
-    is_declared_encoding: bool
-    flags: int
-    method: int
-    size: int
-    offset: int
-    attributes: int
-    version: int
-    has_odd_extra: bool
 
 
 def inspect_archive(size: int, fetch: Fetch, *, entry_limit: int = ENTRY_LIMIT) -> tuple[list[Finding], int | None]:
@@ -118,7 +104,7 @@ def inspect_archive(size: int, fetch: Fetch, *, entry_limit: int = ENTRY_LIMIT) 
     return [*survey.findings(), *oddities], survey.count
 
 
-def _frame_findings(file: RangedFile, end: End, first: int) -> list[Finding]:
+def _frame_findings(file: RangedFile, end: EndRecord, first: int) -> list[Finding]:
     """Return what is odd around the archive; `first` is the offset of its first entry."""
     found = []
     # Four bytes may be a spanning marker: a volume of a split archive that turned out to be the only one.
@@ -138,7 +124,7 @@ def _frame_findings(file: RangedFile, end: End, first: int) -> list[Finding]:
     return found
 
 
-def find_end(file: RangedFile) -> End:
+def find_end(file: RangedFile) -> EndRecord:
     """Return the end record that describes the archive.
 
     A comment or a stored zip may contain other end records, so the directory must be where the record says: best exactly there
@@ -150,7 +136,7 @@ def find_end(file: RangedFile) -> End:
     start = max(0, file.size - TAIL)
     tail = file.read(start, file.size - start)
     file.remember(start, tail)
-    ends, misplaced = list[End](), list[End]()
+    ends, misplaced = list[EndRecord](), list[EndRecord]()
     at = tail.rfind(_END)
     while at >= 0:
         after = len(tail) - at - _END_SIZE - int.from_bytes(tail[at + 20 : at + 22], "little")
@@ -192,9 +178,9 @@ def _missing_end(file: RangedFile) -> Damaged:
     return Damaged("its end is missing (truncated?)")
 
 
-def _read_end(file: RangedFile, position: int, after: int) -> End:
+def _read_end(file: RangedFile, position: int, after: int) -> EndRecord:
     disk, first_disk, _, entries, length, start, comment = struct.unpack("<4x4H2LH", file.read(position, _END_SIZE))
-    end = End(position, position, start, length, entries, False, 0 < max(disk, first_disk) < _MAX_16, comment, after)
+    end = EndRecord(position, position, start, length, entries, False, 0 < max(disk, first_disk) < _MAX_16, comment, after)
     is_saturated = _MAX_16 in (disk, first_disk, entries) or _MAX_32 in (length, start)
     if end.is_exact and not is_saturated:
         return end
@@ -207,7 +193,7 @@ def _read_end(file: RangedFile, position: int, after: int) -> End:
     )
 
 
-def _search_directory(file: RangedFile, end: End) -> End | None:
+def _search_directory(file: RangedFile, end: EndRecord) -> EndRecord | None:
     """Return the end record with the directory where it really is, or None if it is nowhere.
 
     Bytes may be between the directory and the record, or before an archive whose offsets ignore them. A distance of 4 GiB comes
@@ -236,7 +222,7 @@ def _find_end64(file: RangedFile, position: int) -> tuple[int, bytes]:
     return 0, b""
 
 
-def read_entries(file: RangedFile, end: End, *, entry_limit: int = ENTRY_LIMIT) -> Iterator[Entry]:
+def read_entries(file: RangedFile, end: EndRecord, *, entry_limit: int = ENTRY_LIMIT) -> Iterator[ZipEntry]:
     """Yield the entries of the directory.
 
     Raises:
@@ -274,7 +260,7 @@ def read_entries(file: RangedFile, end: End, *, entry_limit: int = ENTRY_LIMIT) 
 _ENTRY_FIELDS = struct.Struct("<4sBxBxHH8xLLHHH4xLL").unpack_from
 
 
-def _parse_entry(window: bytes, at: int) -> tuple[Entry, int]:
+def _parse_entry(window: bytes, at: int) -> tuple[ZipEntry, int]:
     """Return the entry at `at`, and the length of its record."""
     mark, _, version, flags, method, size, full_size, name_size, extra_size, comment_size, attributes, offset = _ENTRY_FIELDS(
         window, at
@@ -294,7 +280,7 @@ def _parse_entry(window: bytes, at: int) -> tuple[Entry, int]:
             next(values, None)
         size = next(values, size) if size == _MAX_32 else size
         offset = next(values, offset) if offset == _MAX_32 else offset
-    entry = Entry(name, is_declared, flags, method, size, offset, attributes, version, is_odd)
+    entry = ZipEntry(name, is_declared, flags, method, size, offset, attributes, version, is_odd)
     return entry, _ENTRY_SIZE + name_size + extra_size + comment_size
 
 

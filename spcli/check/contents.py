@@ -4,14 +4,11 @@ Known causes of rejection (https://docs.streampixel.io, build lifecycle): corrup
 unsupported files, a source project in place of a package. The exact layout of folders is not documented.
 """
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from spcli.check.finding import Finding, error, format_path, info, sort_by_level, warning
 from spcli.check.names import PATH_LIMIT, is_unsafe, normal_path, windows_problem
 from spcli.output.words import count_of, format_size
-
-if TYPE_CHECKING:
-    from spcli.check.archive import Entry
 
 DEEPEST = 2
 """Folders above the executable: `Build/Windows/Game.exe`."""
@@ -31,6 +28,20 @@ _HELPERS = ("prereqsetup", "crashreport", "vc_redist", "vcredist", "cefsubproces
 _THIRD_PARTY = ("/plugins/", "/engine/", "/thirdparty/")
 _PACKAGE = "package it in Unreal (Platforms > Windows > Package Project) and zip the resulting Windows folder"
 _FOR_WINDOWS = "Streampixel runs Windows builds: package for Windows"
+
+
+class ZipEntry(NamedTuple):
+    """An entry of the directory. `offset` is that of its local header, `size` that of its compressed data."""
+
+    name: str
+    is_declared_encoding: bool
+    flags: int
+    method: int
+    size: int
+    offset: int
+    attributes: int
+    version: int
+    has_odd_extra: bool
 
 
 class Examples:
@@ -64,7 +75,7 @@ class Survey:
         self._files, self._folders = set[int](), set[int]()
         self._last_folder = ""
 
-    def add(self, entry: "Entry") -> None:
+    def add(self, entry: ZipEntry) -> None:
         """Take one entry."""
         self.count += 1
         self._bytes += entry.size
@@ -85,7 +96,7 @@ class Survey:
             self._examples[kind] = Examples()
         self._examples[kind].add(path)
 
-    def _add_format(self, entry: "Entry") -> None:
+    def _add_format(self, entry: ZipEntry) -> None:
         name = entry.name
         if entry.flags & _ENCRYPTED:
             self._note("encrypted", name)

@@ -71,7 +71,7 @@ def build_report(target: str, findings: Sequence[Finding], size: int | None, ent
     return Report(target, size, ok, tuple(sort_by_level(findings)), entries)
 
 
-def report_failure(report: Report) -> SpcliError | None:
+def report_error(report: Report) -> SpcliError | None:
     """Return the error that a report ends in, or None for a good one."""
     if report.ok:
         return None

@@ -45,12 +45,12 @@ class Unreadable(Exception):
         self.finding = finding
 
 
-def not_read(reason: str, hint: str = USE_LOCAL) -> Finding:
+def unread_warning(reason: str, hint: str = USE_LOCAL) -> Finding:
     """Return the warning that the contents could not be checked."""
     return warning("not-read", f"the zip's contents could not be checked: {reason}", hint)
 
 
-def changing() -> Finding:
+def changed_file_warning() -> Finding:
     """Return the warning that the answers are of different versions of the file."""
     hint = "wait until its upload is complete, and give every build its own name"
     return warning("changing", "the file changes while it is being checked", hint)
@@ -83,7 +83,7 @@ class RemoteFile:
         pieces = list[bytes]()
         while first <= last:
             if len(pieces) >= _PIECE_LIMIT:
-                raise Unreadable(not_read("the storage host answers with very short ranges"))
+                raise Unreadable(unread_warning("the storage host answers with very short ranges"))
             pieces.append(self._fetch_piece(first, min(first + _PIECE - 1, last)))
             first += len(pieces[-1])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -95,12 +95,12 @@ class RemoteFile:
         if 400 <= part.status < 500 and part.status not in _TRANSIENT:
             raise Unreadable(self._explain_refusal(part))
         if part.status not in (200, 206):
-            raise Unreadable(not_read(f"the storage host answered {part.status} to a range request"))
+            raise Unreadable(unread_warning(f"the storage host answered {part.status} to a range request"))
         if part.ending != "complete":
-            raise Unreadable(not_read(describe_ending(part, self._seconds)))
+            raise Unreadable(unread_warning(describe_ending(part, self._seconds)))
         if not part.is_range:
             answer = "200" if part.status == 200 else "with a different range than requested"
-            raise Unreadable(not_read(f"the storage host answered {answer} to a range request"))
+            raise Unreadable(unread_warning(f"the storage host answered {answer} to a range request"))
         self._compare_versions(part)
         self._note_oddities(part, first, last - first + 1)
         return part.body
@@ -109,7 +109,7 @@ class RemoteFile:
         """Return why the host refuses a later request: the first one, sent again, shows whether the link is used up."""
         again = self._storage.get(0, self._requested - 1)
         if not (400 <= again.status < 500 and again.status not in _TRANSIENT):
-            return not_read(f"the storage host answered {part.status} to a range request")
+            return unread_warning(f"the storage host answered {part.status} to a range request")
         text = f"this link can be read once: the storage host answered {part.status} to the second request"
         hint = "the check has used it up; make a new link and upload it with --no-check"
         return error("one-time", text, hint, certain=again.status in (404, 410))
@@ -125,7 +125,7 @@ class RemoteFile:
         is_other_size = part.size != self._first.size
         is_other_tag = _without_weak_mark(tags[0]) != _without_weak_mark(tags[1]) and "" not in tags
         if is_other_size or (is_other_tag and dates[0] != dates[1]):
-            raise Unreadable(changing())
+            raise Unreadable(changed_file_warning())
         if tags[0] != tags[1]:
             self.is_suspect = self.is_suspect or is_other_tag
             kind = "different ETags" if is_other_tag else "an ETag only sometimes" if "" in tags else "weak and strong ETags"
@@ -156,7 +156,7 @@ def _without_weak_mark(tag: str) -> str:
     return tag.removeprefix("W/")
 
 
-def late_answer(seconds: float) -> str:
+def slow_host_text(seconds: float) -> str:
     """Return that the host was too slow, in words: the limit is the check's own."""
     return f"the storage host did not answer within {seconds:g} s, the limit of this check"
 
@@ -164,7 +164,7 @@ def late_answer(seconds: float) -> str:
 def describe_ending(part: Part, seconds: float) -> str:
     """Return how an incomplete answer ended, in words."""
     if part.ending == "late":
-        return late_answer(seconds)
+        return slow_host_text(seconds)
     if part.ending == "long-headers":
         return "the headers of the storage host's answer are over 100 kB"
     return "the storage host closed the connection early"

@@ -10,11 +10,11 @@ from spcli.check.ranged import (
     USE_LOCAL,
     RemoteFile,
     Unreadable,
-    changing,
+    changed_file_warning,
     describe_ending,
     encoding_findings,
-    late_answer,
-    not_read,
+    slow_host_text,
+    unread_warning,
 )
 from spcli.check.refusal import is_bot_answer, judge_refusal
 from spcli.check.signature import parse_signature
@@ -59,7 +59,7 @@ def inspect_storage(storage: Storage, target: Target, *, entry_limit: int) -> In
             return Inspection([*found, problem], size)
         contents, entries = _inspect_contents(storage, first, target, entry_limit=entry_limit)
     except (NotSent, Unclear) as failure:
-        reason = late_answer(target.seconds) if storage.is_late else failure.message
+        reason = slow_host_text(target.seconds) if storage.is_late else failure.message
         return Inspection([error("unreachable", reason, failure.hint or "check the host and the network", certain=False)])
     if is_bot_answer(first):
         contents = [finding._replace(certain=False) for finding in contents]
@@ -152,10 +152,10 @@ def _inspect_contents(storage: Storage, first: Part, target: Target, *, entry_li
     try:
         found, entries = inspect_file(first.size, file.fetch, name=name, entry_limit=entry_limit, content_type=content_type)
     except Unreadable as problem:
-        return [*size_findings(first.size), changing() if file.is_suspect else problem.finding], None
+        return [*size_findings(first.size), changed_file_warning() if file.is_suspect else problem.finding], None
     except (NotSent, Unclear) as failure:
-        reason = late_answer(target.seconds) if storage.is_late else failure.message
-        return [*size_findings(first.size), not_read(reason)], None
+        reason = slow_host_text(target.seconds) if storage.is_late else failure.message
+        return [*size_findings(first.size), unread_warning(reason)], None
     if entries is None and file.is_suspect:
-        return [changing()], None
+        return [changed_file_warning()], None
     return [*found, *file.findings], entries

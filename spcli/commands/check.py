@@ -30,7 +30,7 @@ def check(
     """
     # The modules of the check are not needed for --help.
     from spcli.check import check_file, check_url, is_url
-    from spcli.check.finding import ERROR, report_failure
+    from spcli.check.finding import ERROR, report_error
 
     runtime: Runtime = ctx.obj
     if is_url(subject):
@@ -50,7 +50,7 @@ def check(
     shown = [one for one in report.findings if one.level == ERROR or not any(one.message in message for message in errors)]
     lines = [f"{finding.level}: {finding.line}" for finding in shown]
     runtime.output.result(report, lines=[*lines, _result_line(report)])
-    failure = report_failure(report)
+    failure = report_error(report)
     if failure is not None:
         raise failure
 

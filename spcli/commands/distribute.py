@@ -19,7 +19,7 @@ from spcli.commands.writing import (
 from spcli.errors import SpcliError
 from spcli.lookup import unlisted_error
 from spcli.models import Build, DistributeResult, file_name
-from spcli.writes.release import Release, ReleaseRequest, builds_in_progress, find_open_releases
+from spcli.writes.release import ReleaseRequest, ReleaseWrite, builds_in_progress, find_open_releases
 
 if TYPE_CHECKING:
     from spcli.api.client import ProjectPage
@@ -74,7 +74,7 @@ def distribute(
     note = note_of(runtime, message, _live_upload_id(runtime, project_id, builds))
     request = ReleaseRequest(project_id, wanted, note=note, before=build, in_progress=builds_in_progress(builds))
     with handing_over_on_failure(runtime, project_id, "distributing", output_file), sender.settle_interruptions():
-        result = Release(sender, request).send()
+        result = ReleaseWrite(sender, request).send()
     finish_write(runtime, result, limits, lines=_result_lines(result, build), path=output_file)
 
 

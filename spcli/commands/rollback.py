@@ -21,7 +21,7 @@ from spcli.errors import SpcliError
 from spcli.lookup import unlisted_error
 from spcli.models import Build, RollbackResult, file_name, iso_utc
 from spcli.output.words import local_time
-from spcli.writes.release import Release, ReleaseRequest, builds_in_progress
+from spcli.writes.release import ReleaseRequest, ReleaseWrite, builds_in_progress
 
 if TYPE_CHECKING:
     from spcli.runtime import Runtime
@@ -116,7 +116,7 @@ def rollback(
     note = note_of(runtime, message, previous)
     request = ReleaseRequest(project_id, plan.upload_id, "rollback", note, before=plan.listed_build, in_progress=plan.in_progress)
     with handing_over_on_failure(runtime, project_id, "distributing", output_file), sender.settle_interruptions():
-        sent = Release(sender, request).send()
+        sent = ReleaseWrite(sender, request).send()
     result = RollbackResult(sent.upload_id, project_id, sent.message, sent.region, previous)
     finish_write(runtime, result, limits, lines=_result_lines(result, plan), path=output_file)
 

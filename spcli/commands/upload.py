@@ -49,7 +49,7 @@ def upload(
     from spcli import check
     from spcli.check.url import judge_url
     from spcli.commands import writing
-    from spcli.writes.upload import Upload, UploadRequest
+    from spcli.writes.upload import UploadRequest, UploadWrite
 
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.project, runtime.on_limit = timeout, project, on_limit
@@ -64,7 +64,7 @@ def upload(
         writing.print_request(runtime, "/projects/upload-file", runtime.api.upload_body(project_id, url, auto_release))
         return
     sender = writing.new_sender(runtime, "upload", max_wait)
-    build = Upload(sender, UploadRequest(project_id, url, auto_release, force, writing.note_of(runtime, message)))
+    build = UploadWrite(sender, UploadRequest(project_id, url, auto_release, force, writing.note_of(runtime, message)))
     with writing.handing_over_on_failure(runtime, project_id, "queued", output_file), sender.settle_interruptions():
         result = build.resume_earlier()
         if result is None and is_checked:

@@ -105,7 +105,7 @@ class Place:
         return next((key for key in self.list_options() if spelling in OPTIONS[key][0]), "")
 
 
-class Answer:
+class TabAnswer:
     """The offers: words, files, or nothing and a note. `head` precedes each of them in the same word."""
 
     __slots__ = ("head", "kind", "note", "offers")
@@ -166,13 +166,13 @@ def split_line(text: str, breaks: str = "") -> Line:
     return Line([*words, word], opened if quote else kept, quote)
 
 
-def _find_offers(words: "Sequence[str]", environ: "Mapping[str, str]") -> Answer:
+def _find_offers(words: "Sequence[str]", environ: "Mapping[str, str]") -> TabAnswer:
     """Return what may stand in the place of the last word, which may be half typed."""
     place, current = Place(), words[-1]
     for word in words[1:-1]:
         place.add_word(word)
     if place.is_lost:
-        return Answer()
+        return TabAnswer()
     if place.pending:
         return _offer_value(place, place.pending, environ)
     if current.startswith("-") and not place.only_arguments:
@@ -180,10 +180,10 @@ def _find_offers(words: "Sequence[str]", environ: "Mapping[str, str]") -> Answer
         key, head, _value_typed = place.split_option(current)
         if key and OPTIONS[key][1] and (head != current or current.endswith("=")):
             return _offer_value(place, key, environ, head=head)
-        return Answer("words", _offer_options(place))
+        return TabAnswer("words", _offer_options(place))
     commands = COMMANDS[place.command][2]
     if commands:
-        return Answer("words", ((name, COMMANDS[f"{place.command} {name}".lstrip()][0]) for name in commands))
+        return TabAnswer("words", ((name, COMMANDS[f"{place.command} {name}".lstrip()][0]) for name in commands))
     return _offer_argument(place, environ)
 
 
@@ -194,22 +194,22 @@ def _offer_options(place: Place) -> "Iterable[Offer]":
             yield from ((spelling, meaning) for spelling in reversed(spellings))
 
 
-def _offer_value(place: Place, key: str, environ: "Mapping[str, str]", *, head: str = "") -> Answer:
+def _offer_value(place: Place, key: str, environ: "Mapping[str, str]", *, head: str = "") -> TabAnswer:
     _spellings, metavar, kind, _repeats, meaning = OPTIONS[key]
     return _offer_kind(kind, f"{metavar}: {meaning}", place, environ, head=head)
 
 
-def _offer_argument(place: Place, environ: "Mapping[str, str]") -> Answer:
+def _offer_argument(place: Place, environ: "Mapping[str, str]") -> TabAnswer:
     arguments, position = COMMANDS[place.command][4], len(place.arguments)
     if arguments and position >= len(arguments) and arguments[-1][3]:
         position = len(arguments) - 1
     if position >= len(arguments):
-        return Answer("nothing" if place.only_arguments else "words", () if place.only_arguments else _offer_options(place))
+        return TabAnswer("nothing" if place.only_arguments else "words", () if place.only_arguments else _offer_options(place))
     metavar, kind, _required, repeats, meaning = arguments[position]
     if kind == "value":
         kind = _SETTING_KINDS.get(place.arguments[0], "") if position == len(place.arguments) else ""
     if kind == "page":
-        return Answer("words", _list_pages(" ".join(place.arguments)))
+        return TabAnswer("words", _list_pages(" ".join(place.arguments)))
     answer = _offer_kind(kind, f"{metavar}: {meaning}", place, environ)
     if repeats:
         answer.offers = [offer for offer in answer.offers if offer[0] not in place.arguments]
@@ -226,22 +226,22 @@ def _list_pages(typed: str) -> "Iterable[Offer]":
             yield name, COMMANDS[f"{typed} {name}".lstrip()][0]
 
 
-def _offer_kind(kind: str, note: str, place: Place, environ: "Mapping[str, str]", *, head: str = "") -> Answer:
+def _offer_kind(kind: str, note: str, place: Place, environ: "Mapping[str, str]", *, head: str = "") -> TabAnswer:
     if kind == "file":
-        return Answer("files", head=head)
+        return TabAnswer("files", head=head)
     if kind in LIVE:
         from spcli.completion.names import live_offers
 
         offers: Iterable[Offer] = live_offers(kind, environ, place.values.get("profile"))
     else:
         offers = CHOICES.get(kind) or ((word, "") for word in kind.split("|") if word)
-    answer = Answer("words", offers, head=head, note=note)
+    answer = TabAnswer("words", offers, head=head, note=note)
     if not answer.offers:
         answer.kind = "nothing"
     return answer
 
 
-def _filter_offers(answer: Answer, current: str) -> "list[Offer]":
+def _filter_offers(answer: TabAnswer, current: str) -> "list[Offer]":
     """Return the offers that begin with the typed word.
 
     Other letter cases count only where all offers agree: bash inserts what they share.
@@ -254,7 +254,7 @@ def _filter_offers(answer: Answer, current: str) -> "list[Offer]":
     return similar if len({offer[0][: len(typed)] for offer in similar}) == 1 else []
 
 
-def _format_bash(answer: Answer, line: Line, *, listing: bool) -> str:
+def _format_bash(answer: TabAnswer, line: Line, *, listing: bool) -> str:
     fitting = _filter_offers(answer, line.words[-1])
     lines = [quote_for_bash((answer.head + word)[line.kept :], line.quote) for word, _meaning in fitting]
     # Where bash only lists, it shows the names beside the IDs.
@@ -273,7 +273,7 @@ def quote_for_bash(word: str, quote: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_./:=@%+," else "\\" + letter for letter in word)
 
 
-def _format_zsh(answer: Answer, _current: str) -> str:
+def _format_zsh(answer: TabAnswer, _current: str) -> str:
     """Format for `_describe`, which takes `word:meaning` and quotes the word. zsh filters by the user's own rules."""
     lines = [
         word.replace("\\", "\\\\").replace(":", "\\:") + (f":{meaning}" if meaning else "") for word, meaning in answer.offers
@@ -281,12 +281,12 @@ def _format_zsh(answer: Answer, _current: str) -> str:
     return _join_lines(f"{answer.kind} {len(answer.head)} {answer.note}", lines)
 
 
-def _format_fish(answer: Answer, _current: str) -> str:
+def _format_fish(answer: TabAnswer, _current: str) -> str:
     """Format for fish, which quotes and filters by itself."""
     return _join_lines(answer.kind, [f"{answer.head}{word}\t{meaning}" for word, meaning in answer.offers])
 
 
-def _format_powershell(answer: Answer, current: str) -> str:
+def _format_powershell(answer: TabAnswer, current: str) -> str:
     """Format for PowerShell: the inserted text, the listed text, and the tool tip, which must not be empty."""
     fitting = _filter_offers(answer, current)
     lines = [f"{quote_for_powershell(answer.head + word)}\t{word}\t{meaning or word}" for word, meaning in fitting]

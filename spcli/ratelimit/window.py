@@ -210,7 +210,7 @@ def settle_window(window: Window, ticket: str, *, is_over: bool, now: Instant, r
     Args:
         is_over: nothing of the call is on its way any more. Otherwise (a timeout, a signal) the reservation of the commit stays:
             it covers the call's time and the margin in which a server may still take the request from its queue.
-        closed_for: seconds that a refusal closes the window for (`answer.classify_refusal`).
+        closed_for: seconds that a refusal closes the window for (`refusal.classify_refusal`).
     """
     seconds = max(rules.window, min(closed_for, RETRY_AFTER_CAP))
     if window.holder != ticket:

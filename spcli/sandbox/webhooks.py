@@ -16,7 +16,7 @@ TIMEOUT = 10.0
 _LOOK_EVERY = 0.02
 
 
-def check_url(url: str) -> str:
+def check_webhook_url(url: str) -> str:
     """Return `url`. Raises ValueError unless it is http or https with a host."""
     try:
         parts = urlsplit(url)
@@ -39,7 +39,7 @@ class Courier:
         timeout: float = TIMEOUT,
         log: Callable[[str], None] | None = None,
     ) -> None:
-        self._url = check_url(url)
+        self._url = check_webhook_url(url)
         self._due = due
         self._timeout = timeout
         self._log = log

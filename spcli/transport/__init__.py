@@ -24,7 +24,7 @@ from spcli.transport.response import (
 if TYPE_CHECKING:
     import httpcore
 
-    from spcli.transport.connection import Connection, Exchange
+    from spcli.transport.connection import Exchange, HttpConnection
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -103,7 +103,7 @@ class Transport:
         self._redact = redact
         self._redact_body = redact_body
         self._route: tuple[Origin, Route] | None = None
-        self._kept: Connection | None = None
+        self._kept: HttpConnection | None = None
         self._last_get: httpcore.Request | None = None
         self._headers: Headers = ()
         self._exchange: Exchange | None = None
@@ -183,16 +183,16 @@ class Transport:
         return self._route
 
     def _fetch(self, call: Call, origin: Origin, route: Route, deadline: float, fresh: bool) -> Answer | SpcliError:
-        from spcli.transport.connection import Connection, Exchange, build_request, retarget_get
+        from spcli.transport.connection import Exchange, HttpConnection, build_request, retarget_get
 
         exchange = self._exchange = Exchange(origin.host_port, clock=self._clock, deadline=deadline)
         if fresh:
-            connection = Connection(route)
+            connection = HttpConnection(route)
             try:
                 return connection.fetch(build_request(call, origin, fresh), exchange)
             finally:
                 connection.close()
-        self._kept = self._kept or Connection(route)
+        self._kept = self._kept or HttpConnection(route)
         if call.method != "GET" or call.body is not None:
             return self._kept.fetch(build_request(call, origin, fresh), exchange)
         last = self._last_get

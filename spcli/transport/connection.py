@@ -324,7 +324,7 @@ class _Backend(httpcore.NetworkBackend):
         return look_up(host, port, self.exchange.seconds_left(), name=name, hint=hint)
 
 
-class Connection:
+class HttpConnection:
     """One connection to a service, kept while it can be used again."""
 
     def __init__(self, route: Route) -> None:

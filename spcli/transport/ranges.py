@@ -15,7 +15,7 @@ from spcli.transport.proxies import Proxy, find_route, login_error
 from spcli.transport.request import Origin, parse_origin
 
 if TYPE_CHECKING:
-    from spcli.transport.connection import Connection
+    from spcli.transport.connection import HttpConnection
     from spcli.transport.response import Answer
 
 WHOLE_LIMIT = 64 * 1024
@@ -81,7 +81,7 @@ class Storage:
         self._environ = environ
         self._deadline = deadline
         self._log = log
-        self._wire: Connection | None = None
+        self._wire: HttpConnection | None = None
         self._proxy: Proxy | None = None
         self._received = 0
 
@@ -140,12 +140,12 @@ class Storage:
             self._log(f"> GET {self._shown} bytes {first}-{last} < {outcome}")
         return answer
 
-    def _connect(self) -> "Connection":
+    def _connect(self) -> "HttpConnection":
         if self._wire is None:
-            from spcli.transport.connection import Connection
+            from spcli.transport.connection import HttpConnection
 
             route = find_route(self._origin, self._environ)
-            self._wire, self._proxy = Connection(route), route.proxy
+            self._wire, self._proxy = HttpConnection(route), route.proxy
             if self._log is not None:
                 for note in route.notes:
                     self._log(note)

@@ -24,14 +24,14 @@ _PLAIN_REASONS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "P
 """OpenSSL's reasons for an answer that is not TLS."""
 
 
-class Store(NamedTuple):
+class RootStore(NamedTuple):
     """Where a system may keep its roots: folders with hashed names, and files with all of them, the first that exists counts."""
 
     folders: tuple[str, ...]
     bundles: tuple[str, ...]
 
 
-SYSTEM_STORE = Store(
+SYSTEM_STORE = RootStore(
     # An interpreter that was built elsewhere looks in its own folder, so the usual ones follow.
     (ssl.get_default_verify_paths().openssl_capath, "/etc/ssl/certs"),
     (
@@ -80,7 +80,7 @@ def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
     return trust.context
 
 
-def load_trust(environ: Mapping[str, str], store: Store = SYSTEM_STORE) -> Trust:
+def load_trust(environ: Mapping[str, str], store: RootStore = SYSTEM_STORE) -> Trust:
     """Return the authorities in use: `SSL_CERT_FILE`, `SSL_CERT_DIR`, the system's folder or bundle, or certifi's bundle.
 
     On Windows, its store and certifi's bundle together: Windows fetches most roots only when a program of its own needs them.
@@ -141,7 +141,7 @@ def _folder_trust(context: ssl.SSLContext, path: str) -> Trust:
     return Trust(context, f"{path} (SSL_CERT_DIR)", folders=folders)
 
 
-def _system_trust(context: ssl.SSLContext, store: Store) -> Trust:
+def _system_trust(context: ssl.SSLContext, store: RootStore) -> Trust:
     if sys.platform == "win32":
         context.load_default_certs()
         _load_certifi(context)

@@ -16,7 +16,7 @@ PREFIX = "/hooks/"
 HEAD_LIMIT = 16 * 1024
 
 
-class Rules(NamedTuple):
+class AccessRules(NamedTuple):
     """The token at the end of the path, and the allowed values of `Host`, in lower case.
 
     `any_address`: the port of a socket that listens on every address; `Host` may then be any address with that port.
@@ -38,7 +38,7 @@ class Refusal(NamedTuple):
     lost_host: str | None = None
 
 
-def refusal(method: str, path: str, headers: Mapping[str, list[str]], rules: Rules) -> Refusal | None:
+def refusal(method: str, path: str, headers: Mapping[str, list[str]], rules: AccessRules) -> Refusal | None:
     """Return why a request with these headers (names in lower case) is refused, or None if it is accepted."""
     if len(path) + sum(len(name) + len(value) for name, values in headers.items() for value in values) > HEAD_LIMIT:
         return Refusal(431, "request head too large")

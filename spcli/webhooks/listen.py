@@ -22,7 +22,7 @@ from spcli.webhooks import guard
 from spcli.webhooks.deliver import parse_public_url, parse_receiver_url
 from spcli.webhooks.forward import COMMAND_SECONDS, FORWARD_SECONDS, Action, Worker, command_action, forward_action
 from spcli.webhooks.payload import event_json
-from spcli.webhooks.server import Receiver, Store, bind_socket, serve_until
+from spcli.webhooks.server import EventStore, Receiver, bind_socket, serve_until
 from spcli.webhooks.until import ENDING, ServiceWatch, Unconfirmed, UntilEvent, Wanted, ended_build
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -106,7 +106,7 @@ def listen(
         port = listening.getsockname()[1]
         _print_address(output, options, port, token)
         any_address = port if options.host in ANY_ADDRESS else None
-        rules = guard.Rules(token, guard.allowed_hosts(options.host, port, public_host), any_address)
+        rules = guard.AccessRules(token, guard.allowed_hosts(options.host, port, public_host), any_address)
         run = _Listening(options, service, output=output, notes=notes, clock=clock, actions=actions)
         run.serve(listening, rules, state)
     return run.result()
@@ -142,9 +142,9 @@ class _Listening:
         )
         self._acting = Worker(actions, notes.add_note)
 
-    def serve(self, listening: socket.socket, rules: guard.Rules, state: State) -> None:
+    def serve(self, listening: socket.socket, rules: guard.AccessRules, state: State) -> None:
         """Serve until the end, then finish the queues."""
-        store = Store(state)
+        store = EventStore(state)
         notes = self._notes
         receiver = Receiver(rules, store, self, note=notes.add_warning, detail=notes.add_detail, wall=self._clock.wall)
         timer = threading.Timer(self._options.deadline or 0, self._stop.set)

@@ -23,7 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from spcli.errors import SpcliError
 from spcli.state.events import Event
 from spcli.state.store import State
-from spcli.webhooks.guard import HEAD_LIMIT, Rules, has_token, refusal
+from spcli.webhooks.guard import HEAD_LIMIT, AccessRules, has_token, refusal
 from spcli.webhooks.payload import BODY_LIMIT, InvalidPayload, parse_event
 
 UNPROVEN_LIMIT = 32
@@ -39,7 +39,7 @@ NOTED_HOSTS = 8
 Queued = tuple[Event, "asyncio.Future[bool]"]
 
 
-class Store:
+class EventStore:
     """The thread that writes events. It opens `state`, because an SQLite connection belongs to its thread."""
 
     def __init__(self, state: State) -> None:
@@ -126,8 +126,8 @@ class Receiver:
 
     def __init__(
         self,
-        rules: Rules,
-        store: Store,
+        rules: AccessRules,
+        store: EventStore,
         sink: Sink,
         *,
         note: Callable[[str], None],

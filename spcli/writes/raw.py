@@ -8,7 +8,7 @@ from spcli.api.raw import RawCall
 from spcli.errors import Interrupted, NotSent, Refused, SpcliError, Unclear
 from spcli.models import bare_url, url_digest
 from spcli.output import Output
-from spcli.ratelimit.answer import classify_refusal
+from spcli.ratelimit.refusal import classify_refusal
 from spcli.signals import Signals
 from spcli.state.ledger import NewAttempt, WriteNote
 from spcli.writes.send import Sender

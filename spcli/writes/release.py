@@ -47,7 +47,7 @@ def find_open_releases(ledger: Ledger, account: Account, project_id: str, upload
     ]
 
 
-class Release:
+class ReleaseWrite:
     """`POST /projects/distribute-file`, as `send.Write`."""
 
     path = "/projects/distribute-file"

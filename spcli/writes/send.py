@@ -15,7 +15,7 @@ from spcli.errors import Interrupted, NotSent, Outcome, Refused, SpcliError, Unc
 from spcli.models import Build, dashboard_url
 from spcli.output import Output
 from spcli.output.words import clock_time, duration
-from spcli.ratelimit.answer import MAX_SENDS, classify_refusal
+from spcli.ratelimit.refusal import MAX_SENDS, classify_refusal
 from spcli.signals import Signals
 from spcli.state.account import Account
 from spcli.state.ledger import NewAttempt

@@ -14,7 +14,7 @@ from spcli.clock import Clock
 from spcli.errors import NotSent, Refused, SpcliError, Unclear
 from spcli.output import Output
 from spcli.output.words import clock_time, duration
-from spcli.ratelimit.answer import classify_refusal, resend_spread
+from spcli.ratelimit.refusal import classify_refusal, resend_spread
 from spcli.ratelimit.window import BEAT, RETRY_AFTER_CAP, Go, Gone, Rules, Wait
 from spcli.state.ledger import NewAttempt
 from spcli.state.store import State

@@ -35,7 +35,7 @@ class UploadRequest(NamedTuple):
     note: WriteNote = WriteNote()
 
 
-class Upload:
+class UploadWrite:
     """`POST /projects/upload-file`, as `send.Write`."""
 
     path = "/projects/upload-file"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from spcli.api.raw import typed_value
+from spcli.api.raw import field_value
 from spcli.cli import main
 from spcli.clock import Clock
 from spcli.runtime import Runtime
@@ -83,7 +83,7 @@ def test_delete_carries_everything_in_its_query_and_is_sent_once(spcli: Front) -
     ],
 )  # fmt: skip
 def test_field_is_a_string_unless_json_has_another_word_for_it(text: str, value: object) -> None:
-    found = typed_value(text)
+    found = field_value(text)
     assert (type(found), found) == (type(value), value)
 
 

@@ -10,11 +10,11 @@ import pytest
 from spcli.clock import Clock
 from spcli.errors import NotSent, SpcliError
 from spcli.transport import Call, Transport
-from spcli.transport.connection import Connection, Exchange, build_request
+from spcli.transport.connection import Exchange, HttpConnection, build_request
 from spcli.transport.proxies import Route
 from spcli.transport.request import parse_origin
 from spcli.transport.response import Answer
-from spcli.transport.tls import Store, Trust, load_trust
+from spcli.transport.tls import RootStore, Trust, load_trust
 from tests.certificates import hashed_folder, make_certificate
 from tests.faultd import (
     Behaviour,
@@ -184,7 +184,7 @@ def test_the_systems_store_verifies_by_default() -> None:
 def connect(server: FaultServer, trust: Trust) -> Answer | SpcliError:
     """Make one GET with `trust`."""
     clock, origin = Clock(), parse_origin(server.url)
-    connection = Connection(Route(None, trust, ()))
+    connection = HttpConnection(Route(None, trust, ()))
     try:
         exchange = Exchange(origin.host_port, clock=clock, deadline=clock.mono() + 10)
         return connection.fetch(build_request(READ, origin, fresh=True), exchange)
@@ -202,10 +202,10 @@ def test_a_private_authority_in_the_systems_store_is_trusted(certificate: tuple[
     (tmp_path / "public").mkdir()
     public = hashed_folder(tmp_path / "hashed", make_certificate(tmp_path / "public")[0])
     store, source = {
-        "bundle": (Store((str(other),), (bundle,)), bundle),
-        "folder": (Store((str(other), folder), ()), folder),
-        "bundle beside a folder": (Store((public,), (bundle,)), f"{public}, and {bundle} if they are not enough"),
-        "broken bundle first": (Store(("/nowhere",), (str(broken), bundle)), bundle),
+        "bundle": (RootStore((str(other),), (bundle,)), bundle),
+        "folder": (RootStore((str(other), folder), ()), folder),
+        "bundle beside a folder": (RootStore((public,), (bundle,)), f"{public}, and {bundle} if they are not enough"),
+        "broken bundle first": (RootStore(("/nowhere",), (str(broken), bundle)), bundle),
     }[layout]
     trust = load_trust({}, store)
     assert (trust.source, trust.count_roots()) == (source, 1)
@@ -215,7 +215,7 @@ def test_a_private_authority_in_the_systems_store_is_trusted(certificate: tuple[
 
 
 def test_certifi_is_used_without_a_store_of_the_system_and_beside_that_of_windows() -> None:
-    trust = load_trust({}, Store((), ("/nowhere/ca.pem",)))
+    trust = load_trust({}, RootStore((), ("/nowhere/ca.pem",)))
     assert trust.source.endswith("certifi" if sys.platform == "win32" else "(certifi)")
     assert trust.count_roots() > 100
 

@@ -1,18 +1,17 @@
 import pytest
 
-from spcli.check.archive import Entry
-from spcli.check.contents import Survey
+from spcli.check.contents import Survey, ZipEntry
 from spcli.check.finding import Finding, format_path
 from spcli.check.names import decode_name, is_unsafe
 from spcli.output.words import format_size
 from tests.faults.zips import GOOD
 
 
-def entry_of(path: str, *, size: int = 10, flags: int = 0, method: int = 8, attributes: int = 0) -> Entry:
-    return Entry(path, True, flags, method, size, 0, attributes, 20, False)
+def entry_of(path: str, *, size: int = 10, flags: int = 0, method: int = 8, attributes: int = 0) -> ZipEntry:
+    return ZipEntry(path, True, flags, method, size, 0, attributes, 20, False)
 
 
-def judge_contents(*entries: Entry) -> list[Finding]:
+def judge_contents(*entries: ZipEntry) -> list[Finding]:
     survey = Survey()
     for entry in entries:
         survey.add(entry)

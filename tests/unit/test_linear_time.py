@@ -16,7 +16,7 @@ from spcli.models import Secret, bare_url
 from spcli.output.escape import disarm_commands, escape_block
 from spcli.output.json_text import to_json
 from spcli.output.redact import Redactor, redact_key
-from spcli.ratelimit.answer import seconds_in_message
+from spcli.ratelimit.refusal import seconds_in_message
 from spcli.transport.response import error_text, retry_after_hint, status_of_head
 
 MEGABYTE = 1024 * 1024

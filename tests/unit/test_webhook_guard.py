@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spcli.webhooks.guard import Rules, allowed_hosts, refusal
+from spcli.webhooks.guard import AccessRules, allowed_hosts, refusal
 from spcli.webhooks.payload import STATUS_OF, InvalidPayload, event_json, fake_payload, parse_event
 
 TOKEN = "t0ken-t0ken-t0ken"
-RULES = Rules(TOKEN, allowed_hosts("127.0.0.1", 8080, "hooks.example.com"))
+RULES = AccessRules(TOKEN, allowed_hosts("127.0.0.1", 8080, "hooks.example.com"))
 GOOD = {"host": ["127.0.0.1:8080"], "content-type": ["application/json"], "content-length": ["20"]}
 
 
@@ -27,7 +27,7 @@ def test_names_of_this_machine_are_accepted(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["hooks.example.com", "hooks.example.com:443"])
 def test_a_public_name_is_accepted_with_and_without_the_default_port(host: str) -> None:
-    rules = Rules(TOKEN, allowed_hosts("127.0.0.1", 8080, "hooks.example.com:443"))
+    rules = AccessRules(TOKEN, allowed_hosts("127.0.0.1", 8080, "hooks.example.com:443"))
     assert refusal("POST", f"/hooks/{TOKEN}", {**GOOD, "host": [host]}, rules) is None
 
 
@@ -45,7 +45,7 @@ def test_a_public_name_is_accepted_with_and_without_the_default_port(host: str) 
     ],
 )
 def test_a_socket_on_every_address_accepts_addresses_and_no_names(host: str, port: int | None, expected: int | None) -> None:
-    rules = Rules(TOKEN, allowed_hosts("0.0.0.0", 8080, None), port)
+    rules = AccessRules(TOKEN, allowed_hosts("0.0.0.0", 8080, None), port)
     refused = refusal("POST", f"/hooks/{TOKEN}", {**GOOD, "host": [host]}, rules)
     assert (None if refused is None else refused.status) == expected
 

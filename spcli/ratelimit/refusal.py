@@ -20,7 +20,7 @@ MAX_SENDS = 3
 Meaning = Literal["limited", "failed", "unclear", "refused"]
 
 
-class Refusal(NamedTuple):
+class RefusalMeaning(NamedTuple):
     """What a status of 300 or more means.
 
     `meaning`: `limited` (not processed, allowed again at the next window), `failed` (the service's own 5xx), `unclear` (a
@@ -32,7 +32,7 @@ class Refusal(NamedTuple):
     closed_for: float = 0.0
 
 
-def classify_refusal(refused: Refused) -> Refusal:
+def classify_refusal(refused: Refused) -> RefusalMeaning:
     """Return what `refused` means.
 
     A page instead of the service's JSON on a 403, 429 or 503 comes from an edge that blocks clients which call too often; one
@@ -43,8 +43,8 @@ def classify_refusal(refused: Refused) -> Refusal:
     asked_for = max(refused.hinted or 0.0, seconds_in_message(refused.message), BLOCKED if is_block else 0.0)
     closed_for = min(asked_for, RETRY_AFTER_CAP) if is_block or status == 429 else 0.0
     if status >= 500:
-        return Refusal("failed" if refused.documented else "unclear", closed_for)
-    return Refusal("limited" if status == 429 else "refused", closed_for)
+        return RefusalMeaning("failed" if refused.documented else "unclear", closed_for)
+    return RefusalMeaning("limited" if status == 429 else "refused", closed_for)
 
 
 def seconds_in_message(message: str) -> float:

@@ -5,7 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spcli.errors import Refused
-from spcli.ratelimit.answer import BLOCKED, MAX_SENDS, MESSAGE_CAP, Refusal, classify_refusal, resend_spread, seconds_in_message
+from spcli.ratelimit.refusal import (
+    BLOCKED,
+    MAX_SENDS,
+    MESSAGE_CAP,
+    RefusalMeaning,
+    classify_refusal,
+    resend_spread,
+    seconds_in_message,
+)
 from spcli.ratelimit.window import RETRY_AFTER_CAP
 
 # A busy machine is no failure.
@@ -64,7 +72,7 @@ def test_no_message_asks_for_more_than_a_quarter_hour(message: str) -> None:
 )
 def test_the_largest_wait_that_a_429_asks_for_counts(message: str, hinted: float | None, is_page: bool, seconds: float) -> None:
     refused = Refused(429, message, documented=not is_page, hinted=hinted, is_page=is_page)
-    assert classify_refusal(refused) == Refusal("limited", seconds)
+    assert classify_refusal(refused) == RefusalMeaning("limited", seconds)
 
 
 @UNHURRIED
@@ -78,20 +86,20 @@ def test_competing_clients_get_out_of_step_after_the_second_429(chance: float) -
 @pytest.mark.parametrize(
     ("status", "documented", "refusal"),
     [
-        (429, True, Refusal("limited", 120.0)),
-        (429, False, Refusal("limited", BLOCKED)),
-        (403, True, Refusal("refused")),
-        (403, False, Refusal("refused", BLOCKED)),
-        (503, False, Refusal("unclear", BLOCKED)),
-        (503, True, Refusal("failed")),
-        (500, True, Refusal("failed")),
-        (502, False, Refusal("unclear")),
-        (400, True, Refusal("refused")),
-        (404, False, Refusal("refused")),
-        (302, False, Refusal("refused")),
+        (429, True, RefusalMeaning("limited", 120.0)),
+        (429, False, RefusalMeaning("limited", BLOCKED)),
+        (403, True, RefusalMeaning("refused")),
+        (403, False, RefusalMeaning("refused", BLOCKED)),
+        (503, False, RefusalMeaning("unclear", BLOCKED)),
+        (503, True, RefusalMeaning("failed")),
+        (500, True, RefusalMeaning("failed")),
+        (502, False, RefusalMeaning("unclear")),
+        (400, True, RefusalMeaning("refused")),
+        (404, False, RefusalMeaning("refused")),
+        (302, False, RefusalMeaning("refused")),
     ],
 )
-def test_a_refusal_is_classified_by_status_and_body(status: int, documented: bool, refusal: Refusal) -> None:
+def test_a_refusal_is_classified_by_status_and_body(status: int, documented: bool, refusal: RefusalMeaning) -> None:
     refused = Refused(status, "Try again in 2 minutes.", documented=documented, is_page=not documented)
     assert classify_refusal(refused) == refusal
 
@@ -99,7 +107,7 @@ def test_a_refusal_is_classified_by_status_and_body(status: int, documented: boo
 def test_a_refusal_without_a_status_is_final() -> None:
     refused = Refused(400, "no", documented=True)
     refused.status = None
-    assert classify_refusal(refused) == Refusal("refused")
+    assert classify_refusal(refused) == RefusalMeaning("refused")
 
 
 @pytest.mark.parametrize(("status", "closed_for"), [(403, 0.0), (429, 120.0), (503, 0.0)])
