@@ -4,9 +4,11 @@ A bundle of all roots takes 17 to 45 ms to load, a folder with hashed names 0.1 
 So a folder is used first, and the system's bundle is added only when a certificate is not accepted.
 """
 
+import errno
 import os
 import re
 import ssl
+import stat
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -118,6 +120,7 @@ def _file_trust(context: ssl.SSLContext, path: str, folder: str | None) -> Trust
     """Return the authorities in a file, and those in the folder of the other variable if it has any."""
     reason = ""
     try:
+        _refuse_pipe(path)
         context.load_verify_locations(cafile=path)
     except ssl.SSLError:
         reason = "the file has no usable certificate"
@@ -193,10 +196,17 @@ def _start_key_log(trust: Trust, environ: Mapping[str, str]) -> None:
     if not path:
         return
     try:
+        _refuse_pipe(path)
         trust.context.keylog_filename = path
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "cannot be opened"
         trust.notes.append(f"ignoring SSLKEYLOGFILE ({path}): {reason}")
+
+
+def _refuse_pipe(path: str) -> None:
+    """Raise `OSError` for a named pipe, which OpenSSL would wait for without end."""
+    if os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is a pipe")
 
 
 def _trust_error(variable: str, path: str, reason: str) -> SpcliError:

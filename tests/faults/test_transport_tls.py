@@ -1,5 +1,6 @@
 """The transport over TLS: which certificates it trusts, and what a failed handshake means."""
 
+import os
 import ssl
 import sys
 import time
@@ -233,6 +234,19 @@ def test_an_unusable_key_log_is_a_note_and_the_call_works(certificate: tuple[str
         transport.close()
     (note,) = notes
     assert note.startswith(f"ignoring SSLKEYLOGFILE ({path}): ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="named pipes of POSIX")
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSLKEYLOGFILE"])
+def test_a_named_pipe_is_refused_instead_of_waited_for(certificate: tuple[str, str], tmp_path: Path, variable: str) -> None:
+    pipe = str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+    environ = {"SSL_CERT_FILE": certificate[0], variable: pipe}
+    if variable == "SSLKEYLOGFILE":
+        assert load_trust(environ).notes == [f"ignoring SSLKEYLOGFILE ({pipe}): it is a pipe"]
+    else:
+        with pytest.raises(SpcliError, match="it is a pipe"):
+            load_trust(environ)
 
 
 def test_a_usable_key_log_is_written(certificate: tuple[str, str], tmp_path: Path) -> None:
