@@ -16,6 +16,51 @@ else:
     TYPER_ERROR = typer.BadParameter.__mro__[typer.BadParameter.__mro__.index(Exception) - 1]
 
 LONGEST_WORD = 24
+LEAST_LIKENESS = 0.7
+SHORTEST_START = 3
+
+SYNONYMS = {
+    "auth login": "signin sign-in authenticate setup",
+    "auth logout": "signout sign-out auth:delete auth:remove auth:clear",
+    "auth status": "whoami me account user",
+    "upload": "push submit register ship",
+    "distribute": "deploy release promote publish activate",
+    "rollback": "undo revert",
+    "check": "validate verify lint inspect",
+    "builds list": "logs log ls ps uploads builds:ls builds:all builds:history",
+    "webhooks events": "logs log webhooks:list webhooks:ls webhooks:logs webhooks:history",
+    "builds wait": "follow builds:watch",
+    "builds show": "builds:info builds:get builds:view",
+    "status": "info overview summary watch monitor",
+    "history": "audit activity changelog",
+    "limits": "quota ratelimit rate-limit rate-limits window windows",
+    "projects list": "ls apps app projects:ls",
+    "projects use": "switch select link",
+    "projects show": "projects:info projects:get projects:view",
+    "projects stats": "users viewers metrics",
+    "config list": "env environment settings vars preferences config:ls config:show config:env",
+    "config path": "edit config:edit config:file",
+    "config set": "config:add",
+    "config unset": "config:delete config:remove config:rm",
+    "doctor": "diagnose diagnostics health debug ping troubleshoot",
+    "sandbox": "mock emulator emulate simulate local dev",
+    "webhooks listen": "tail webhooks:receive webhooks:serve",
+    "webhooks send": "webhooks:trigger webhooks:simulate",
+    "api": "curl request",
+    "exit-codes": "errors codes exitcodes",
+    "help": "docs man manual topics",
+    "--version": "version ver",
+}
+"""Commands, each with the words that other tools use for it; `config:rm` counts only after `spcli config`."""
+
+IMPOSSIBLE = {
+    "the service has no call that deletes a build or project: see https://dashboard.streampixel.io": "delete remove rm destroy",
+    "the service has no call that stops a build; one uploaded with --no-auto-release does not go live until you release it": (
+        "cancel abort stop kill"
+    ),
+    "the service has no call that creates a project: create it at https://dashboard.streampixel.io": "create new",
+}
+"""What the service cannot do, each with the words that ask for it."""
 
 
 def usage_error(error: "typer.TyperException", path: str, words: Sequence[str]) -> SpcliError:
@@ -59,26 +104,57 @@ def _find_home(option: str, path: str, words: Sequence[str]) -> str | None:
 
 
 def unknown_command(name: str, table: Mapping[str, Entry | Group], path: str) -> SpcliError:
-    """Return the error for a word that is no command of `table`, with the nearest one."""
-    near = _find_nearest(name.lower(), table, path)
+    """Return the error for a word that is no command of `table`, with what was probably meant."""
+    word, group = name.lower(), path.removeprefix("spcli").strip()
+    near = [f"`spcli {one}`" for one in _find_meant(word, table, group)]
     hint = f"did you mean {' or '.join(near)}?" if near else f"see `{path} --help` for the commands"
+    if not near:
+        hint = next((text for text, words in IMPOSSIBLE.items() if word in words.split()), hint)
     return SpcliError("usage", f"no such command{f' {name!r}' if is_printable_word(name) else ''}", hint=hint)
 
 
-def _find_nearest(name: str, table: Mapping[str, Entry | Group], path: str) -> list[str]:
-    """Return what may have been meant: a command of that name elsewhere (`wait`, under `builds`), or the nearest spelling."""
+def _find_meant(word: str, table: Mapping[str, Entry | Group], group: str) -> list[str]:
+    """Return the commands that `word` may mean: a synonym, a command of that name elsewhere, or the nearest spelling."""
+    in_group = f"{group}:{word}"
+    if group and (same := [command for command, words in SYNONYMS.items() if in_group in words.split()]):
+        return same
+    homes: dict[str, list[str]] = {}
+    for first, entry in TABLE.items():
+        for member in entry.commands if isinstance(entry, Group) else ():
+            homes.setdefault(member, []).append(f"{first} {member}")
+    homes |= {first: [first] for first in TABLE}
+    if word in homes:
+        return homes[word]
+    if same := [command for command, words in SYNONYMS.items() if word in words.split()]:
+        return same
+    if any(word in words.split() for words in IMPOSSIBLE.values()):
+        return []
+    return _find_nearest(word, homes if table is TABLE else {member: [f"{group} {member}"] for member in table})
+
+
+def _find_nearest(word: str, homes: Mapping[str, list[str]]) -> list[str]:
+    """Return the commands whose name is spelled almost like `word`, or begins with it.
+
+    A command that writes or deletes is offered only for a slip of the fingers, never for another word that looks like it.
+    """
     from difflib import get_close_matches
 
-    homes: dict[str, list[str]] = {}
-    for word, entry in TABLE.items():
-        for member in entry.commands if isinstance(entry, Group) else ():
-            homes.setdefault(member, []).append(f"`spcli {word} {member}`")
-    homes |= {word: [f"`spcli {word}`"] for word in TABLE}
-    if name not in homes:
-        if table is not TABLE:
-            homes = {word: [f"`{path} {word}`"] for word in table}
-        name = next(iter(get_close_matches(name, homes, n=1, cutoff=0.5)), name)
-    return homes.get(name, [])
+    safe = [name for name, commands in homes.items() if not _is_risky(commands[0]) or _is_slip(word, name)]
+    near = get_close_matches(word, safe, n=1, cutoff=LEAST_LIKENESS)
+    begun = [name for name in safe if len(word) >= SHORTEST_START and name.startswith(word) and not _is_risky(homes[name][0])]
+    return homes[near[0]] if near else homes[begun[0]] if len(begun) == 1 else []
+
+
+def _is_risky(command: str) -> bool:
+    entry = TABLE[command.partition(" ")[0]]
+    return (isinstance(entry, Entry) and entry.writes) or command in ("auth logout", "config unset")
+
+
+def _is_slip(word: str, name: str) -> bool:
+    """Return whether `word` has the letters of `name` in another order, or differs only by missing or by extra letters."""
+    short, long = sorted((word, name), key=len)
+    rest = iter(long)
+    return sorted(word) == sorted(name) or all(letter in rest for letter in short)
 
 
 def is_printable_word(word: str) -> bool:

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from spcli.usage import find_command, split_words
+from spcli.commands import TABLE, Entry
+from spcli.completion.tree import COMMANDS
+from spcli.usage import IMPOSSIBLE, SYNONYMS, find_command, split_words
 from tests.front import Front
 
 URL = "https://builds.example.com/Game-1.4.zip"
@@ -134,3 +136,59 @@ def test_a_duration_with_a_bare_number_after_a_unit_is_refused(spcli: Front, ser
 def test_a_duration_with_units_is_accepted(spcli: Front, service: Any, duration: str) -> None:
     service()
     assert spcli("builds", "wait", "--latest", "--deadline", duration, "--json").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["whoami"], "did you mean `spcli auth status`?"),
+        (["Deploy", "x"], "did you mean `spcli distribute`?"),
+        (["release"], "did you mean `spcli distribute`?"),
+        (["promote"], "did you mean `spcli distribute`?"),
+        (["publish"], "did you mean `spcli distribute`?"),
+        (["push", URL], "did you mean `spcli upload`?"),
+        (["logs"], "did you mean `spcli builds list` or `spcli webhooks events`?"),
+        (["env"], "did you mean `spcli config list`?"),
+        (["version"], "did you mean `spcli --version`?"),
+        (["config", "rm", "project"], "did you mean `spcli config unset`?"),
+        (["webhooks", "list"], "did you mean `spcli webhooks events`?"),
+        (["builds", "deploy"], "did you mean `spcli distribute`?"),
+        (["proj"], "did you mean `spcli projects`?"),
+    ],
+    ids=" ".join,
+)
+def test_a_word_of_another_tool_names_the_command(spcli: Front, words: list[str], hint: str) -> None:
+    found = spcli(*words, "--json")
+    assert (found.code, found.error["hint"]) == (2, hint)
+
+
+@pytest.mark.parametrize(
+    ("word", "what"), [("delete", "deletes"), ("cancel", "stops"), ("builds rm", "deletes"), ("create", "creates")]
+)
+def test_what_the_service_cannot_do_is_said(spcli: Front, word: str, what: str) -> None:
+    found = spcli(*word.split(), "x", "--json")
+    assert (found.code, found.error["hint"].startswith(f"the service has no call that {what} a")) == (2, True), found
+
+
+@pytest.mark.parametrize(
+    "word", ["destroy", "unload", "reload", "download", "roll", "distinct", "distrust", "apt", "uploaf", "callback"]
+)
+def test_a_command_that_writes_is_never_offered_for_another_word(spcli: Front, word: str) -> None:
+    hint = spcli(word, "--json").error["hint"]
+    assert not any(f"`spcli {name}" in hint for name, entry in TABLE.items() if isinstance(entry, Entry) and entry.writes), hint
+
+
+@pytest.mark.parametrize("words", [["auth", "logos"], ["config", "reset"], ["config", "onset"]], ids=" ".join)
+def test_a_command_that_deletes_is_never_offered_for_another_word(spcli: Front, words: list[str]) -> None:
+    hint = spcli(*words, "--json").error["hint"]
+    assert "logout" not in hint
+    assert "unset" not in hint
+
+
+def test_every_synonym_names_a_command_and_is_none_itself() -> None:
+    assert {command for command in SYNONYMS if not command.startswith("-")} <= set(COMMANDS)
+    synonyms = [word for words in SYNONYMS.values() for word in words.split()]
+    impossible = [word for words in IMPOSSIBLE.values() for word in words.split()]
+    assert not set(synonyms + impossible) & set(TABLE)
+    assert not set(synonyms) & set(impossible)
+    assert not {word.replace(":", " ") for word in synonyms} & set(COMMANDS)
