@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from spcli.errors import SpcliError
-from spcli.models import Build, Project, bare_url, file_name, is_id, normalize_id
+from spcli.models import Build, Project, bare_url, dashboard_url, file_name, is_id, normalize_id, share_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 
 CANDIDATES = 10
 LONGEST = 80
+
+
+def parse_project_id(text: str) -> str | None:
+    """Return the ID in `text`: an ID itself, or the URL of a project's page in the dashboard or for viewers; None for a name."""
+    word = text.strip()
+    page = bare_url(word if "://" in word else f"https://{word}").lower()
+    for start in (dashboard_url(""), share_url("")):
+        if page.startswith(start):
+            word = page.removeprefix(start).partition("/")[0]
+    return normalize_id(word) if is_id(word) else None
 
 
 def list_projects(api: "Api", names: "Names", account: "Account", output: "Output") -> list[Project]:

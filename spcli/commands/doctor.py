@@ -10,8 +10,7 @@ from spcli import __version__
 from spcli.commands import doctor_checks, options
 from spcli.commands.doctor_checks import FAIL, OK, WARN, Check, failed_check
 from spcli.errors import Refused, SpcliError
-from spcli.lookup import match_project
-from spcli.models import is_id, normalize_id
+from spcli.lookup import match_project, parse_project_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,8 +216,8 @@ def _has_builds(runtime: "Runtime") -> bool | None:
         SpcliError: `no-target`, if the account has no project of that name; errors of the read.
     """
     wanted = runtime.settings.project
-    if wanted is not None and is_id(wanted.strip()):
-        return runtime.api.read_project(normalize_id(wanted)).builds is not None
+    if wanted is not None and (project_id := parse_project_id(wanted)) is not None:
+        return runtime.api.read_project(project_id).builds is not None
     projects = runtime.api.read_projects()
     if not projects and wanted is None:
         return None

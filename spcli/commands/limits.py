@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spcli.commands import options
 from spcli.errors import SpcliError
 from spcli.output.words import clock_time, local_time, opening_time
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 def limits(
     ctx: typer.Context,
     reset: Annotated[bool, typer.Option("--reset", help="Forget both rate limits: the next call is sent at once.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    yes: options.Yes = False,
 ) -> None:
     """Show when the next upload and distribute are allowed, and how many are waiting.
 

@@ -12,7 +12,7 @@ import typer
 
 from spcli import lookup
 from spcli.errors import Interrupted
-from spcli.models import is_id, normalize_id
+from spcli.models import normalize_id
 
 if TYPE_CHECKING:
     from spcli.output import Output
@@ -113,24 +113,26 @@ def end_by_signal(output: "Output") -> Iterator[None]:
 
 
 def find_project_id(runtime: "Runtime", wanted: str | None = None) -> str:
-    """Return the ID of the project `wanted`, an ID or a name; else of the one in force, or of the account's only one.
+    """Return the ID of the project `wanted`: an ID, the URL of its page, or a name; else of the one in force, or the only one.
 
     Raises:
         SpcliError: `no-target`, with the candidates; whatever reading the project list raises.
     """
     wanted = runtime.settings.project if wanted is None else wanted
-    if wanted is not None and is_id(wanted.strip()):
-        return normalize_id(wanted)
+    if wanted is not None and (project_id := lookup.parse_project_id(wanted)) is not None:
+        return project_id
     projects = lookup.list_projects(runtime.api, runtime.state.names, runtime.account, runtime.output)
     return lookup.choose_project(projects, wanted).id
 
 
 Project = Annotated[
     str | None,
-    typer.Option("-p", "--project", parser=parse_name, metavar="PROJECT", help="The project's ID or name.", show_default=False),
+    typer.Option(
+        "-p", "--project", parser=parse_name, metavar="PROJECT", help="The project's ID, name or URL.", show_default=False
+    ),
 ]
 ProjectArgument = Annotated[
-    str | None, typer.Argument(parser=parse_name, metavar="[PROJECT]", help="A project's ID or name.", show_default=False)
+    str | None, typer.Argument(parser=parse_name, metavar="[PROJECT]", help="A project's ID, name or URL.", show_default=False)
 ]
 Timeout = Annotated[
     float | None,
@@ -188,6 +190,7 @@ Message = Annotated[
 Limit = Annotated[
     int | None, typer.Option(parser=parse_count, metavar="N", help="Show at most N (default 20, 0 for all).", show_default=False)
 ]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask for confirmation.")]
 OutputFile = Annotated[
     str | None,
     typer.Option("--output-file", metavar="PATH", help="Write KEY=value lines for later CI steps to PATH.", show_default=False),

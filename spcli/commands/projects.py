@@ -180,12 +180,12 @@ def _counts_line(counts: UserStats, at: str) -> str:
 
 def use(
     ctx: typer.Context,
-    project: Annotated[str, typer.Argument(parser=options.parse_name, metavar="PROJECT", help="The project's ID or name.")],
+    project: Annotated[str, typer.Argument(parser=options.parse_name, metavar="PROJECT", help="The project's ID, name or URL.")],
     timeout: options.Timeout = None,
 ) -> None:
     """Make PROJECT this profile's default.
 
-    An ID of 24 hex digits is stored without a look-up; a name is looked up first.
+    An ID of 24 hex digits, also in the URL of a project's page, is stored without a look-up; a name is looked up first.
     """
     runtime = ctx.obj
     runtime.timeout, runtime.creates_profile = timeout, True

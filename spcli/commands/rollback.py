@@ -50,6 +50,12 @@ class RollbackPlan(NamedTuple):
 
 def rollback(
     ctx: typer.Context,
+    upload_id: Annotated[
+        str | None,
+        typer.Argument(
+            parser=options.parse_upload_id, metavar="[UPLOAD_ID]", help="Roll back to this build, like --to.", show_default=False
+        ),
+    ] = None,
     to: Annotated[
         str | None,
         typer.Option("--to", parser=options.parse_upload_id, metavar="ID", help="Roll back to this build.", show_default=False),
@@ -65,7 +71,7 @@ def rollback(
         ),
     ] = None,
     message: options.Message = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    yes: options.Yes = False,
     project: options.Project = None,
     wait: options.Wait = False,
     deadline: options.Deadline = None,
@@ -88,6 +94,9 @@ def rollback(
     """
     runtime: Runtime = ctx.obj
     runtime.timeout, runtime.project, runtime.on_limit = timeout, project, on_limit
+    if None not in (upload_id, to) and upload_id != to:
+        raise SpcliError("usage", "UPLOAD_ID and --to name different builds", hint="use only one of them")
+    to = upload_id if to is None else to
     empty_output_file(output_file, runtime.environ, is_dry_run=dry_run)
     limits = read_wait_limits(wait, deadline, interval)
     runtime.output.assert_stdout()

@@ -9,7 +9,7 @@ import typer
 
 from spcli.commands import options
 from spcli.errors import Refused, SpcliError
-from spcli.models import is_id, normalize_id
+from spcli.lookup import parse_project_id
 from spcli.output.words import local_time
 from spcli.settings.places import find_batch_character, find_program
 from spcli.settings.table import parse_command_line
@@ -261,14 +261,14 @@ def send(
     runtime.project = project
     from spcli.webhooks.deliver import deliver, parse_receiver_url
 
-    if project is not None and not is_id(project.strip()):
+    if project is not None and parse_project_id(project) is None:
         raise SpcliError("usage", "-p takes a project ID here, not a name", hint="list the IDs with `spcli projects list`")
     url = parse_receiver_url(to, "--to")
-    in_force = normalize_id(runtime.settings.project or "")
+    in_force = parse_project_id(runtime.settings.project or "")
     payload = fake_payload(
         event,
         runtime.clock.wall(),
-        project_id=in_force if is_id(in_force) else NO_ID,
+        project_id=NO_ID if in_force is None else in_force,
         upload_id=NO_ID if upload_id is None else upload_id,
         file_url=file_url,
         objection=objection,

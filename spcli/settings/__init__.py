@@ -129,7 +129,7 @@ class Settings:
 
     @cached_property
     def project(self) -> str | None:
-        """The ID or name of the project to act on."""
+        """The ID, name or URL of the project to act on."""
         return self._read_setting("project", parse_text)
 
     @cached_property

@@ -63,7 +63,9 @@ SETTINGS = (
         "a program that prints the key within 10s, run without a shell",
     ),
     SettingSpec("user_id", ("STREAMPIXEL_USER_ID",), "user_id", None, None, "the user ID that the key was issued to"),
-    SettingSpec("project", ("STREAMPIXEL_PROJECT_ID",), "project", "--project", None, "the project to act on: an ID or a name"),
+    SettingSpec(
+        "project", ("STREAMPIXEL_PROJECT_ID",), "project", "--project", None, "the project to act on: an ID, a name or a URL"
+    ),
     SettingSpec(
         "base_url",
         ("STREAMPIXEL_BASE_URL",),

@@ -15,7 +15,7 @@ from spcli.builds.local import build_of_event
 from spcli.builds.wait import Ended
 from spcli.clock import Clock
 from spcli.errors import SpcliError
-from spcli.models import Build, is_id, normalize_id
+from spcli.models import Build
 from spcli.state.events import Event
 
 ENDING = {"build.approved": "approved", "build.rejected": "rejected"}
@@ -160,8 +160,8 @@ def ended_build(build: Build) -> Ended | None:
 
 def find_project(api: Api, project: str | None) -> str:
     """Return the ID of the project in force, or of the account's only one. Raises `SpcliError`."""
-    if project is not None and is_id(project.strip()):
-        return normalize_id(project)
+    if project is not None and (project_id := lookup.parse_project_id(project)) is not None:
+        return project_id
     return lookup.choose_project(api.read_projects(), project).id
 
 

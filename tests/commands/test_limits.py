@@ -53,7 +53,7 @@ def test_reset_opens_the_window_for_the_next_call(spcli: Front, service: Any, cl
     clock.sleep(130)  # the service's own window: only ours is forgotten
     spcli("upload", URL)
     clock.sleep(130)
-    assert spcli("limits", "--reset", "--yes", "--json").json[0]["secondsLeft"] == 0
+    assert spcli("limits", "--reset", "-y", "--json").json[0]["secondsLeft"] == 0
     assert spcli("upload", URL, "--on-limit", "fail").code == 0
     assert len(uploads(server)) == 3
 

@@ -252,6 +252,33 @@ def test_use_remembers_the_project_in_the_profile(spcli: Front, service: Any) ->
     assert spcli("projects", "show", "--json").json["id"] == SHOWROOM.id
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        f"https://dashboard.streampixel.io/projectdetail/{TOKYO.id}",
+        f"https://dashboard.streampixel.io/projectdetail/{TOKYO.id}/builds?tab=1#top",
+        f"https://share.streampixel.io/{TOKYO.id.upper()}?resolution=1080p",
+        f"share.streampixel.io/{TOKYO.id}/",
+    ],
+)
+def test_the_url_of_a_projects_page_stands_for_its_id(spcli: Front, service: Any, page: str) -> None:
+    server = service(project=None)
+    assert spcli("projects", "use", page, "--json").json["project"] == TOKYO.id
+    assert server.requests == []
+    for words, env in ((["-p", page], {}), ([page], {}), ([], {"STREAMPIXEL_PROJECT_ID": page})):
+        assert spcli("projects", "show", *words, "--json", env=env).json["id"] == TOKYO.id
+    assert spcli("webhooks", "send", "build.approved", "--to", "http://127.0.0.1:1/", "-p", page).code == 16
+    assert not [record for record in server.requests if record.path == "/projects"]
+
+
+@pytest.mark.parametrize(
+    "page", [f"https://example.com/{TOKYO.id}", "https://share.streampixel.io/", f"https://share.streampixel.io/x/{TOKYO.id}"]
+)
+def test_another_url_is_not_a_project(spcli: Front, service: Any, page: str) -> None:
+    service(project=None)
+    assert spcli("projects", "show", page, "--json").error["kind"] == "no-target"
+
+
 def test_project_named_twice_differently_is_a_usage_error(spcli: Front, service: Any) -> None:
     server = service()
     assert spcli("projects", "show", SHOWROOM.id, "-p", TOKYO.id).code == 2

@@ -42,6 +42,15 @@ def test_rollback_releases_the_build_before_the_last_release(spcli: Front, servi
     assert sent_ids(server) == [SHOWROOM_NEW, SHOWROOM_OLD]
 
 
+def test_rollback_takes_the_build_as_an_argument_and_a_short_yes(spcli: Front, service: Any) -> None:
+    server = service()
+    released(spcli, SHOWROOM_NEW)
+    back = spcli("rollback", SHOWROOM_OLD.upper(), "--to", SHOWROOM_OLD, "-y", "-q")
+    assert (back.code, back.out, sent_ids(server)[-1]) == (0, SHOWROOM_OLD + "\n", SHOWROOM_OLD), back
+    unknown = spcli("rollback", "0" * 24, "-y", "--json")
+    assert (unknown.code, unknown.error["outcome"], len(sent_ids(server))) == (13, "not_sent", 2)
+
+
 def test_rollback_undoes_a_release_of_an_older_build(spcli: Front, service: Any) -> None:
     server = service()
     released(spcli, SHOWROOM_OLD)
@@ -270,7 +279,9 @@ def test_unreadable_build_list_prevents_a_choice_but_not_a_rollback_by_id(spcli:
     assert sent_ids(server) == [SHOWROOM_OLD]
 
 
-@pytest.mark.parametrize("words", [("--deadline", "1h"), ("--to", ""), ("--expect-live", " "), ("surplus",)])
+@pytest.mark.parametrize(
+    "words", [("--deadline", "1h"), ("--to", ""), ("--expect-live", " "), ("x", "surplus"), ("x", "--to", "y")]
+)
 def test_invalid_arguments_are_usage_errors_before_any_call(spcli: Front, service: Any, words: tuple[str, ...]) -> None:
     server = service()
     refused = spcli("rollback", *words, "--json")
