@@ -219,7 +219,7 @@ def _run_and_report(argv: Sequence[str], runtime: "Runtime") -> int:
     try:
         with runtime.signals.deliver():
             code = _run(argv, runtime)
-            runtime.output.finish()
+            runtime.output.clear()
         return code
     except SpcliError as error:
         failure = error

@@ -27,7 +27,7 @@ def parse_projects(data: object) -> list[Project]:
     items = data if isinstance(data, list) else require_object(data).get("projects")
     if not isinstance(items, list):
         raise SpcliError("protocol", "the service's answer has no list of projects")
-    return [project for item in items if isinstance(item, dict) and (project := _parse_listed(item)).id]
+    return [project for item in items if isinstance(item, dict) and (project := _parse_listed(item, _read_id(item))).id]
 
 
 def page_count(data: object) -> int | None:
@@ -35,9 +35,9 @@ def page_count(data: object) -> int | None:
     return whole_number(data.get("totalPages")) if isinstance(data, dict) else None
 
 
-def _parse_listed(item: Mapping[str, Any]) -> Project:
+def _parse_listed(item: Mapping[str, Any], project_id: str) -> Project:
     return Project(
-        _read_id(item), text_of(item.get("name")), _parse_status(item.get("status")), text_of(item.get("region")),
+        project_id, text_of(item.get("name")), _parse_status(item.get("status")), text_of(item.get("region")),
         text_of(item.get("subscriptionStatus")), iso_text(item.get("createdAt")), iso_text(item.get("updatedAt")),
     )  # fmt: skip
 
@@ -58,7 +58,7 @@ def is_about(data: dict[str, Any], project_id: str) -> bool:
 
 def parse_project(data: dict[str, Any], project_id: str, builds: int | None) -> ProjectDetail:
     """Return the project of a get-project answer; `builds` is how many it has."""
-    base = _parse_listed(data)._replace(id=project_id)
+    base = _parse_listed(data, project_id)
     return complete_project(
         base, live=live_users(data), queued=queued_users(data), domain=text_of(data.get("customDomain")), builds=builds
     )

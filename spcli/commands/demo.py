@@ -73,7 +73,6 @@ def _run_step(runtime: "Runtime", environ: dict[str, str], title: str, argv: lis
     collected = io.StringIO() if runtime.output.json_mode else None
     if collected is None:
         runtime.output.text(f"\n{title}\n$ spcli {' '.join(argv)}")
-        runtime.output.finish()
     stdout, stderr = (collected, collected) if collected is not None else (runtime.stdout, runtime.stderr)
     code = runtime.run_command(argv, environ, stdout, stderr)
     if code in (130, 143):

@@ -127,5 +127,4 @@ def _print_exports(runtime: "Runtime", server: "Sandbox") -> None:
         # Not redacted, unlike a result: the sandbox's keys are no secrets.
         cmd = f"\n\nrem cmd\n{server.cmd_exports(account)}" if sys.platform == "win32" else ""
         output.text(f"# bash, zsh\n{bash}\n\n# PowerShell\n{powershell}{cmd}")
-    output.finish()
     output.note(f"accounts, keys and projects: {server.origin}  (stop with Ctrl-C)")

@@ -45,9 +45,9 @@ def new_sender(runtime: "Runtime", endpoint: str, max_wait: float | None = None)
     from spcli.writes.turn import MAX_WAIT, Patience, RateLimit
 
     settings, api = runtime.settings, runtime.api
-    rules = Rules(settings.window, api.write_timeout)
-    limit = RateLimit(endpoint, runtime.account.bucket(endpoint), rules, settings.scale)
+    rules, scale = Rules(settings.window, api.write_timeout), settings.scale
     patience = Patience(settings.on_limit, MAX_WAIT if max_wait is None else max_wait)
+    limit = RateLimit(endpoint, runtime.account.bucket(endpoint), rules, scale)
     return Sender(
         api, runtime.state, runtime.clock, runtime.output, runtime.signals,
         account=runtime.account, limit=limit, patience=patience,

@@ -172,15 +172,6 @@ class Output:
         """Remember that a write happened ("" where its id is not known): every later failure reports the outcome `done`."""
         self.write_happened = upload_id
 
-    def finish(self) -> None:
-        """Write what is still buffered; raises as every write to stdout does."""
-        self.clear()
-        try:
-            self._out.flush()
-        except OSError as error:
-            raise self._output_lost(error) from None
-        self._ignore_errors(self._err.flush)
-
     # Messages, on stderr.
 
     def note(self, text: str, *, name: str = "note") -> None:

@@ -22,14 +22,14 @@ def to_json(value: object, redactor: Redactor, *, indent: int | None = None) -> 
     Lone surrogates become U+FFFD, NaN and the infinities `null`. The texts of a single model over 64 KiB are truncated to 2 KiB;
     lists and plain data are never truncated.
     """
-    data = as_json(value)
+    data, traces = as_json(value), redactor.traces()
     try:
         text = _dumps(data, indent)
     except ValueError:  # NaN
         text = ""
     is_long = len(text) > LIMIT and is_model(value)
     # One look at the whole document spares a look at each of its texts.
-    has_secret = any(_dumps(trace, None)[1:-1] in text for trace in redactor.traces())
+    has_secret = any(_dumps(trace, None)[1:-1] in text for trace in traces)
     if is_long or not text or _has_lone_surrogate(text) or has_secret:
         return _dumps(_clean(data, redactor, short=is_long), indent)
     return text

@@ -162,11 +162,6 @@ class Stream:
             raise
         return None
 
-    def flush(self) -> None:
-        """Write what is buffered; raises as `write` does."""
-        if not self.is_closed:
-            self.write("")
-
     def _silence(self) -> None:
         # What could not be written stays in the buffer, and the interpreter would report it again when it exits.
         self.failed = True

@@ -309,12 +309,11 @@ class Database:
 
         It begins as a copy of a state that was kept in the spare folder while this one could not be used.
         """
-        path = self.path.with_name("state.new")
+        path, now = self.path.with_name("state.new"), self._clock.now()
+        is_lost = follows_damage(self.path, now.wall)
         path.unlink(missing_ok=True)
         remove_journals(path)
         make_private_file(path)
-        now = self._clock.now()
-        is_lost = follows_damage(self.path, now.wall)
         with self._hold_spare() as spare:
             connection = self._connect(path)
             try:

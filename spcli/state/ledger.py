@@ -219,13 +219,12 @@ class Ledger:
         Raises:
             SpcliError: `config`, not_sent: the state can't be read, so nothing may be sent.
         """
-        now = self._clock.now()
         rows = self._database.require(
             "SELECT * FROM ledger WHERE account = ? AND project_id = ? AND url = ? AND phase = 'absent' AND action = 'upload'"
             " AND origin = ? ORDER BY id DESC LIMIT 20",
             (account.user, project_id, url, account.origin),
         )
-        return [attempt for row in rows if (attempt := self._attempt_of(row)).age(now) <= within]
+        return [attempt for row in rows if (attempt := self._attempt_of(row)).age(self._clock.now()) <= within]
 
     def recorded_uploads(self, account: Account, project_id: str) -> dict[str, str | None]:
         """Return the upload IDs recorded for attempts, each with its bare URL: no other attempt made these builds."""

@@ -80,7 +80,7 @@ def test_a_closed_pipe_is_exit_141_without_a_message() -> None:
         with pytest.raises(SpcliError) as error:
             list_projects(output, [PROJECT] * 5000)
         output.error(error.value)
-        output.finish()
+        output.clear()
     assert (error.value.kind, error.value.exit_code, err.getvalue()) == ("closed-pipe", 141, "")
 
 
@@ -91,7 +91,7 @@ def test_a_full_disk_after_a_read_is_exit_141_with_a_message() -> None:
         with pytest.raises(SpcliError) as error:
             list_projects(output, [PROJECT])
         output.error(error.value)
-        output.finish()
+        output.clear()
     assert error.value.exit_code == 141
     assert "No space left on device" in err.getvalue()
 
@@ -111,7 +111,7 @@ def test_a_result_lost_after_a_write_is_exit_19_with_the_id_on_stderr(stream: Ca
         with pytest.raises(SpcliError) as error:
             calls[way]()
         output.error(error.value)
-        output.finish()
+        output.clear()
     assert (error.value.exit_code, error.value.outcome, error.value.upload_id) == (19, "done", "b1")
     assert not error.value.retryable
     assert err.getvalue().startswith("build b1 was accepted, but")
@@ -135,7 +135,7 @@ def test_a_missing_stdout_is_refused_before_a_side_effect(stdout: str | None) ->
     with pytest.raises(SpcliError) as lost:
         output.result(None, lines=["x"])
     assert lost.value.kind == "closed-pipe"
-    output.finish()
+    output.clear()
 
 
 def test_an_open_stdout_is_accepted_before_a_side_effect() -> None:
@@ -151,7 +151,7 @@ def test_a_failing_stderr_does_not_stop_the_result(stream: Callable[[], object])
         output.note("x")
         output.error(REFUSED)
         output.result([1])
-        output.finish()
+        output.clear()
     assert out.getvalue() == "[1]\n"
 
 
@@ -164,7 +164,7 @@ output = Output(sys.stdin, sys.stdout, sys.stderr, {})
 output.write_happened = {happened!r}
 try:
     output.listing([1], columns=["A"], rows=[["é" * 50]] * 5000, bare=[], empty="")
-    output.finish()
+    output.clear()
 except SpcliError as error:
     output.error(error)
     sys.exit(error.exit_code)

@@ -73,7 +73,7 @@ def test_the_live_line_is_drawn_over_itself_and_moves_below_messages() -> None:
         terminal.output.result(None, lines=["data"])
         assert terminal.screen() == f"\r{' ' * 14}\rdata\n"
         terminal.output.draw("again")
-        terminal.output.finish()
+        terminal.output.clear()
         assert terminal.screen() == "\ragain\r       \r"
 
 
