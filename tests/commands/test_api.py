@@ -332,7 +332,7 @@ def test_raw_upload_is_in_the_ledger_and_shares_the_window_of_upload(spcli: Fron
     connection = sqlite3.connect(tmp_path / "state" / "state.db")
     (row,) = connection.execute("SELECT action, upload_id, phase, url, auto_release, note FROM ledger").fetchall()
     connection.close()
-    assert row == ("upload", sent.json["uploadId"], "done", URL, 0, "spcli api")
+    assert row == ("upload", sent.json["uploadId"], "done", URL, 0, json.dumps([None, "spcli api", None]))
     assert spcli("upload", URL, "--on-limit", "fail").code == 49
 
 
