@@ -292,8 +292,10 @@ def report_failure(error: SpcliError, runtime: "Runtime") -> int:
         error.outcome, error.upload_id = "done", error.upload_id or written or None
     elif error.outcome is None and error.kind != "internal" and runtime.is_write:
         error.outcome = "not_sent"
-        if error.kind in ("interrupted", "http-5xx"):
-            error.hint = error.hint or "nothing was sent" + ": it is safe to retry" * (error.kind == "http-5xx")
+        if error.kind == "interrupted":
+            error.message += "; nothing was sent"
+        elif error.kind == "http-5xx":
+            error.hint = error.hint or "retry later: nothing was sent"
     error.hint = error.hint or _hint_about_key(error, runtime) or DEFAULT_HINTS.get(error.kind)
     if written and written not in (error.hint or ""):
         resume = f"wait for the build: spcli builds wait {written}"

@@ -119,12 +119,12 @@ class SpcliError(Exception):
 
     @property
     def exit_code(self) -> int:
-        """The process's exit code: `code` if one name stands for several (`interrupted`)."""
+        """Return the process's exit code: `code` if one name stands for several (`interrupted`)."""
         return self.code or CODE_OF[self.kind]
 
     @property
     def retryable(self) -> bool:
-        """Whether the same command again is safe; never once the write has happened."""
+        """Return whether the same command again is safe; never once the write has happened."""
         if self.outcome == "done":
             return False
         if self._retryable is not None:
@@ -135,7 +135,7 @@ class SpcliError(Exception):
 
     @property
     def may_pass(self) -> bool:
-        """Whether a read that failed like this may work a moment later, so that it proves nothing."""
+        """Return whether a read that failed like this may work a moment later, so that it proves nothing."""
         return self.kind in ("network", "http-5xx", "rate-limited", "protocol")
 
 

@@ -1,4 +1,4 @@
-"""What the service says, in our types: frozen values whose fields are the JSON keys of `--json`.
+"""The service's answers in our types: frozen values whose fields are the JSON keys of `--json`.
 
 A field `live_users` is the key `liveUsers`; one of type `Inside[…]` stays inside the program. They are named tuples: eight data
 classes would take a twentieth of a command's time to make, and each of ten thousand projects three times as long.

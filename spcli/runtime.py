@@ -68,14 +68,14 @@ class Runtime:
 
     @cached_property
     def output(self) -> "Output":
-        """The only writer to stdout and stderr."""
+        """Return the only writer to stdout and stderr."""
         from spcli.output import Output
 
         return Output(self.stdin, self.stdout, self.stderr, self.environ)
 
     @cached_property
     def settings(self) -> "Settings":
-        """The settings: flag over environment over profile over default. Raises `SpcliError` (config, usage)."""
+        """Return the settings: flag over environment over profile over default. Raises `SpcliError` (config, usage)."""
         from spcli.settings import Flags, resolve_settings
 
         flags = Flags(profile=self.profile, project=self.project, on_limit=self.on_limit)
@@ -86,7 +86,7 @@ class Runtime:
 
     @cached_property
     def state(self) -> "State":
-        """The database of windows, ledger and events; nothing is opened until it is asked."""
+        """Return the database of windows, ledger and events; nothing is opened until it is asked."""
         from spcli.state.store import State
 
         settings, note = self.settings, self.output.note
@@ -94,7 +94,7 @@ class Runtime:
 
     @cached_property
     def account(self) -> Account:
-        """The user of this service, as the state knows them. Raises `SpcliError` (config) when no user id is set."""
+        """Return the user of this service, as the state knows them. Raises `SpcliError` (config) when no user id is set."""
         user_id = self.settings.user_id
         if not user_id:
             raise SpcliError("config", "no user ID is set: rate limits are stored per user", hint="run spcli auth login")
@@ -102,7 +102,7 @@ class Runtime:
 
     @cached_property
     def api(self) -> "Api":
-        """The service, with this profile's credentials. Raises `SpcliError` (config) when they are missing."""
+        """Return the service, with this profile's credentials. Raises `SpcliError` (config) when they are missing."""
         return self.api_for(*self.settings.require_credentials())
 
     def api_for(self, user_id: str, key: "Secret") -> "Api":

@@ -1,4 +1,4 @@
-"""Usage errors: Typer's as ours, what was probably meant, and what a command line holds if it could not be parsed."""
+"""Usage errors: Typer's as ours, what was probably meant, and the words of a command line that could not be parsed."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

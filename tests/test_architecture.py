@@ -269,6 +269,13 @@ def test_at_most_30_percent_of_functions_are_named_by_one_word() -> None:
     assert len(short) <= 0.3 * len(names), f"{len(short)} of {len(names)}"
 
 
+def test_docstrings_of_functions_and_properties_begin_with_a_verb() -> None:
+    # ruff's D401 leaves properties out, and knows only some nouns.
+    nouns = {"The", "A", "An", "Whether", "What", "How", "Why", "Which", "Who", "Where", "When", "Seconds", "This", "It"}
+    found = [(place, node.name, ast.get_docstring(node) or "Return") for place, node in functions()]
+    assert [(place, name) for place, name, text in found if text.split()[0] in nouns] == []
+
+
 def test_no_room_for_odds_and_ends() -> None:
     words = {"utils", "util", "helpers", "helper", "common", "base", "misc", "tools"}
     assert [path for path in PACKAGE.rglob("*") if path.stem.strip("_") in words] == []

@@ -110,11 +110,11 @@ class Api:
         try:
             return ProjectList(parse_projects(self.read("/projects/projects-status", until).data))
         except Refused as refused:
-            # A service that knows neither list: the first answer is the more telling one.
+            # The service has neither list: the first answer says more about the cause.
             raise (older if refused.status in _GONE else refused) from None
 
     def check_credentials(self) -> str:
-        """Read one project, the cheapest read there is, and return the path that answered. Raises as `list_projects`."""
+        """Read one project, which is the cheapest read, and return the path that answered. Raises as `list_projects`."""
         path = "/projects"
         try:
             answer = self.read(path, page="1", limit="1")

@@ -60,7 +60,7 @@ def raw_call(method: str, target: str, fields: Sequence[str], *, base_url: str) 
     given = [_parse_field(field) for field in fields]
     if any(name.lower().replace("_", "") in _CREDENTIALS for name, _ in (*query, *given)):
         raise SpcliError(
-            "usage", "apiKey and userId are added by spcli", hint="leave them out; --profile NAME uses another account"
+            "usage", "apiKey and userId are added by spcli", hint="omit them; use another account with --profile NAME"
         )
     if verb in WITH_BODY and len({name for name, _ in given}) < len(given):
         raise SpcliError("usage", "a field of the JSON body is given twice", hint="give each field once")
@@ -76,15 +76,15 @@ def _split_target(target: str, base_url: str) -> tuple[str, list[Pair]]:
         raise SpcliError(
             "usage",
             "PATH is a path of this machine: Git Bash replaces the slash at the start of an argument",
-            hint="leave out the slash, such as: spcli api GET projects",
+            hint="omit the slash: spcli api GET projects",
         )
     path = _path_below(target, base_url) if "://" in target.partition("?")[0] else target
     if path[:1].isalnum():
         path = f"/{path}"
     if not path.startswith("/") or path.startswith("//"):
-        raise SpcliError("usage", "PATH begins with one slash or with a letter", hint="such as /projects or projects")
+        raise SpcliError("usage", "PATH begins with one slash or with a letter", hint="write it like /projects")
     if "#" in path or not path.isprintable() or " " in path:
-        raise SpcliError("usage", "PATH has a character that no path has", hint="percent-encode it, such as %20 for a space")
+        raise SpcliError("usage", "PATH has an invalid character", hint="percent-encode it, such as %20 for a space")
     path, _, query = path.partition("?")
     _refuse_ambiguous(path)
     return path, parse_qsl(query, keep_blank_values=True)
@@ -111,14 +111,14 @@ def _path_below(url: str, base_url: str) -> str:
     if same.startswith((f"{base_url}/", f"{base_url}?")):
         return same.removeprefix(base_url)
     raise SpcliError(
-        "usage", f"that is not below {base_url}: the key goes to no other place", hint="give the path alone, such as /projects"
+        "usage", f"the URL is not below {base_url}, and the key goes nowhere else", hint="give only the path, such as /projects"
     )
 
 
 def _parse_field(text: str) -> Pair:
     name, mark, value = text.partition("=")
     if not mark or not name.strip():
-        raise SpcliError("usage", "-f takes KEY=VALUE", hint="such as -f limit=5")
+        raise SpcliError("usage", "-f takes KEY=VALUE", hint="write it like -f limit=5")
     return name.strip(), value
 
 

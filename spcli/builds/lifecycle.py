@@ -67,7 +67,7 @@ Freshness = Literal["progress", "approved", "rejected", "unobserved"]
 
 
 class Watch(NamedTuple):
-    """Whether an `Approved` of a build may be left over from before its release.
+    """A watch over a released build, whose `Approved` may be left over from before the release.
 
     The service shows the old word until the new distribution starts (`is_stale`), for which it is given `grace` seconds.
     """

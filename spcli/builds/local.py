@@ -1,4 +1,4 @@
-"""What is known of a project's builds without the service: uploads and releases sent from here, and received webhook events."""
+"""A project's builds as this machine knows them: uploads and releases sent from here, and received webhook events."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spcli.state.ledger import Attempt
     from spcli.state.store import State
 
-NO_LIST = "The service doesn't provide a build list. Showing builds uploaded from this machine and webhook events received here."
+NO_LIST = "the service doesn't provide a build list. Showing builds uploaded from this machine and webhook events received here"
 ROWS_READ = 1000
 """Uploads, and releases, that are read: the newest ones of the project."""
 RECENT_ROWS = 20
@@ -45,7 +45,7 @@ class LocalHistory(NamedTuple):
         return self._merge(upload_id, upload, self.state.events.find_events(upload_id=upload_id))
 
     def _merge(self, upload_id: str, upload: "Attempt | None", events: "Sequence[Event]") -> Build:
-        """Return what an upload from here and received events together tell of a build."""
+        """Return a build as its upload from here and the received events describe it together."""
         state, file_url, date = ("unknown", None, None)
         if upload is not None:
             state, file_url, date = upload.state or state, upload.url, iso_utc(upload.started)

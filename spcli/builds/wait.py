@@ -54,17 +54,17 @@ class Ended(NamedTuple):
 
     @property
     def is_unreleased(self) -> bool:
-        """Whether the build still shows the `Approved` from before its release, which is not over then."""
+        """Return whether the build still shows the `Approved` from before its release; the release is not over then."""
         return self.build.state == "approved" and not self.is_good
 
     @property
     def is_good(self) -> bool:
-        """Whether the build is processed and can be released, or is."""
+        """Return whether the build is processed, and released or releasable."""
         return self.result in ("approved", "unobserved")
 
     @property
     def state(self) -> str:
-        """The build's state for later steps of a CI job."""
+        """Return the build's state for later steps of a CI job."""
         return "distributing" if self.is_unreleased else self.build.state
 
 

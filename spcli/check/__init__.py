@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from spcli.output import Output
 
 CHECK_SECONDS = 15.0
-# Together with the reading of what was fetched this makes 5 s.
+# Reading the fetched bytes takes the rest of 5 s.
 UPLOAD_SECONDS = 4.5
 _UPLOAD_ENTRIES = 40_000
 

@@ -25,7 +25,7 @@ class Finding(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The message and the hint on one line."""
+        """Return the message and the hint on one line."""
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
@@ -45,12 +45,12 @@ def error(code: str, message: str, hint: str | None = None, *, certain: bool = T
 
 
 def warning(code: str, message: str, hint: str | None = None) -> Finding:
-    """Return a doubt: the file may still work."""
+    """Return a problem with which the file may still work."""
     return Finding(WARNING, code, message, hint)
 
 
 def info(code: str, message: str, hint: str | None = None) -> Finding:
-    """Return something good to know."""
+    """Return a fact worth knowing."""
     return Finding(INFO, code, message, hint)
 
 

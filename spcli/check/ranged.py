@@ -11,7 +11,7 @@ _PIECE = 8 * 1024 * 1024
 _PIECE_LIMIT = 200
 USE_LOCAL = "check the local file: spcli check FILE"
 _TRANSIENT = (408, 416, 425, 429)
-"""Answers to a second request that say nothing about the link."""
+"""Answers to a second request that prove nothing about the link."""
 
 
 class RangedFile:
@@ -157,7 +157,7 @@ def _without_weak_mark(tag: str) -> str:
 
 
 def slow_host_text(seconds: float) -> str:
-    """Return that the host was too slow, in words: the limit is the check's own."""
+    """Return the text for a host that was too slow: the limit is the check's own."""
     return f"the storage host did not answer within {seconds:g} s, the limit of this check"
 
 

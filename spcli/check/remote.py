@@ -120,7 +120,7 @@ def _decode(first: Part) -> bytes:
 
 
 def _unmarked_range(storage: Storage, first: Part) -> Finding | None:
-    """Return a warning for a host that sends ranges with status 200 and without their place: a longer request tells."""
+    """Return a warning for a host that sends ranges with status 200 and no Content-Range: a longer request shows it."""
     if not first.is_whole or len(first.body) != FIRST_BYTES:
         return None
     longer = storage.get(0, 2 * FIRST_BYTES - 1)

@@ -47,7 +47,7 @@ TABLE: dict[str, Entry | Group] = {
     "distribute": Entry("Release a processed build, or release it again.", "distribute:distribute", writes=True),
     "rollback": Entry("Release the previous good build again.", "rollback:rollback", writes=True),
     "status": Entry("Show account, project, rate limits and builds at a glance.", "status:status"),
-    "history": Entry("List what was uploaded, released and rolled back from here.", "history:history"),
+    "history": Entry("List uploads, releases and rollbacks sent from this machine.", "history:history"),
     "limits": Entry("Show when the next upload and distribute are allowed.", "limits:limits"),
     "webhooks": Group(
         "Receive, simulate, test and list build events.",

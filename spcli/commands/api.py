@@ -41,14 +41,14 @@ def api(
         ),
     ] = None,
     include: Annotated[
-        bool, typer.Option("-i", "--include", help="Status and headers, too; a refusal on standard error.")
+        bool, typer.Option("-i", "--include", help="Also print status and headers; print a refusal to standard error.")
     ] = False,
     timeout: options.Timeout = None,
 ) -> None:
     """Make one authenticated API call.
 
-    The body of its answer is printed. Credentials are added where the method wants them. In a JSON body a value is a string, but
-    true, false, null and numbers are themselves. upload-file and distribute-file wait for their window.
+    Prints the body of the answer. spcli adds the credentials where the method needs them. In a JSON body, true, false, null and
+    numbers keep their type; any other value is a string. upload-file and distribute-file wait for their rate limit.
 
     \b
       spcli api GET /projects -f limit=5
@@ -65,7 +65,7 @@ def api(
         reply = _send(runtime, call)
     except SpcliError as failure:
         if failure.status == 404:
-            failure.hint = f"no such path, or nothing of that id: PATH is looked for below {runtime.settings.base_url}"
+            failure.hint = f"check the path and the IDs in it: spcli looks for PATH below {runtime.settings.base_url}"
         if include and failure.status is not None:
             _show_refused(runtime)
         raise
@@ -99,7 +99,7 @@ def _show(runtime: "Runtime", call: "RawCall", reply: "Reply", include: bool) ->
     is_json = reply.readable and bool(reply.body)
     if output.json_mode:
         if reply.body and not is_json:
-            raise SpcliError("protocol", "the answer is not JSON", hint="leave --json out to see it", status=reply.status)
+            raise SpcliError("protocol", "the answer is not JSON", hint="omit --json to see it", status=reply.status)
         headers: dict[str, str] = {}
         for name, value in reply.headers:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from spcli.runtime import Runtime
 
 WHERE = (
-    'Find both in the dashboard\'s account menu: "Copy User ID" and "Request API Key" '
-    "(sent by e-mail; a new key revokes the old one immediately)."
+    'find both in the dashboard\'s account menu: "Copy User ID" and "Request API Key" '
+    "(sent by e-mail; a new key revokes the old one immediately)"
 )
 
 

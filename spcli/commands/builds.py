@@ -24,7 +24,7 @@ def _parse_state(text: str) -> str:
     wanted = text.strip().casefold()
     state = wanted if wanted in STATES else state_of(text)
     if state == "unknown" and wanted != "unknown":
-        raise typer.BadParameter(f"one of {', '.join(STATES)}")
+        raise typer.BadParameter(f"use one of {', '.join(STATES)}")
     return state
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def _parse_shell(text: str) -> str:
     name = {"pwsh": "powershell"}.get(text.lower(), text.lower())
     if name not in SCRIPTS:
-        raise typer.BadParameter(f"one of {', '.join(SCRIPTS)}")
+        raise typer.BadParameter(f"use one of {', '.join(SCRIPTS)}")
     return name
 
 

@@ -77,7 +77,7 @@ def network_check(base_url: str, address: str, tls_version: str | None, certific
     until = datetime.fromtimestamp(end, UTC).date().isoformat()
     message = f"{where}, {tls_version}, certificate by {issuer} until {until}"
     if end - now < EXPIRY:
-        return Check("network", WARN, message, "the certificate is about to expire; check this machine's clock")
+        return Check("network", WARN, message, "check this machine's clock: the certificate is about to expire")
     return Check("network", OK, message)
 
 
@@ -203,4 +203,4 @@ def extras_check(missing: Sequence[str]) -> Check:
     if not missing:
         return Check("extras", OK, "server: installed")
     message = f"server: not installed ({', '.join(missing)}); only `webhooks listen` needs it"
-    return Check("extras", OK, message, "pip install '.[server]'  (in a checkout)")
+    return Check("extras", OK, message, "in a checkout, run pip install '.[server]'")

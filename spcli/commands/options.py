@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spcli.output import Output
     from spcli.runtime import Runtime
 
-# Kept as text: most commands are given no duration.
+# Kept as text: most commands take no duration.
 _DURATION = r"(?a)(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?"
 _SECONDS = r"(?a)\d+(?:\.\d+)?"
 LONGEST = 30 * 24 * 3600.0
@@ -37,7 +37,7 @@ def parse_duration(text: str) -> float:
     hours, minutes, seconds = (float(part or 0) for part in found.groups())
     total = hours * 3600 + minutes * 60 + seconds
     if total > LONGEST:
-        raise typer.BadParameter("it is longer than 30 days")
+        raise typer.BadParameter("must be at most 30 days")
     return total
 
 
@@ -45,21 +45,21 @@ def parse_timeout(text: str) -> float:
     """Return the seconds that one call may take, more than 0. Raises `typer.BadParameter`."""
     seconds = parse_duration(text)
     if not 0 < seconds <= LONGEST_CALL:
-        raise typer.BadParameter("one call takes more than 0 s and at most 10m")
+        raise typer.BadParameter("must be more than 0s and at most 10m")
     return seconds
 
 
 def parse_on_limit(text: str) -> str:
     """Return `wait` or `fail`. Raises `typer.BadParameter`."""
     if text not in ("wait", "fail"):
-        raise typer.BadParameter("'wait' or 'fail'")
+        raise typer.BadParameter("must be wait or fail")
     return text
 
 
 def parse_count(text: str) -> int:
     """Return a whole number. Raises `typer.BadParameter`."""
     if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise typer.BadParameter("a whole number, 0 for all")
+        raise typer.BadParameter("must be a whole number; 0 shows all")
     return int(text)
 
 
@@ -71,7 +71,7 @@ def without_line_end(text: str) -> str:
 def parse_name(text: str) -> str:
     """Return a name, an ID or a place as typed. Raises `typer.BadParameter` if it is empty."""
     if not text.strip():
-        raise typer.BadParameter("it is empty")
+        raise typer.BadParameter("must not be empty")
     return without_line_end(text)
 
 
@@ -84,7 +84,7 @@ def parse_port(text: str | int) -> int:
     """Return a TCP port, as typed or as a default. Raises `typer.BadParameter`."""
     text = str(text)
     if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > 65535:
-        raise typer.BadParameter("a port, 0 for a free one")
+        raise typer.BadParameter("must be a port; 0 takes a free one")
     return int(text)
 
 

@@ -30,7 +30,7 @@ LIVE_ASSUMED = "the live build is only assumed"
 
 
 class RollbackPlan(NamedTuple):
-    """What is live (None: unknown), and the build to release instead.
+    """The live build (None: unknown), and the build to release instead.
 
     `is_assumed`: the build is only assumed to have been live. `in_progress`: builds being processed, None if unknown.
     """
@@ -43,7 +43,7 @@ class RollbackPlan(NamedTuple):
 
     @property
     def listed_build(self) -> Build | None:
-        """The build to release as the service's own list shows it."""
+        """Return the build to release as the service's own list shows it."""
         build = self.builds.get(self.upload_id)
         return build if build is not None and build.source == "server" else None
 
@@ -116,7 +116,7 @@ def rollback(
             hint=f"choose the build: spcli rollback --to {plan.upload_id} --yes",
         )
     if yes and plan.is_assumed:
-        text = f"assuming {plan.upload_id} was live before (it wasn't released from this machine). Use --to to choose the build."
+        text = f"assuming {plan.upload_id} was live before (it wasn't released from this machine). Use --to to choose the build"
         runtime.output.note(text, name="warning")
     if not yes and not runtime.output.confirm(_confirm_question(plan)):
         raise SpcliError("unconfirmed", "nothing was sent")
@@ -135,7 +135,7 @@ def _is_live_assumed(plan: RollbackPlan) -> bool:
 
 
 def _make_plan(runtime: "Runtime", project_id: str, to: str | None, expect_live: str | None) -> RollbackPlan:
-    """Find out what is live and what to roll back to.
+    """Find the live build and the build to roll back to.
 
     Raises:
         SpcliError: `guard` for a build that can't be released and a live one that is not `expect_live`; `no-target` if there is

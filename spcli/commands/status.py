@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PAUSE = 10.0
 RECENT = 5
-UNREAD = "Could not read the build list. Showing builds uploaded from this machine and webhook events received here."
+UNREAD = "could not read the build list. Showing builds uploaded from this machine and webhook events received here"
 _STANDING_WORDS = {"live": "live", "assumed": "assumed live", "releasing": "being released"}
 
 
@@ -57,7 +57,7 @@ class BuildSection(NamedTuple):
 
 
 class Screen(NamedTuple):
-    """What is known at one moment; a section that could not be read is None or empty, and a problem gives the reason.
+    """The data of one moment; a section that could not be read is None or empty, and a problem gives the reason.
 
     `no_project` is why there is no project to show.
     """

@@ -100,7 +100,7 @@ def listen(
 ) -> None:
     """Receive webhook events on this machine.
 
-    Events are stored on this machine. The URL for the dashboard is printed once, and its path is a secret. Port and path change
+    Events are stored on this machine. spcli prints the URL for the dashboard once; its path is a secret. Port and path change
     at each start unless --port and --path-token are set. Events are not signed, so spcli treats them as hints.
 
     \b
@@ -162,7 +162,7 @@ def _find_command(text: str, environ: dict[str, str]) -> tuple[str, ...]:
 
 
 def _make_service(runtime: "Runtime", until: str | None) -> "Service":
-    """Return what `--until` may ask; nothing without it, or without credentials."""
+    """Return the project and APIs for `--until`; none without it, or without credentials."""
     from spcli.webhooks.listen import Service
 
     settings = runtime.settings
@@ -170,7 +170,7 @@ def _make_service(runtime: "Runtime", until: str | None) -> "Service":
         try:
             user_id, key = settings.require_credentials()
         except SpcliError as problem:
-            runtime.output.note(f"events can't be confirmed by the service: {problem.message}")
+            runtime.output.note(f"the service can't confirm events: {problem.message}")
         else:
             runtime.output.redactor.register(key)
             # One connection for each thread.
@@ -252,7 +252,7 @@ def send(
 ) -> None:
     """Send a fake event to test your receiver.
 
-    The service is not asked. Exits 16 if the receiver fails.
+    spcli does not call the service. Exits 16 if the receiver fails.
 
     \b
       spcli webhooks send build.rejected --to http://127.0.0.1:8080/hooks/TOKEN

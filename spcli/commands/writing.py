@@ -1,4 +1,4 @@
-"""What upload, distribute and rollback share: the dry run, the wait, `--output-file`, and values for later steps of a CI job.
+"""Shared by upload, distribute and rollback: the dry run, the wait, `--output-file`, and values for later steps of a CI job.
 
 Later steps get the file of `--output-file` and what the CI system provides for it; never a key or a URL's query.
 """

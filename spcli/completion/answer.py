@@ -106,7 +106,7 @@ class Place:
 
 
 class TabAnswer:
-    """The offers: words, files, or nothing and a note. `head` precedes each of them in the same word."""
+    """The answer to a TAB press: words, files, or nothing and a note. `head` precedes each of them in the same word."""
 
     __slots__ = ("head", "kind", "note", "offers")
 

@@ -128,7 +128,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str, str, bool, str]] = {
         True,
         "A query parameter, or for POST, PUT and PATCH a field of the JSON body. May be repeated.",
     ),
-    "include": (("-i", "--include"), "", "", False, "Status and headers, too; a refusal on standard error."),
+    "include": (("-i", "--include"), "", "", False, "Also print status and headers; print a refusal to standard error."),
     "user-id": (("--user-id",), "ID", "", False, "The account's user ID."),
     "key-stdin": (("--key-stdin",), "", "", False, "Read the API key from standard input."),
     "no-verify": (("--no-verify",), "", "", False, "Store the credentials without verifying them."),
@@ -290,7 +290,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[tupl
         ("project", "watch of status", "interval", "timeout"),
         (),
     ),
-    "history": ("List what was uploaded, released and rolled back from here.", "", (), ("project", "limit"), ()),
+    "history": ("List uploads, releases and rollbacks sent from this machine.", "", (), ("project", "limit"), ()),
     "limits": ("Show when the next upload and distribute are allowed.", "", (), ("reset", "yes"), ()),
     "webhooks": ("Receive, simulate, test and list build events.", "", ("listen", "events", "send", "test"), (), ()),
     "webhooks listen": (

@@ -58,17 +58,17 @@ class Output:
 
     @property
     def live(self) -> bool:
-        """Whether a line may be drawn over itself: stderr is a terminal that can, and not `--quiet`."""
+        """Return whether a line may be drawn over itself: stderr is a terminal that can, and not `--quiet`."""
         return self._err.can_redraw() and not self.quiet
 
     @property
     def interactive(self) -> bool:
-        """Whether a person can answer: stdin and stderr are terminals, no CI, no `--json`."""
+        """Return whether a person can answer: stdin and stderr are terminals, no CI, no `--json`."""
         return self._prompt.is_possible and not self.json_mode and not ci.is_ci(self._environ)
 
     @property
     def columns(self) -> int:
-        """The width for text on stdout: `COLUMNS`, the terminal's, or 80; before a pager, that of the terminal on stderr."""
+        """Return the width for text on stdout: `COLUMNS`, that of the terminal (of stderr before a pager), or 80."""
         return (self._out if self._out.is_terminal else self._err).screen_width()
 
     # Data, on stdout.

@@ -29,7 +29,7 @@ class Prompt:
 
     @property
     def is_possible(self) -> bool:
-        """Whether both ends are terminals."""
+        """Return whether both ends are terminals."""
         stdin = self._stdin
         is_terminal = stdin is not None and not stdin.closed and stdin.isatty()
         return is_terminal and self._questions.is_terminal and not self._questions.is_closed

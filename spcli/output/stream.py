@@ -69,7 +69,7 @@ class Stream:
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing can be written: never opened, closed, or broken by an earlier write."""
+        """Return whether nothing can be written: never opened, closed, or broken by an earlier write."""
         return self.failed or self._file is None or self._file.closed
 
     def real_width(self) -> int:

@@ -1,1 +1,1 @@
-"""Pure: the service's rate limits, as windows with queues, and what a refusal means."""
+"""Pure: the service's rate limits, as windows with queues, and the classification of refusals."""

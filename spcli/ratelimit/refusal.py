@@ -1,4 +1,4 @@
-"""Pure: what a refused call means for the write and for its window.
+"""Pure: classify a refused call (429, 5xx, a block page): may it be sent again, and how long is the window closed?
 
 The service answers 429 while a window is closed and blocks accounts that keep calling (https://docs.streampixel.io, rate limits
 and errors). Every error of the service is JSON with a `message`; a page comes from a proxy or CDN in front of it.
@@ -13,7 +13,7 @@ from spcli.ratelimit.window import RETRY_AFTER_CAP
 MESSAGE_CAP = 15 * 60.0
 """Seconds: the longest wait that a message's own words may ask for."""
 BLOCKED = 15 * 60.0
-"""Seconds a window stays closed after a block page: the edge has shut this account or address out."""
+"""Seconds a window stays closed after a block page: the CDN blocks this account or address."""
 MAX_SENDS = 3
 """Sends of one command, the first included."""
 
@@ -21,7 +21,7 @@ Meaning = Literal["limited", "failed", "unclear", "refused"]
 
 
 class RefusalMeaning(NamedTuple):
-    """What a status of 300 or more means.
+    """The meaning of a status of 300 or more.
 
     `meaning`: `limited` (not processed, allowed again at the next window), `failed` (the service's own 5xx), `unclear` (a
     gateway's 5xx: the service behind it may have processed the call) or `refused` for good. `closed_for` is how many seconds
@@ -35,8 +35,8 @@ class RefusalMeaning(NamedTuple):
 def classify_refusal(refused: Refused) -> RefusalMeaning:
     """Return what `refused` means.
 
-    A page instead of the service's JSON on a 403, 429 or 503 comes from an edge that blocks clients which call too often; one
-    with `Retry-After` is believed.
+    A page instead of the service's JSON on a 403, 429 or 503 comes from a CDN that blocks clients which call too often. If it
+    has a `Retry-After`, that counts instead.
     """
     status = refused.status or 0
     is_block = refused.is_page and refused.hinted is None and status in (403, 429, 503)

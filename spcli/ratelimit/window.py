@@ -29,12 +29,12 @@ class Rules(NamedTuple):
 
     @property
     def margin(self) -> float:
-        """Seconds after a timeout in which a server may still take the request from its queue: a quarter of it, at most 15."""
+        """Return the seconds after a timeout in which a server may still take the request: a quarter of it, at most 15."""
         return min(self.timeout / 4, MAX_MARGIN)
 
     @property
     def bound(self) -> float:
-        """The longest time for which a committed call closes its window."""
+        """Return the longest time for which a committed call closes its window."""
         return self.timeout + self.margin + self.window
 
 

@@ -99,57 +99,57 @@ class Settings:
 
     @property
     def config_path(self) -> "Path":
-        """The config file, whether it exists or not."""
+        """Return the config file, whether it exists or not."""
         return self.config.path
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes about the config file that are not failures."""
+        """Return notes about the config file that are not failures."""
         return (self.config.note,) if self.config.note else ()
 
     @cached_property
     def profile(self) -> str:
-        """The name of the profile in use."""
+        """Return the name of the profile in use."""
         return self._read_setting("default_profile", parse_profile_name) or DEFAULT_PROFILE
 
     @cached_property
     def state_dir(self) -> "Path":
-        """The folder of `state.db`; without a home folder a path that cannot exist, so the state goes to the temp dir."""
+        """Return the folder of `state.db`; without a home folder a path that cannot exist, so the state goes to the temp dir."""
         return state_dir(self._environ)
 
     @cached_property
     def base_url(self) -> str:
-        """The service's URL, without a slash at the end."""
+        """Return the service's URL, without a slash at the end."""
         return self._read_setting("base_url", parse_base_url) or ""
 
     @cached_property
     def user_id(self) -> str | None:
-        """The ID of the account."""
+        """Return the ID of the account."""
         return self._read_setting("user_id", parse_user_id)
 
     @cached_property
     def project(self) -> str | None:
-        """The ID, name or URL of the project to act on."""
+        """Return the ID, name or URL of the project to act on."""
         return self._read_setting("project", parse_text)
 
     @cached_property
     def on_limit(self) -> str:
-        """`wait` or `fail`: what to do at a rate limit."""
+        """Return `wait` or `fail`: what to do at a rate limit."""
         return self._read_setting("on_limit", parse_on_limit) or ""
 
     @cached_property
     def is_loopback(self) -> bool:
-        """Whether the service is a sandbox or test server on this machine."""
+        """Return whether the service is a sandbox or test server on this machine."""
         return is_loopback_url(self.base_url)
 
     @cached_property
     def window(self) -> float:
-        """Seconds between limited calls; always 122 for a service that is not on this machine."""
+        """Return the seconds between limited calls; always 122 for a service that is not on this machine."""
         return (self.is_loopback and self._read_setting("window", parse_window)) or WINDOW
 
     @property
     def scale(self) -> float:
-        """The factor of all fixed times: 1 for the real service, less for a quick sandbox."""
+        """Return the factor of all fixed times: 1 for the real service, less for a quick sandbox."""
         return self.window / NOMINAL_WINDOW if self.is_loopback else 1.0
 
     def values(self) -> list[Value]:
@@ -181,7 +181,7 @@ class Settings:
 
     @cached_property
     def api_key(self) -> "Secret | None":
-        """The API key, None if none is set.
+        """Return the API key, None if none is set.
 
         Raises:
             SpcliError: `usage` if both variables are set; `config` if the key cannot be used, if other users can read the config

@@ -108,7 +108,7 @@ class ConfigFile:
 
     @property
     def default_profile(self) -> str | None:
-        """The file's `default_profile`. Raises `SpcliError` (config) if that is not a profile name."""
+        """Return the file's `default_profile`. Raises `SpcliError` (config) if that is not a profile name."""
         name = self._top.get("default_profile") or None
         try:
             return name if name is None else parse_profile_name(name)

@@ -92,7 +92,7 @@ def _key_problem(body: bytes) -> str | None:
 
 
 class KeyShape(NamedTuple):
-    """What makes a text look unlike an API key, and what to do about it. Neither part contains the text."""
+    """Why a text does not look like an API key, and the fix. Neither part contains the text."""
 
     problem: str
     fix: str
@@ -116,7 +116,7 @@ _SHAPES = (
 
 
 def describe_key_shape(key: Secret, user_id: str | None = None) -> KeyShape | None:
-    """Return what makes `key` look unlike an API key; None if it looks like one."""
+    """Return why `key` does not look like an API key; None if it does."""
     import re  # heavy, and most keys are accepted
 
     text = key.reveal()

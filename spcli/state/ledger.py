@@ -1,6 +1,6 @@
 """The history of writes: one row for every write sent from here, durable before its first byte leaves.
 
-It is what a later run knows of an upload whose outcome was lost, and the only build history where the service has none.
+A later run reads here whether an upload's outcome is unknown. It is the only build history where the service has none.
 """
 
 import json

@@ -52,7 +52,7 @@ class Reply(NamedTuple):
 
     @property
     def server_wall(self) -> float | None:
-        """The `Date` header as Unix time. Read on demand: the parser of dates takes long to import."""
+        """Return the `Date` header as Unix time. Read on demand: the parser of dates takes long to import."""
         return server_time(self.headers)
 
 
@@ -111,7 +111,7 @@ class Transport:
 
     @property
     def connection_facts(self) -> ConnectionFacts | None:
-        """How the kept connection reached the service; None before it did."""
+        """Return how the kept connection reached the service; None before it did."""
         kept = self._kept
         if kept is None or not kept.address:
             return None
@@ -119,12 +119,12 @@ class Transport:
 
     @property
     def host(self) -> str:
-        """The base URL's host, in lower case and without brackets."""
+        """Return the base URL's host, in lower case and without brackets."""
         return parse_origin(self._base_url).host
 
     @property
     def last_sent_at(self) -> float | None:
-        """The reading of `Clock.mono` when the first byte of the last call left; None if nothing of it has left.
+        """Return the reading of `Clock.mono` when the first byte of the last call left; None if nothing of it has left.
 
         It is set before that byte leaves and until the next call begins, so it also holds after an interruption.
         """

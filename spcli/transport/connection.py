@@ -282,7 +282,7 @@ class _Backend(httpcore.NetworkBackend):
 
     @property
     def tls_proxy(self) -> Proxy | None:
-        """The proxy, if it is reached over TLS."""
+        """Return the proxy, if it is reached over TLS."""
         return self._proxy if self._proxy is not None and self._proxy.scheme == "https" else None
 
     def keep_session(self, stream: httpcore.NetworkStream) -> None:
@@ -336,12 +336,12 @@ class HttpConnection:
 
     @property
     def address(self) -> str:
-        """The address last connected to, which is the proxy's if there is one; empty before."""
+        """Return the address last connected to, which is the proxy's if there is one; empty before."""
         return self._backend.address
 
     @property
     def tls_session(self) -> tuple[str | None, Mapping[str, object]]:
-        """TLS version of the last handshake and the server's certificate as `ssl.getpeercert` returns it; None without TLS."""
+        """Return the last handshake's TLS version and certificate (as `ssl.getpeercert` returns it); None without TLS."""
         return self._backend.tls_version, self._backend.certificate or {}
 
     def fetch(self, request: httpcore.Request, exchange: Exchange, *, limit: int = BODY_LIMIT) -> Answer | SpcliError:

@@ -32,7 +32,7 @@ class Proxy(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The proxy in a message."""
+        """Return the proxy in a message."""
         return f"the proxy {bracketed_host(self.host)}:{self.port} ({self.variable})"
 
 

@@ -43,13 +43,13 @@ class Answer(NamedTuple):
 
     @property
     def encoding(self) -> str:
-        """The encodings of the body, such as `gzip`; empty without one, as spcli asks for it."""
+        """Return the encodings of the body, such as `gzip`; empty without one, as spcli asks for it."""
         values = [value.strip().lower() for key, value in self.headers if key.lower() == "content-encoding"]
         return ", ".join(value for value in values if value != "identity")
 
     @property
     def location_host(self) -> str | None:
-        """The host of the `Location` header, None if it names none."""
+        """Return the host of the `Location` header, None if it names none."""
         try:
             return urlsplit(self.value("location") or "").hostname
         except ValueError:

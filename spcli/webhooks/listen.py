@@ -46,7 +46,7 @@ class ListenOptions(NamedTuple):
 
 
 class Service(NamedTuple):
-    """What `--until` asks: the project in force, and an API for each of the two threads (None without credentials)."""
+    """The service for `--until`: the project in force, and an API for each of the two threads (None without credentials)."""
 
     project: str | None
     api: Api | None

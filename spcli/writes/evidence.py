@@ -1,4 +1,4 @@
-"""What the build list proves about a write whose outcome is unknown.
+"""Evidence from the build list about a write whose outcome is unknown.
 
 The service has no idempotency key and warns that a timed-out upload may have happened: look at the project's build list before
 sending again (https://docs.streampixel.io, rate limits and errors). A list that could not be read proves nothing; a list that was
@@ -29,7 +29,7 @@ CLOCK_DOUBT = 300.0
 
 
 class Evidence(NamedTuple):
-    """What the build list says about a write.
+    """The verdict of the build list on a write.
 
     `found`: this build is it. `absent`: the list proves that the write did nothing. `doubtful`: one of these builds may be it
     (none, where the list itself is in doubt). `unproven`: no build may be it, but nothing is proved. `unreadable`: there is no

@@ -1,6 +1,6 @@
-"""Send a raw write (`spcli api`): once, whatever becomes of it.
+"""Send a raw write (`spcli api`) once, whatever its outcome.
 
-A call of a rate-limited endpoint takes its turn and stands in the history like any other; it is not looked up and not sent again.
+A call of a rate-limited endpoint takes its turn and is recorded in the history. spcli never sends it again.
 """
 
 from spcli.api.client import Api, RawReply
@@ -13,7 +13,7 @@ from spcli.signals import Signals
 from spcli.state.ledger import NewAttempt, WriteNote
 from spcli.writes.send import Sender
 
-MAY_HAVE_HAPPENED = "It may have been processed. A raw call is sent once and not looked up: check before you send it again."
+MAY_HAVE_HAPPENED = "check whether it was processed before you send it again: spcli sends a raw call only once"
 
 
 def send_once(api: Api, output: Output, signals: Signals, raw: RawCall) -> RawReply:

@@ -70,7 +70,7 @@ class ReleaseWrite:
             self._sender.confirm(self._request.upload_id, "confirmed by the build list")
             return DistributeResult(self._request.upload_id, self.project_id, None, None)
         if sent.is_denied:
-            # Answered like a success, and none: the service's words count as those of any refusal.
+            # A 2xx that says `success: false` is a refusal, with the service's own message.
             message = sent.message or "the service answered that the release did not succeed"
             denied = SpcliError("protocol", message, status=sent.reply.status)
             self._sender.deny(denied)

@@ -35,7 +35,7 @@ BLOCK_PAGE = "the answer is a page, not the service's JSON: a proxy or CDN in fr
 
 
 class Write(Protocol):
-    """What the loop needs to know of an upload or a release.
+    """An upload or a release, as the loop needs it.
 
     `upload_id` is the build of a release, None for an upload; `looked_at` is when the build list was last read (`Clock.mono`).
     """
@@ -142,7 +142,7 @@ class Sender:
             raise self._explain_signal(signal) from None
 
     def record(self, phase: str, message: str | None = None, upload_id: str | None = None, *, accepted: bool = False) -> None:
-        """Note the last send's fate in the history, without the secrets that a server may quote."""
+        """Record the last send's outcome in the history, without secrets that a server may quote."""
         if self.turn.attempt_id is None or self._write is None:
             return
         sent_at = self.turn.sent_at
@@ -203,13 +203,13 @@ class Sender:
         """Return the error for a write that may have happened; `found` is what the build list says."""
         action = self.limit.action
         hint = (
-            f"The {action} may have been accepted. Run the same command again with the same state folder: "
-            "it checks the build list before sending."
+            f"the {action} may have been accepted. Run the same command again with the same state folder: "
+            "it checks the build list before sending"
         )
         if ids := ", ".join(build.upload_id for build in found.builds):
-            hint += f" The build list shows what may be it: {ids}."
+            hint += f". The build list shows builds that may be it: {ids}"
         if action == "upload":
-            hint += f" If the dashboard ({dashboard_url(project_id)}) doesn't show the build, add --force."
+            hint += f". If the dashboard ({dashboard_url(project_id)}) doesn't show the build, add --force"
         return SpcliError("unknown", message, status=status, outcome="unknown", hint=hint)
 
     def _wait_for_turn(self, write: Write) -> Build | None:
@@ -275,7 +275,7 @@ class Sender:
             reason = BLOCK_PAGE if failure.is_page else OTHER_CLIENT
             failure.hint = f"try again at {at} (in {duration(seconds)}); {reason}"
         elif refusal.meaning == "failed":
-            failure.hint = failure.hint or "nothing was created: it is safe to retry"
+            failure.hint = failure.hint or "retry later: nothing was created"
 
     def _explain_signal(self, signal: Interrupted) -> BaseException:
         """Return what the signal means; after bytes have left, look once at the build list. A second signal ends that look."""
@@ -315,10 +315,12 @@ class Sender:
 
 def _interrupted_error(signal: Interrupted, outcome: Outcome, upload_id: str | None) -> SpcliError:
     """Return the error of a command that was interrupted once it is known what the write did."""
-    hint = (
-        "Nothing was created." if upload_id is None else f"The build is still processing. Resume: spcli builds wait {upload_id}"
-    )
-    error = SpcliError("interrupted", "interrupted", hint=hint, outcome=outcome, upload_id=upload_id)
+    if upload_id is None:
+        error = SpcliError("interrupted", "interrupted; nothing was created", outcome=outcome)
+    else:
+        hint = f"resume: spcli builds wait {upload_id}" if upload_id else "find the build with `spcli builds`"
+        message = "interrupted; the build is still processing"
+        error = SpcliError("interrupted", message, hint=hint, outcome=outcome, upload_id=upload_id or None)
     error.code = signal.exit_code
     return error
 

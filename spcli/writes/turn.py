@@ -24,12 +24,12 @@ MAX_WAIT = 600.0
 LOOK_AHEAD = 5.0
 """Seconds before a send within which the build list must have been read."""
 LEAST_AHEAD = 0.25
-"""The least of it in a quick sandbox, where a reading takes its time, too."""
+"""The minimum of these seconds in a quick sandbox, where reading the list takes time, too."""
 NEAR = 0.9
 HEARTBEAT = 60.0
 
 Reply = Accepted | NotSent | Refused | Unclear
-"""How one call ended: values, since the loop decides what they mean."""
+"""How one call ended: values, because the loop decides what they mean."""
 
 
 class RateLimit(NamedTuple):
@@ -42,12 +42,12 @@ class RateLimit(NamedTuple):
 
     @property
     def action(self) -> str:
-        """What a call of the endpoint is for people: an `upload` or a `release`."""
+        """Return the call's name for people: `upload` or `release`."""
         return "upload" if self.endpoint == "upload" else "release"
 
     @property
     def look_ahead(self) -> float:
-        """How recent, in seconds, a reading of the build list must be when the call is committed."""
+        """Return how recent, in seconds, a reading of the build list must be when the call is committed."""
         return max(LOOK_AHEAD * self.scale, min(LOOK_AHEAD, LEAST_AHEAD))
 
 
@@ -116,7 +116,7 @@ class Turn:
 
     @property
     def sent_at(self) -> float | None:
-        """`Clock.mono()` when the last call's first byte left, None if it has not left."""
+        """Return `Clock.mono()` when the last call's first byte left, None if it has not left."""
         return self._api.transport.last_sent_at if self._is_calling else self._sent_at
 
     def send_call(self, method: str, path: str, body: Mapping[str, object]) -> Reply:
@@ -191,7 +191,7 @@ class Turn:
         self._place = self._windows.place_of(self._ticket)
 
     def _ask_turn(self, row: NewAttempt, is_fresh: bool) -> tuple[Go | Gone | Wait, int | None]:
-        """Ask for the turn, which is not given on an old reading of the list: those before us may have left this very moment."""
+        """Ask for the turn. An old reading of the list gets none: the waiters before us may have left just now."""
         ticket = self._ticket or ""
         left = self._closed_until - self._clock.mono()
         if left > 0:
@@ -206,7 +206,7 @@ class Turn:
         return not is_far_back and self.seconds_left() <= self.limit.look_ahead * NEAR
 
     def _check_patience(self, turn: Wait) -> None:
-        """Raise at once when the wait is known to be longer than allowed: nothing is reserved, nothing was sent."""
+        """Raise at once if the wait is longer than allowed: spcli has reserved and sent nothing."""
         if self.can_wait(turn.expected):
             return
         wait = max(1.0, turn.expected)

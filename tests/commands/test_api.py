@@ -450,7 +450,7 @@ def test_without_include_a_refused_answer_is_its_message_and_the_hint_is_that_of
         spcli.use(server.url)
         found = spcli("api", "GET", "/x")
         assert "trace" not in found.err.lower()
-        assert f"looked for below {server.url}" in found.err
+        assert f"looks for PATH below {server.url}" in found.err
     assert "spcli builds" not in found.err
 
 

@@ -82,8 +82,8 @@ def test_latest_with_an_unreadable_list_exits_with_that_failure(spcli: Front, se
 @pytest.mark.parametrize(
     ("words", "fault", "outcome", "hint"),
     [
-        (("--latest",), "project:502htmlx*", "not_sent", "nothing was sent: it is safe to retry"),
-        ((SHOWROOM_OLD,), "distribute:500x*", "refused", "nothing was created: it is safe to retry"),
+        (("--latest",), "project:502htmlx*", "not_sent", "retry later: nothing was sent"),
+        ((SHOWROOM_OLD,), "distribute:500x*", "refused", "retry later: nothing was created"),
     ],
     ids=["list", "release"],
 )
@@ -137,7 +137,7 @@ def test_rejected_build_is_refused_by_a_guard_with_its_objection(spcli: Front, s
 )
 def test_an_empty_argument_is_named_without_the_brackets_of_the_help(spcli: Front, words: tuple[str, ...], name: str) -> None:
     refused = spcli(*words, "--json")
-    assert (refused.code, refused.error["message"]) == (2, f"invalid value for {name}: it is empty")
+    assert (refused.code, refused.error["message"]) == (2, f"invalid value for {name}: must not be empty")
 
 
 def test_unfinished_build_is_refused_with_the_command_that_waits(spcli: Front, service: Any) -> None:

@@ -103,7 +103,7 @@ def test_failing_project_page_leaves_the_project_list_and_the_users(spcli: Front
     assert shown.json["stats"]["liveUsers"] == 7
     problem, builds = shown.json["problems"]
     assert (problem["what"], problem["kind"], problem["message"]) == ("project", "http-5xx", "Internal server error")
-    assert (builds["what"], "Could not read the build list" in builds["message"]) == ("builds", True)
+    assert (builds["what"], "could not read the build list" in builds["message"]) == ("builds", True)
     shown_to_people = spcli("status").out
     assert "no project:" in shown_to_people
     assert "in progress: unknown\nlast builds: unknown\n" in shown_to_people

@@ -191,7 +191,7 @@ def test_ctrl_c_during_the_rate_limit_sends_nothing(terminal: Terminal, server: 
     code, screen = ended(child)
     assert code == 130, screen
     # The terminal's own ^C stands behind the line that moves, and goes away with it.
-    assert rows(screen)[-3:] == ["interrupted", "hint: nothing was sent", ""], screen
+    assert rows(screen)[-2:] == ["interrupted; nothing was sent", ""], screen
     assert len([record for record in server.requests if record.method == "POST"]) == 1
 
 

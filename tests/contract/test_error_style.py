@@ -1,4 +1,8 @@
-"""Errors and hints are alike in the whole program: lower case at the start, no full stop at the end, no riddles."""
+"""Errors, hints and notes are alike in the whole program, and no riddles.
+
+They follow a label such as `hint: `, so they begin in lower case and end without a full stop; sentences inside are separated as
+usual.
+"""
 
 import ast
 import re
@@ -9,8 +13,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "spcli"
-ERRORS = {"SpcliError": 1, "NotSent": 0, "Refused": 1, "Unclear": 0, "BadParameter": 0, "SurplusError": 1}
-"""The position of the message in the arguments of each error."""
+MESSAGES = {
+    "SpcliError": 1, "NotSent": 0, "Refused": 1, "Unclear": 0, "BadParameter": 0, "SurplusError": 1,
+    "error": 1, "warning": 1, "info": 1, "note": 0, "add_note": 0, "add_warning": 0, "note_once": 0,
+}  # fmt: skip
+"""The position of the message in the arguments of each error, finding and note."""
+HINTS = {"error": 2, "warning": 2, "info": 2}
+"""The position of a finding's hint."""
 PROPER = {
     "Streampixel",
     "OpenSSL",
@@ -40,22 +49,61 @@ def literal(node: ast.expr | None) -> list[str]:
         return literal(node.body) + literal(node.orelse)
     if isinstance(node, ast.BoolOp):
         return [text for one in node.values for text in literal(one)]
+    if isinstance(node, ast.Dict):
+        return [text for one in node.values for text in literal(one)]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return [first + rest for first in literal(node.left) for rest in literal(node.right) or ["{}"]]
     return []
 
 
+def text_arguments(call: ast.Call) -> list[ast.expr]:
+    """The arguments of a call that are a message or a hint."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    places = [table[name] for table in (MESSAGES, HINTS) if name in table]
+    given = [call.args[place] for place in places if len(call.args) > place]
+    return given + [keyword.value for keyword in call.keywords if keyword.arg == "hint"]
+
+
+def names_in(node: ast.expr | None) -> list[str]:
+    """The variables that may be the whole of an expression, or its beginning."""
+    if isinstance(node, ast.Name):
+        return [node.id]
+    parts = {ast.IfExp: ("body", "orelse"), ast.BinOp: ("left",)}.get(type(node), ())
+    nested = node.values if isinstance(node, ast.BoolOp) else [getattr(node, part) for part in parts]
+    return [name for one in nested for name in names_in(one)]
+
+
+def assigned(scope: ast.AST, name: str) -> Iterator[ast.expr]:
+    """What a scope assigns to a name, also in pieces."""
+    for node in ast.walk(scope):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)) and node.value is not None:
+            pairs = [(one, node.value) for one in targets]
+            for target, value in pairs:
+                if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                    pairs += zip(target.elts, value.elts, strict=False)
+                elif isinstance(target, ast.Name) and target.id == name:
+                    yield value
+
+
 def texts() -> Iterator[tuple[str, str]]:
-    """Every message and hint that stands in the package as a literal, with its place."""
+    """Every message, hint and note of the package with its place: literals, those in variables, and what a `…_hint` returns."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            found: list[str] = []
-            if isinstance(node, ast.Call):
-                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                if name in ERRORS and len(node.args) > ERRORS[name]:
-                    found += literal(node.args[ERRORS[name]])
-                found += [text for keyword in node.keywords if keyword.arg == "hint" for text in literal(keyword.value)]
-            elif isinstance(node, ast.Assign) and any(getattr(one, "attr", "") == "hint" for one in node.targets):
-                found += literal(node.value)
-            yield from ((f"{path.relative_to(PACKAGE)}:{node.lineno}", text) for text in found if text)
+        module = ast.parse(path.read_text("utf-8"))
+        scopes = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)]
+        constants = [node for node in module.body if isinstance(node, (ast.Assign, ast.AnnAssign))]
+        for scope in scopes:
+            values: list[ast.expr | None] = []
+            for node in ast.walk(scope):
+                if isinstance(node, ast.Call):
+                    values += text_arguments(node)
+                is_set = isinstance(node, ast.Assign) and any(getattr(one, "attr", "") == "hint" for one in node.targets)
+                if is_set or (isinstance(node, ast.Return) and scope.name.endswith("_hint")):
+                    values.append(node.value)
+            names = {name for value in values for name in names_in(value)}
+            values += [value for name in names for place in (scope, *constants) for value in assigned(place, name)]
+            for value in values:
+                yield from ((f"{path.relative_to(PACKAGE)}:{scope.name}", text) for text in literal(value) if text)
 
 
 TEXTS = list(texts())
@@ -68,7 +116,8 @@ def is_upper_case(text: str) -> bool:
 
 
 def test_the_walk_finds_the_errors_of_the_package() -> None:
-    assert len(TEXTS) > 100
+    assert len(TEXTS) > 400
+    assert any("may have been accepted" in text for _, text in TEXTS), "a hint that is put together in a variable"
 
 
 def test_no_error_and_no_hint_begins_in_upper_case() -> None:

@@ -248,7 +248,7 @@ def test_signals_after_a_raw_write_left_are_61(ship: Any, number: int, code: int
     process.send(number)
     end_by(process, signal.SIGINT)
     assert failure(process) == (61, "unknown", "unknown", False), process
-    assert "check before you send it again" in process.error["hint"]
+    assert "check whether it was processed before you send it again" in process.error["hint"]
 
 
 LOADED = ("resource", "typing", "typer", "typer.core", "spcli.commands", "spcli.usage", "spcli.cli", "spcli.output", "httpcore")
