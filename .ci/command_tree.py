@@ -13,6 +13,7 @@ from spcli import cli
 from spcli.api.raw import METHODS
 from spcli.builds.lifecycle import STAGES, STATES
 from spcli.completion.shells import SCRIPTS
+from spcli.errors import EXIT_CODES
 from spcli.settings.table import SPEC_OF, TYPED
 from spcli.webhooks.payload import STATUS_OF
 
@@ -63,6 +64,7 @@ def choices() -> dict[str, tuple[tuple[str, str], ...]]:
         "event": tuple((event, "") for event in STATUS_OF),
         "method": tuple((method, "") for method in METHODS),
         "setting": tuple((key, spec.description) for key, spec in SPEC_OF.items()),
+        "exit-code": tuple({word: row.meaning for row in EXIT_CODES for word in (str(row.code), row.name)}.items()),
         "shell": tuple((shell, "") for shell in SCRIPTS),
         "topic": tuple(topics().items()),
         "state": tuple((state, stages.get(state, "")) for state in STATES),
@@ -85,6 +87,7 @@ def kind_of(metavar: str, *, path: tuple[str, ...], spelling: str = "") -> str:
         "UPLOAD_ID": "upload",
         "SHELL": "shell",
         "METHOD": "method",
+        "CODE": "exit-code",
         "EVENT": "event",
     }
     by_name |= {"S": "state", "PATH": "file", "DIR": "file"} if spelling else {}

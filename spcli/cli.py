@@ -12,7 +12,7 @@ import typer
 import typer.core
 
 from spcli import __version__
-from spcli.commands import TABLE, Entry, Group
+from spcli.commands import SECTIONS, TABLE, Entry, Group
 from spcli.errors import DEFAULT_HINTS, Interrupted, SpcliError
 from spcli.output.words import count_of
 from spcli.usage import TYPER_ERROR, is_about_value, is_write, split_words, unknown_command, usage_error
@@ -117,8 +117,10 @@ class Commands(typer.core.TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write names and purposes from the table: the help loads no command's module."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in self.table.items()])
+        width = max(map(len, self.table))
+        for title, names in (SECTIONS if self.table is TABLE else {"Commands": tuple(self.table)}).items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), self.table[name].help) for name in names])
         if self.default is not None:
             from spcli.completion.tree import COMMANDS, OPTIONS  # only for this help
 

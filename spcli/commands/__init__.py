@@ -82,6 +82,14 @@ TABLE: dict[str, Entry | Group] = {
     "sandbox": Entry("Run a local Streampixel on loopback.", "sandbox:sandbox"),
     "demo": Entry("Show the whole pipeline against a sandbox, in a few seconds.", "demo:demo"),
     "help": Entry("Show help on a topic or a command.", "help:show_help"),
-    "exit-codes": Entry("List the exit codes and what they mean.", "exit_codes:exit_codes"),
+    "exit-codes": Entry("List the exit codes and what they mean, or explain one.", "exit_codes:exit_codes"),
     "completion": Entry("Print the completion script of a shell.", "completion:completion"),
 }
+
+SECTIONS = {
+    "Ship": ("check", "upload", "distribute", "rollback"),
+    "Look": ("status", "builds", "projects", "history", "limits", "webhooks", "api"),
+    "Set up": ("auth", "config", "doctor", "completion"),
+    "Try and learn": ("demo", "sandbox", "help", "exit-codes"),
+}
+"""The headings of `spcli --help`, each with its commands."""

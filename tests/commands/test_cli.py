@@ -222,7 +222,7 @@ def test_an_unknown_project_lists_all_projects(spcli: Front, service: Any) -> No
         (["upload", "https://x/a.zip", "-p", "  "], "--project"),
         (["upload", "https://x/a.zip", "b"], "1 argument too many"),
         (["projects", "list", "a", "b"], "2 arguments too many"),
-        (["exit-codes", "a"], "1 argument too many"),
+        (["exit-codes", "13", "a"], "1 argument too many"),
     ],
 )
 def test_a_usage_error_names_the_argument_and_the_help(spcli: Front, service: Any, words: list[str], names: str) -> None:

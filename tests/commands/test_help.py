@@ -1,12 +1,14 @@
 """`spcli help`: topics, commands and unknown words."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from spcli.commands import SECTIONS, TABLE
 from spcli.completion.answer import answer
 from spcli.completion.tree import CHOICES, COMMANDS
 from tests.front import Front
@@ -129,3 +131,15 @@ def test_only_a_topic_loads_the_reader_of_pages(tmp_path: Path) -> None:
     for words, is_loaded in ((["help"], "False"), (["help", "ci"], "True")):
         ran = subprocess.run([sys.executable, "-c", probe, *words], env=environ, capture_output=True, text=True, check=False)
         assert (ran.returncode, ran.stderr.strip()) == (0, is_loaded)
+
+
+def test_the_help_groups_every_command_once(spcli: Front) -> None:
+    assert sorted(name for names in SECTIONS.values() for name in names) == sorted(TABLE)
+    shown = spcli("--help").out
+    listed = {}
+    for title in SECTIONS:
+        body = shown.partition(f"\n{title}:\n")[2].partition("\n\n")[0]
+        listed[title] = tuple(re.findall(r"^  ([a-z-]+) ", body, re.MULTILINE))
+    assert listed == SECTIONS
+    starts = {line.index(TABLE[line.split()[0]].help[:20]) for line in shown.splitlines() if line[2:].split(" ")[0] in TABLE}
+    assert len(starts) == 1

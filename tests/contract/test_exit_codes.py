@@ -55,6 +55,20 @@ def test_the_table_is_exactly_the_frozen_one() -> None:
     assert [row.code for row in EXIT_CODES] == sorted(TABLE)
 
 
+@pytest.mark.parametrize(("word", "codes"), [("13", [13]), ("no-target", [13]), ("NO-TARGET", [13]), ("interrupted", [130, 143])])
+def test_the_command_explains_one_code(spcli: Front, word: str, codes: list[int]) -> None:
+    assert [row["code"] for row in spcli("exit-codes", word, "--json").json] == codes
+    assert spcli("exit-codes", word, "-q").out.split() == [str(code) for code in codes]
+    shown = spcli("exit-codes", word).out.splitlines()
+    assert [line.split()[:2] for line in shown[1:]] == [[str(code), TABLE[code][0]] for code in codes]
+
+
+@pytest.mark.parametrize("word", ["5", "nosuch", "", "013"])
+def test_a_word_that_is_no_code_is_a_usage_error(spcli: Front, word: str) -> None:
+    refused = spcli("exit-codes", word, "--json")
+    assert (refused.code, refused.error["message"]) == (2, "no such exit code")
+
+
 def test_the_command_prints_the_table(spcli: Front) -> None:
     listed = spcli("exit-codes", "--json").json
     assert {row["code"]: (row["name"], row["safeToRetry"] or "") for row in listed} == TABLE
