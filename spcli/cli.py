@@ -226,7 +226,7 @@ def _run_and_report(argv: Sequence[str], runtime: "Runtime") -> int:
     except SpcliError as error:
         failure = error
     except Interrupted as signal:
-        failure = _describe_interruption(signal, runtime)
+        failure = _find_decided(signal) or _describe_interruption(signal, runtime)
     except Exception as error:  # noqa: BLE001 - the last resort: a bug is reported as data, too
         failure = _describe_bug(error, runtime)
     # From here on signals are held back: the outcome is decided.
@@ -253,6 +253,16 @@ def _read_unparsed(argv: Sequence[str], runtime: "Runtime") -> None:
     runtime.output.quiet |= "-q" in options or "--quiet" in options
     if runtime.command == "spcli":
         runtime.is_write = is_write(argv)
+
+
+def _find_decided(signal: Interrupted) -> SpcliError | None:
+    """Return the failure of a write that the signal has replaced on its way up: that write was sent, whatever came later."""
+    failure = signal.__context__
+    while failure is not None:
+        if isinstance(failure, SpcliError) and failure.outcome in ("refused", "unknown", "done"):
+            return failure
+        failure = failure.__context__
+    return None
 
 
 def _describe_interruption(signal: Interrupted, runtime: "Runtime") -> SpcliError:

@@ -12,6 +12,7 @@ from spcli.api.parse import (
     Accepted,
     complete_project,
     is_about,
+    is_whole_list,
     live_users,
     page_count,
     parse_accepted,
@@ -43,7 +44,8 @@ _NO_SUCH_PAGE = (400, 404, 416, 422)
 class ProjectPage(NamedTuple):
     """One project and its builds, newest first; `builds` is None where this service has no build history.
 
-    A list that is not `whole` proves no absence: an entry has no id, or the page `is_other`, that is, another project's.
+    A list that is not `whole` proves no absence: an entry has no id, or the page `is_other`: it, or a build in it, is another
+    project's.
     """
 
     detail: ProjectDetail
@@ -313,7 +315,7 @@ class Api:
 def _parse_page(project_id: str, reply: Reply) -> ProjectPage:
     data = require_object(reply.data)
     builds, is_other = parse_builds(data, project_id), not is_about(data, project_id)
-    whole = builds is not None and len(builds) == len(data["files"]) and not is_other
+    whole = is_whole_list(data) and not is_other
     known = parse_project(data, project_id, None if builds is None else len(builds))
     return ProjectPage(known, builds, reply.server_wall, whole, is_other)
 

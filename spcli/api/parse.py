@@ -43,17 +43,29 @@ def _parse_listed(item: Mapping[str, Any], project_id: str) -> Project:
 
 
 def parse_builds(data: Mapping[str, Any], project_id: str) -> list[Build] | None:
-    """Return the project's builds, newest first; None if the answer has no build list (an empty list is one)."""
+    """Return the project's builds, newest first; None if the answer has no build list (an empty list is one).
+
+    A list that is put together from pages may show a build twice while it grows: it is one build, as it is shown first.
+    """
     files = data.get("files")
     if not isinstance(files, list):
         return None
-    builds = [_parse_build(item, project_id) for item in files if isinstance(item, dict)]
-    return newest_first([build for build in builds if build.upload_id])
+    builds = [_parse_build(item, project_id) for item in reversed(files) if isinstance(item, dict)]
+    return newest_first({build.upload_id: build for build in builds if build.upload_id}.values())
 
 
-def is_about(data: dict[str, Any], project_id: str) -> bool:
-    """Return whether a get-project answer is about that project, as far as it says: a cache may mix answers up."""
-    return (_read_id(data) or project_id).casefold() == project_id.casefold()
+def is_whole_list(data: Mapping[str, Any]) -> bool:
+    """Return whether every entry of the build list has an id."""
+    files = data.get("files")
+    return isinstance(files, list) and all(isinstance(item, dict) and _read_id(item) for item in files)
+
+
+def is_about(data: Mapping[str, Any], project_id: str) -> bool:
+    """Return whether a get-project answer is about that project, as far as it and its builds say: a cache may mix them up."""
+    wanted, files = normalize_id(project_id), data.get("files")
+    builds = [item for item in files if isinstance(item, dict)] if isinstance(files, list) else []
+    named = [text_of(build["projectId"]) for build in builds if build.get("projectId") is not None]
+    return all(normalize_id(one or wanted) == wanted for one in (_read_id(data), *named))
 
 
 def parse_project(data: dict[str, Any], project_id: str, builds: int | None) -> ProjectDetail:

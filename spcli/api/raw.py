@@ -15,6 +15,7 @@ READS = ("GET", "HEAD")
 WITH_BODY = ("POST", "PUT", "PATCH")
 METHODS = (*READS, *WITH_BODY, "DELETE")
 _LIMITED = {"upload-file": "upload", "distribute-file": "distribute"}
+_LIMITED_NAME = re.compile(rf"(?<![\w-])(?:{'|'.join(_LIMITED)})(?![\w-])")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,300})(?:\.[0-9]{1,300})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 _ID = re.compile(r"[0-9a-fA-F]{24}", re.ASCII)
 _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
@@ -42,8 +43,7 @@ class RawCall(NamedTuple):
         """Return `upload` or `distribute` if the call is rate-limited, in any spelling that a server may accept."""
         if self.method not in WITH_BODY:
             return None
-        path = unicodedata.normalize("NFKC", unquote(self.path)).casefold()
-        return _LIMITED.get(path.rstrip("/. ").rpartition("/")[2].strip())
+        return _LIMITED.get(_decoded(self.path).casefold().rstrip("/. ").rpartition("/")[2].strip())
 
     @property
     def body(self) -> dict[str, object]:
@@ -67,6 +67,9 @@ def raw_call(method: str, target: str, fields: Sequence[str], *, base_url: str) 
     call = RawCall(verb, path, tuple(query), tuple(given))
     if call.endpoint is not None and query:
         raise SpcliError("usage", "a limited endpoint takes no query", hint="give its fields with -f")
+    if call.endpoint is None and verb in WITH_BODY and _names_limited(path):
+        hint = "write it as documented, such as /projects/upload-file"
+        raise SpcliError("usage", "PATH looks like a rate-limited one, but isn't", hint=hint)
     return call
 
 
@@ -92,15 +95,27 @@ def _split_target(target: str, base_url: str) -> tuple[str, list[Pair]]:
 
 def _refuse_ambiguous(path: str) -> None:
     """Refuse a path that a server may cut or decode to another one, a rate-limited one included. Raises `SpcliError` (usage)."""
-    decoded, hint = unquote(path), "write the path as documented, such as /projects"
+    decoded, hint = _decoded(path), "write the path as documented, such as /projects"
+    if "\ufffd" in decoded:
+        raise SpcliError("usage", "PATH has percent-encoded bytes that are not UTF-8", hint=hint)
     if decoded.count("/") > path.count("/"):
         raise SpcliError("usage", "PATH has an encoded slash", hint=hint)
-    if not decoded.isprintable():
+    if not unquote(path).isprintable():
         raise SpcliError("usage", "PATH has an encoded control character", hint=hint)
     if mark := next((mark for mark in ";?#%\\" if mark in decoded), None):
         raise SpcliError("usage", f"PATH has {mark!r}, plain or encoded", hint=hint)
     if any(part in (".", "..") for part in decoded.split("/")):
         raise SpcliError("usage", "PATH has . or .. in it", hint="write the path below the base URL")
+
+
+def _names_limited(path: str) -> bool:
+    """Return whether a rate-limited name stands anywhere in the path: routers match prefixes, and servers cut paths."""
+    return _LIMITED_NAME.search(_decoded(path).casefold()) is not None
+
+
+def _decoded(path: str) -> str:
+    """Return the path as the most lenient server may read it: percent-decoded, with compatible characters as ASCII."""
+    return unicodedata.normalize("NFKC", unquote(path))
 
 
 def _path_below(url: str, base_url: str) -> str:

@@ -64,7 +64,7 @@ class Sender:
     Attributes:
         sends: calls of which a byte left.
         is_limited: every send so far was answered with 429, so none was processed.
-        had_list: the build list could be read before the send.
+        had_list: this service has a build list: it could be read before the send.
         failure: why the last send is known to have done nothing.
     """
 
@@ -111,6 +111,7 @@ class Sender:
         while True:
             if (found := self._wait_for_turn(write)) is not None:
                 return found
+            self._is_unsettled = True
             reply = self.turn.send_call("POST", write.path, write.request_body())
             if isinstance(reply, NotSent):
                 self._is_unsettled = False
@@ -173,9 +174,9 @@ class Sender:
         for left in reversed(range(LOOKS_BEFORE_RESEND if self.sends else 1)):
             page = read_list(self.api, self.clock, write.project_id)
             write.looked_at = self.clock.mono()
-            if page == "gone":
+            if page == "gone" and not self.had_list:
                 return None
-            if page is not None:
+            if page is not None and page != "gone":
                 self.had_list = True
                 self.learn_clock(page.server_wall)
                 return page
@@ -218,14 +219,12 @@ class Sender:
         Raises:
             SpcliError: `rate-limited` or `config`; after a send, the failure of that send.
         """
-        self._is_unsettled = True
         try:
             while not self.turn.wait_and_commit(write.history_row(), write.looked_at):
                 if (found := write.read_list_again()) is not None:
                     self.turn.end_turn()
                     return found
         except BaseException as failure:
-            self._is_unsettled = False
             self.turn.end_turn()
             if isinstance(failure, SpcliError) and failure.outcome != "unknown":
                 if self.failure is not None:
@@ -300,7 +299,8 @@ class Sender:
         """Return the id of the build that the interrupted write made, as far as one quick look can tell."""
         write, known = self._write, self.output.write_happened
         if known is None and self._accepted is not None and write is not None:
-            known = None if self._accepted.is_foreign else write.upload_id or self._accepted.upload_id
+            is_word = not (self._accepted.is_foreign or self._accepted.is_denied)
+            known = None if not is_word else write.upload_id or self._accepted.upload_id
         if known is None and write is not None and self._is_open():
             self.record("settling", "interrupted", accepted=self._accepted is not None)
             page = read_list(self.api, self.clock, write.project_id, QUICK_LOOK)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from spcli.api.client import ProjectPage
 from spcli.api.parse import Accepted
-from spcli.builds.lifecycle import created_at
+from spcli.builds.lifecycle import listed_date
 from spcli.errors import Refused, SpcliError
 from spcli.models import Build, UploadResult, bare_url, iso_utc, url_digest
 from spcli.output.words import local_time
@@ -68,6 +68,7 @@ class UploadWrite:
             self._sender.output.note(f"could not read the build list: {failure.message}; continuing without it")
             found = None
         else:
+            self._sender.had_list = page.builds is not None
             found = None if page.builds is None else self._learn_baseline(page)
         found = found or self._settle_earlier()
         return None if found is None else self._confirm_build(found)
@@ -243,7 +244,8 @@ class UploadWrite:
         """Return the build of an upload that this machine forgot with a damaged state file less than a day ago.
 
         Raises:
-            SpcliError: `unknown` when more than one build may be it, or another process is uploading the same file.
+            SpcliError: `unknown` when more than one build may be it, the list is not this project's alone, or another process is
+                uploading the same file.
         """
         sender = self._sender
         if self._request.force or sender.state.lost_memory_at() is None:
@@ -255,14 +257,14 @@ class UploadWrite:
             for build in page.builds or ()
             if build.upload_id not in recorded
             and place_of(build.file_url or "") == place_of(self._bare_url)
-            and listed_at - (created_at(build) or listed_at) < FORGOTTEN
+            and listed_at - (listed_date(build) or listed_at) < FORGOTTEN
         ]
         if not candidates:
             return None
         is_handled = sender.state.ledger.find_unsettled(
             "upload", sender.account, self.project_id, url=self._bare_url, is_live=True
         )
-        if len(candidates) > 1 or is_handled:
+        if len(candidates) > 1 or is_handled or page.is_other:
             message = "the state file was damaged less than a day ago: an earlier upload of this file may be forgotten"
             raise sender.unknown_error(message, Evidence("doubtful", tuple(candidates)), self.project_id)
         (build,) = candidates

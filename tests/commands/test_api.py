@@ -296,7 +296,34 @@ def test_limited_endpoint_goes_through_its_window_however_it_is_spelt(spcli: Fro
 
 @pytest.mark.parametrize(
     "ending",
-    [";a=b", "%3Ba=b", "%00", "%3F", "%3f#", "%23", "%5C", "%2F", "/%2e", "%252F", "%25%32%66", "%0d%0a", "%c2%a0%7f"],
+    [
+        ";a=b",
+        "%3Ba=b",
+        "%00",
+        "%3F",
+        "%3f#",
+        "%23",
+        "%5C",
+        "%2F",
+        "/%2e",
+        "%252F",
+        "%25%32%66",
+        "%0d%0a",
+        "%c2%a0%7f",
+        "%C0%AF",
+        "%EF%BC%8Fx",
+        "/x/%EF%BC%8E%EF%BC%8E",
+        "/x",
+        "/x/upload-files",
+        ":",
+        "::$DATA",
+        ",",
+        "&a=b",
+        "%26",
+        "|",
+        "*",
+        "'",
+    ],
 )
 def test_a_path_that_a_server_may_cut_to_a_limited_one_is_refused(spcli: Front, ending: str) -> None:
     with FaultServer([]) as server:
@@ -304,6 +331,13 @@ def test_a_path_that_a_server_may_cut_to_a_limited_one_is_refused(spcli: Front, 
         refused = spcli("api", "POST", f"/projects/upload-file{ending}", "--json")
         assert (refused.code, refused.error["outcome"]) == (2, "not_sent")
         assert server.ledger == []
+
+
+@pytest.mark.parametrize("path", ["/projects/upload-files", "/projects/upload-file-list", "/projects/re-upload-file/x"])
+def test_a_path_with_another_name_is_not_limited(spcli: Front, path: str) -> None:
+    with FaultServer([answer(200, {}), answer(200, {})]) as server:
+        at(spcli, server)
+        assert [spcli("api", "POST", path, env={"SPCLI_ON_LIMIT": "fail"}).code for _ in range(2)] == [0, 0]
 
 
 @pytest.mark.parametrize("path", ["/projects/upload-file.", "/projects/upload-file%20", "/projects/\uff55pload-file"])

@@ -126,6 +126,23 @@ def reported(sweep: Sweep, step: int, undisturbed: int, kind: str) -> tuple[int,
     return ended.code, outcome
 
 
+@pytest.mark.parametrize(("argv", "kind"), [(WRITES[0], "limited"), (WRITES[1], "reset")], ids=["upload", "distribute"])
+def test_signal_as_a_context_manager_ends_does_not_replace_the_outcome(tmp_path: Path, argv: list[str], kind: str) -> None:
+    """A failure on its way up passes the exits of context managers: a signal may come before one of them has begun."""
+    sweep = Sweep(tmp_path, argv, ANSWERS[kind], within="contextlib.py")
+    undisturbed, steps = sweep.run().code, sweep.steps
+    assert steps - sweep.arrival > 20
+    for step in range(steps - 16, steps - 8):
+        reported(sweep, step, undisturbed, kind)
+
+
+def test_signal_while_a_denied_release_is_recorded_does_not_report_it_as_done(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, WRITES[1], answer(200, {"success": False, "message": "No worker."}), within="ledger.py")
+    undisturbed, steps = sweep.run().code, sweep.steps
+    for step in range(steps - 9, steps + 1):
+        reported(sweep, step, undisturbed, "denied")
+
+
 @pytest.mark.parametrize("first", [1, 2])
 def test_run_never_waits_for_a_lock_that_a_signal_has_left_held(tmp_path: Path, first: int) -> None:
     """The quick look after a signal must not use a connection again whose lock was held at that moment."""
