@@ -68,6 +68,7 @@ RUNS = (
     ("request", "distribute", "--dry-run", "--latest"),
     ("rollback", "rollback", "", f"--to {SHOWROOM_OLD} --yes --wait"),
     ("request", "rollback", "--dry-run", f"--to {SHOWROOM_NEW}"),
+    ("page", "open", "", "--print"),
     ("history", "history", "", ""),
     ("limits", "limits", "", ""),
     ("event", "webhooks events", "", ""),

@@ -32,6 +32,7 @@ SYNONYMS = {
     "builds wait": "follow builds:watch",
     "builds show": "builds:info builds:get builds:view",
     "status": "info overview summary watch monitor",
+    "open": "browse browser web dashboard share url",
     "history": "audit activity changelog",
     "limits": "quota ratelimit rate-limit rate-limits window windows",
     "projects list": "ls apps app projects:ls",

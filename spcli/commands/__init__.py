@@ -47,6 +47,7 @@ TABLE: dict[str, Entry | Group] = {
     "distribute": Entry("Release a processed build, or release it again.", "distribute:distribute", writes=True),
     "rollback": Entry("Release the previous good build again.", "rollback:rollback", writes=True),
     "status": Entry("Show account, project, rate limits and builds at a glance.", "status:status"),
+    "open": Entry("Open the project's page in the browser, or print its address.", "open:open_page"),
     "history": Entry("List uploads, releases and rollbacks sent from this machine.", "history:history"),
     "limits": Entry("Show when the next upload and distribute are allowed.", "limits:limits"),
     "webhooks": Group(
@@ -88,7 +89,7 @@ TABLE: dict[str, Entry | Group] = {
 
 SECTIONS = {
     "Ship": ("check", "upload", "distribute", "rollback"),
-    "Look": ("status", "builds", "projects", "history", "limits", "webhooks", "api"),
+    "Look": ("status", "builds", "projects", "open", "history", "limits", "webhooks", "api"),
     "Set up": ("auth", "config", "doctor", "completion"),
     "Try and learn": ("demo", "sandbox", "help", "exit-codes"),
 }

@@ -153,6 +153,7 @@ def test_a_duration_with_units_is_accepted(spcli: Front, service: Any, duration:
         (["config", "rm", "project"], "did you mean `spcli config unset`?"),
         (["webhooks", "list"], "did you mean `spcli webhooks events`?"),
         (["builds", "deploy"], "did you mean `spcli distribute`?"),
+        (["browse"], "did you mean `spcli open`?"),
         (["proj"], "did you mean `spcli projects`?"),
     ],
     ids=" ".join,

@@ -44,6 +44,7 @@ THINGS = {
     "projects use showroom": ["profile", "project"],
     "auth logout": ["profile", "removed"],
     "config path": ["path"],
+    "open dashboard": ["projectId", "page", "url"],
     "config set project x": ["key", "profile", "path"],
     "config unset project": ["key", "profile", "path"],
     f"upload {URL} --dry-run": ["method", "url", "body"],
