@@ -57,15 +57,15 @@ def parse_builds(data: Mapping[str, Any], project_id: str) -> list[Build] | None
 def is_whole_list(data: Mapping[str, Any]) -> bool:
     """Return whether every entry of the build list has an id."""
     files = data.get("files")
-    return isinstance(files, list) and all(isinstance(item, dict) and _read_id(item) for item in files)
+    return isinstance(files, list) and all(isinstance(item, dict) and _id_text(item) for item in files)
 
 
 def is_about(data: Mapping[str, Any], project_id: str) -> bool:
     """Return whether a get-project answer is about that project, as far as it and its builds say: a cache may mix them up."""
     wanted, files = normalize_id(project_id), data.get("files")
     builds = [item for item in files if isinstance(item, dict)] if isinstance(files, list) else []
-    named = [text_of(build["projectId"]) for build in builds if build.get("projectId") is not None]
-    return all(normalize_id(one or wanted) == wanted for one in (_read_id(data), *named))
+    named = {_id_text(data), *(text_of(build.get("projectId")) for build in builds)} - {None}
+    return all(normalize_id(one or "") == wanted for one in named)
 
 
 def parse_project(data: dict[str, Any], project_id: str, builds: int | None) -> ProjectDetail:
@@ -96,7 +96,11 @@ def _parse_build(item: dict[str, Any], project_id: str) -> Build:
 
 
 def _read_id(item: Mapping[str, Any]) -> str:
-    return normalize_id(text_of(item.get("_id")) or text_of(item.get("id")) or "")
+    return normalize_id(_id_text(item) or "")
+
+
+def _id_text(item: Mapping[str, Any]) -> str | None:
+    return text_of(item.get("_id")) or text_of(item.get("id"))
 
 
 class Accepted(NamedTuple):
