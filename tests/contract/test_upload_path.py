@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "upload_path.py"
-MOST = {"files": 46, "functions": 352, "changes of file": 256}
+MOST = {"files": 46, "functions": 352, "changes of file": 260}
 """The figures reached, and a few more. Where one is exceeded, `upload_path.py -v` lists what is entered."""
 
 
