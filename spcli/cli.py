@@ -3,7 +3,10 @@
 How a failure is reported is decided here: `main` turns everything that a command raises into one `SpcliError`.
 """
 
+import ast
 import importlib
+import inspect
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -180,9 +183,6 @@ def build_command(name: str, entry: Entry | Group) -> Any:
 
 def _read_docstring(function: Callable[..., object]) -> str | None:
     """Return a docstring from the source: Python drops it with -OO. Return None without the source."""
-    import ast
-    import inspect
-
     try:
         (statement,) = ast.parse(inspect.getsource(function)).body
     except (OSError, SyntaxError, ValueError):
@@ -275,8 +275,6 @@ def _describe_interruption(signal: Interrupted, runtime: "Runtime") -> SpcliErro
 
 def _describe_bug(defect: Exception, runtime: "Runtime") -> SpcliError:
     """Return the error for a bug: its type and place. Its text may hold a secret, so only `-v` prints it, redacted."""
-    import traceback
-
     if isinstance(defect, RuntimeError) and str(defect) == "can't start new thread":
         hint = "raise the limit of processes and threads of this user or container"
         return SpcliError("config", "cannot start a thread: a limit of this system is reached", hint=hint)
@@ -294,7 +292,7 @@ def _hint_about_key(error: SpcliError, runtime: "Runtime") -> str | None:
     from spcli.settings.credentials import describe_key_shape
 
     shape = describe_key_shape(runtime.key, runtime.settings.user_id)
-    return None if shape is None else f"the API key {shape.problem}: {shape.fix}"
+    return None if shape is None else shape.line
 
 
 def report_failure(error: SpcliError, runtime: "Runtime") -> int:

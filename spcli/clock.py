@@ -55,6 +55,6 @@ class Clock:
 
     def chance(self) -> float:
         """Return a random number in [0, 1), for jitter."""
-        import random
+        import random  # 5 ms, and most commands need no jitter
 
         return random.random()

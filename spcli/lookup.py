@@ -1,5 +1,6 @@
 """Turn the project or build that the user typed into its ID, asking the service only where a name needs it."""
 
+from difflib import SequenceMatcher, get_close_matches
 from typing import TYPE_CHECKING
 
 from spcli.errors import SpcliError
@@ -83,7 +84,6 @@ def match_project(projects: list[Project], wanted: str) -> Project:
 
 def _similar_projects(projects: list[Project], folded: str) -> list[Project]:
     """Return up to three projects whose name, or the same length of its start, is spelled almost like `folded`."""
-    from difflib import SequenceMatcher
 
     def likeness(project: Project) -> float:
         name = (project.name or "").strip().casefold()
@@ -112,8 +112,6 @@ def unlisted_error(word: str, builds: "Sequence[Build]") -> SpcliError:
 
 def _suggest_builds(word: str, builds: "Sequence[Build]") -> str:
     """Return the builds that `word` may mean: part of an ID or of a file name, or a mistyped ID."""
-    from difflib import get_close_matches
-
     part, name = word.casefold(), file_name(word).casefold() or "/"
     close = get_close_matches(part, [build.upload_id for build in builds], n=CANDIDATES, cutoff=0.8)
     near = [

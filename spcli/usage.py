@@ -1,6 +1,7 @@
 """Usage errors: Typer's as ours, what was probably meant, and the words of a command line that could not be parsed."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import typer
@@ -138,8 +139,6 @@ def _find_nearest(word: str, homes: Mapping[str, list[str]]) -> list[str]:
 
     A command that writes or deletes is offered only for a slip of the fingers, never for another word that looks like it.
     """
-    from difflib import get_close_matches
-
     safe = [name for name, commands in homes.items() if not _is_risky(commands[0]) or _is_slip(word, name)]
     near = get_close_matches(word, safe, n=1, cutoff=LEAST_LIKENESS)
     begun = [name for name in safe if len(word) >= SHORTEST_START and name.startswith(word) and not _is_risky(homes[name][0])]

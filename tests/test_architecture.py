@@ -66,6 +66,13 @@ HEAVY = {
     "httpx", "httpcore", "rich", "sqlite3", "platformdirs", "tomli_w", "tomllib", "subprocess", "asyncio", "starlette",
     "uvicorn", "email",
 }  # fmt: skip
+LOADED_BY_TYPER = {
+    "ast", "datetime", "difflib", "errno", "inspect", "io", "ipaddress", "math", "re", "select", "signal", "threading", "time",
+    "traceback", "unicodedata", "urllib.parse",
+}  # fmt: skip
+"""Every command has loaded them, so an import inside a function saves nothing."""
+WITHOUT_TYPER = {"__main__", "signals", "completion", "settings.places", "settings.table", "state.account", "state.reader"}
+"""Modules that run before Typer is loaded, or for a TAB press without it."""
 GENERATED = {"completion/tree.py"}
 POSIX_ONLY = {
     "os": """
@@ -229,6 +236,17 @@ def test_heavy_libraries_stay_in_their_rooms_and_load_late() -> None:
             )
             if not (is_home and is_late):
                 offenders.append(f"{PLACES[module]}:{statement.lineno} {name}")
+    assert offenders == []
+
+
+def test_modules_that_are_loaded_anyway_are_imported_at_the_top() -> None:
+    offenders = [
+        f"{PLACES[module]}:{statement.lineno} {name}"
+        for module, tree in TREES.items()
+        if module not in WITHOUT_TYPER and room_of(module) not in WITHOUT_TYPER
+        for name, statement, top in imports_in(tree)
+        if not top and not {name, name.rpartition(".")[0]}.isdisjoint(LOADED_BY_TYPER)
+    ]
     assert offenders == []
 
 

@@ -7,6 +7,7 @@ distribute-file at https://docs.streampixel.io.
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from spcli.api.parse import (
     Accepted,
@@ -321,6 +322,4 @@ def _parse_page(project_id: str, reply: Reply) -> ProjectPage:
 
 
 def _quote_segment(text: str) -> str:
-    from urllib.parse import quote
-
     return quote(text, safe="")

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spcli.builds.lifecycle import newest_first, state_of
 from spcli.errors import SpcliError
-from spcli.models import Build, Project, ProjectDetail, bare_url, dashboard_url, iso_utc, normalize_id, share_url, url_digest
+from spcli.models import (
+    Build,
+    Project,
+    ProjectDetail,
+    bare_url,
+    dashboard_url,
+    iso_utc,
+    normalize_id,
+    share_url,
+    unix_time,
+    url_digest,
+)
 
 if TYPE_CHECKING:
     from spcli.transport import Reply
@@ -186,12 +197,5 @@ def iso_text(value: object) -> str | None:
     if isinstance(value, str) and len(value) == 24 and value[4:20:3] == "--T::." and value[23] == "Z":
         return value
     text = text_of(value)
-    if text is None:
-        return None
-    from datetime import UTC, datetime
-
-    try:
-        moment = datetime.fromisoformat(text)
-        return iso_utc((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-    except (ValueError, OverflowError, OSError):
-        return text
+    seconds = unix_time(text)
+    return text if seconds is None else iso_utc(seconds)

@@ -3,6 +3,7 @@
 The service's routes: https://docs.streampixel.io, api-reference.
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -146,8 +147,7 @@ def field_value(text: str) -> object:
         return _WORDS[text]
     if _ID.fullmatch(text) or not _NUMBER.fullmatch(text):
         return text
-    import json
-    import math
+    import json  # not at the top: help and usage errors load this module
 
     number: float = json.loads(text)
     return number if isinstance(number, int) or math.isfinite(number) else text

@@ -6,7 +6,7 @@ Sources: https://docs.streampixel.io, build lifecycle and webhook events (spelli
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from spcli.models import Build
+from spcli.models import Build, is_id, unix_time
 
 
 class Stage(NamedTuple):
@@ -104,25 +104,10 @@ def poll_pause(elapsed: float, chance: float, *, longest: float | None, failures
     return max(pause * (0.9 + 0.2 * chance), least)
 
 
-def listed_date(build: Build) -> float | None:
-    """Return the build's `date` (UTC by default) in Unix seconds, None for none that can be read."""
-    from datetime import UTC, datetime
-
-    try:
-        date = datetime.fromisoformat(build.date or "")
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except ValueError:
-        return None
-
-
 def created_at(build: Build) -> float | None:
     """Return when the build was created, in Unix seconds: its `date`, else the first 8 digits of a 24-hex id."""
-    date = listed_date(build)
-    if date is not None:
-        return date
-    upload_id = build.upload_id.lower()
-    is_object_id = len(upload_id) == 24 and all(digit in "0123456789abcdef" for digit in upload_id)
-    return float(int(upload_id[:8], 16)) if is_object_id else None
+    date = unix_time(build.date)
+    return float(int(build.upload_id[:8], 16)) if date is None and is_id(build.upload_id) else date
 
 
 def stage_rank(state: str) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from spcli.builds.lifecycle import created_at, state_of
 from spcli.errors import SpcliError
-from spcli.models import Build
+from spcli.models import Build, unix_time
 
 if TYPE_CHECKING:
     from spcli.state.events import Event
@@ -182,10 +182,5 @@ def _is_rejected(build: Build | None) -> bool:
 
 def _event_time(event: "Event") -> float:
     """Return when an event happened, by the service's clock, or when it was received if it does not say."""
-    from datetime import UTC, datetime
-
-    try:
-        moment = datetime.fromisoformat(event.timestamp or "")
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return event.received
+    happened = unix_time(event.timestamp)
+    return event.received if happened is None else happened

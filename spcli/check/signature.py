@@ -5,6 +5,7 @@ download takes up to 10 minutes. The forms of signatures rest on the documentati
 """
 
 import base64
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from spcli.check.finding import Finding, info, warning
+from spcli.models import unix_time
 from spcli.output.words import format_span
 
 QUEUE_SECONDS = 2 * 3600
@@ -154,14 +156,14 @@ def _parse_fields(fields: Mapping[str, str]) -> Signature | None:
         begins, seconds = _compact_time(fields.get(f"{prefix}-date")), _whole_number(fields.get(f"{prefix}-expires"))
         if begins is not None and seconds is not None:
             return Signature(service, begins + seconds, begins, f"{prefix}-security-token" in fields, seconds)
-    if "sig" in fields and (ends := _iso_time(fields.get("se"))) is not None:
-        return Signature("Azure", ends, _iso_time(fields.get("st")))
+    if "sig" in fields and (ends := unix_time(fields.get("se"))) is not None:
+        return Signature("Azure", ends, unix_time(fields.get("st")))
     if "q-signature" in fields:
         begins, ends = (_whole_number(part) for part in [*fields.get("q-sign-time", "").split(";"), "", ""][:2])
         return None if ends is None else Signature("COS", ends, begins)
     if "policy" in fields and "signature" in fields:
         return _parse_policy(fields["policy"])
-    moment = _unix_time(fields.get("expires"))
+    moment = _expiry_time(fields.get("expires"))
     if moment is not None and "signature" in fields:
         return Signature(_service_of(fields), moment, temporary="x-amz-security-token" in fields)
     return _parse_token(fields)
@@ -180,7 +182,7 @@ def _service_of(fields: Mapping[str, str]) -> str:
 def _parse_token(fields: Mapping[str, str]) -> Signature | None:
     """Return a signature that is a token or a secure link."""
     for service, mark, name in _UNIX_PAIRS:
-        if mark in fields and (moment := _unix_time(fields.get(name))) is not None:
+        if mark in fields and (moment := _expiry_time(fields.get(name))) is not None:
             return Signature(service, moment)
     for name in ("hdnea", "hdnts", "__token__", "__gda__"):
         match = re.search(r"(?:^|~)exp=([0-9]{9,11})(?:~|$)", fields.get(name, ""))
@@ -237,8 +239,6 @@ def _decode_base64(text: str) -> bytes:
 
 
 def _parse_json(data: bytes) -> object:
-    import json
-
     try:
         value: object = json.loads(data)
     except (ValueError, RecursionError):
@@ -250,24 +250,16 @@ def _whole_number(text: str | None) -> float | None:
     return float(text) if text and text.isascii() and text.isdigit() and len(text) <= 12 else None
 
 
-def _unix_time(text: str | None) -> float | None:
+def _expiry_time(text: str | None) -> float | None:
     """Return a Unix time, which for Swift may be written as a date; small numbers are versions or counters."""
     moment = _whole_number(text)
     if moment is None:
-        return _iso_time(text) if text and "T" in text else None
+        return unix_time(text) if text and "T" in text else None
     return moment if moment >= 10**8 else None
 
 
 def _compact_time(text: str | None) -> float | None:
     try:
         return datetime.strptime(text or "", "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-def _iso_time(text: str | None) -> float | None:
-    try:
-        moment = datetime.fromisoformat(text or "")
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

@@ -5,7 +5,9 @@ which an older page forbids and the newest one uses.
 """
 
 import re
+import socket
 from collections.abc import Sequence
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from spcli.check.finding import Finding, error, info, warning
@@ -136,8 +138,6 @@ def is_private_host(host: str) -> bool:
 
 def _plain_address(host: str) -> str:
     """Return a numeric host in dotted form: `127.1` and `2130706433` are `127.0.0.1` to every resolver."""
-    import socket
-
     try:
         return socket.inet_ntoa(socket.inet_aton(host))
     except OSError:
@@ -146,8 +146,6 @@ def _plain_address(host: str) -> str:
 
 def is_private_address(address: str) -> bool:
     """Return whether an IP address does not belong to the public internet; a name is not an address."""
-    from ipaddress import IPv6Address, ip_address
-
     try:
         parsed = ip_address(address)
     except ValueError:

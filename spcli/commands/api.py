@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli.api.raw import READS
+from spcli.api.raw import READS, raw_call
 from spcli.commands import options
 from spcli.commands.writing import new_sender
 from spcli.errors import SpcliError
@@ -54,8 +54,6 @@ def api(
       spcli api GET /projects -f limit=5
       spcli api POST /projects/test-webhook -f projectId=665a2b3c4d5e6f7a8b9c0d1e
     """
-    from spcli.api.raw import raw_call
-
     runtime: Runtime = ctx.obj
     runtime.timeout = timeout
     call = raw_call(method, path, fields or (), base_url=runtime.settings.base_url)

@@ -71,7 +71,7 @@ def _warn_about_shape(runtime: "Runtime", user: str, key: Secret) -> None:
 
     shape = describe_key_shape(key, user)
     if shape is not None:
-        runtime.output.note(f"the API key {shape.problem}: {shape.fix}", name="warning")
+        runtime.output.note(shape.line, name="warning")
 
 
 def _verify_credentials(runtime: "Runtime", user: str, key: Secret) -> None:

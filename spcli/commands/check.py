@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcli.commands import options
+from spcli.models import file_name
+from spcli.output.words import format_size
 
 if TYPE_CHECKING:
     from spcli.check.finding import Report
@@ -56,9 +58,6 @@ def check(
 
 
 def _result_line(report: "Report") -> str:
-    from spcli.models import file_name
-    from spcli.output.words import format_size
-
     facts = [file_name(report.target) or report.target]
     if report.size is not None:
         facts.append(format_size(report.size))

@@ -75,7 +75,7 @@ def _join_words(key: str, words: list[str]) -> str:
     if len(words) == 1:
         return words[0]
     if key == "api_key_command":
-        import json
+        import json  # only for this setting
 
         return json.dumps(words)
     raise SpcliError("usage", f"{key} takes one value", hint="quote a value that contains spaces")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import typer
@@ -203,7 +204,7 @@ def _access_checks(runtime: "Runtime") -> "Iterator[Check]":
 
 def _access_hint(failure: SpcliError, shape: "KeyShape | None") -> str:
     if failure.status == 401 and shape is not None:
-        return f"the API key {shape.problem}: {shape.fix}"
+        return shape.line
     if failure.status in (401, 403):
         return "run spcli auth login (requesting a new key revokes the old one)"
     return "check the URL with `spcli config get base_url`" if failure.status in (404, 405) else "try again in a minute"
@@ -260,6 +261,4 @@ def _read_mountinfo() -> str | None:
 
 
 def _extras_check() -> Check:
-    from importlib.util import find_spec
-
     return doctor_checks.extras_check([name for name in ("starlette", "uvicorn") if find_spec(name) is None])

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from spcli.errors import SpcliError
@@ -67,7 +68,6 @@ def network_check(base_url: str, address: str, tls_version: str | None, certific
     if tls_version is None:
         return Check("network", OK, f"{where}, without TLS (on this machine)")
     import ssl
-    from datetime import UTC, datetime
 
     issuer = issuer_of(certificate)
     expires = certificate.get("notAfter")

@@ -1,5 +1,6 @@
 """`spcli help`: the topics, one topic's page, or a command's help."""
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -85,8 +86,6 @@ def _command_text(ctx: typer.Context, path: list[str]) -> str:
 
 def _unknown(name: str) -> SpcliError:
     """Return the error for a word that is no topic and no command, with the nearest ones."""
-    from difflib import get_close_matches
-
     members = [command for command in COMMANDS if command.rpartition(" ")[2] == name]
     near = members or get_close_matches(name.lower(), [*TOPICS, *filter(None, COMMANDS)], n=2, cutoff=0.6)
     quoted = " or ".join(f"`spcli help {one}`" for one in near)

@@ -1,11 +1,13 @@
 """`spcli history`: the uploads, releases and rollbacks sent from this machine."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
 from spcli.commands import options
 from spcli.models import HistoryEntry, file_name, iso_utc
+from spcli.output.table import filled_columns
 from spcli.output.words import local_time
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def history(ctx: typer.Context, project: options.Project = None, limit: options.
         project_id = options.find_project_id(runtime, project)
     most = LIMIT if limit is None else limit or None
     entries = [entry_of(one) for one in runtime.state.ledger.find_writes(runtime.account, project_id=project_id, limit=most)]
-    columns = _filled_columns(entries)
+    columns = _table_columns(entries)
     runtime.output.listing(
         entries,
         columns=tuple(columns),
@@ -49,7 +51,7 @@ def entry_of(attempt: "Attempt") -> HistoryEntry:
     )  # fmt: skip
 
 
-def _filled_columns(entries: list[HistoryEntry]) -> dict[str, list[str]]:
+def _table_columns(entries: list[HistoryEntry]) -> dict[str, Sequence[str]]:
     """Return the cells of each column, without the columns that are empty."""
     columns = {
         "WHEN": [local_time(entry.at) for entry in entries],
@@ -61,7 +63,7 @@ def _filled_columns(entries: list[HistoryEntry]) -> dict[str, list[str]]:
         "OUTCOME": [_outcome_words(entry) for entry in entries],
         "REASON": [entry.note or "" for entry in entries],
     }
-    return {title: cells for title, cells in columns.items() if any(cells)}
+    return filled_columns(columns)
 
 
 def _outcome_words(entry: HistoryEntry) -> str:

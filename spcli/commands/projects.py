@@ -9,6 +9,7 @@ from spcli.api.parse import complete_project
 from spcli.commands import options
 from spcli.errors import SpcliError
 from spcli.models import Project, ProjectDetail, UserStats, dashboard_url
+from spcli.output.table import filled_columns
 from spcli.output.words import clock_time, local_time
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def list_projects(ctx: typer.Context, timeout: options.Timeout = None) -> None:
     runtime = ctx.obj
     runtime.timeout = timeout
     projects = lookup.list_projects(runtime.api, runtime.state.names, runtime.account, runtime.output)
-    columns = _filled_columns(projects)
+    columns = _table_columns(projects)
     runtime.output.listing(
         projects,
         columns=tuple(columns),
@@ -43,7 +44,7 @@ def list_projects(ctx: typer.Context, timeout: options.Timeout = None) -> None:
     )
 
 
-def _filled_columns(projects: "Sequence[Project]") -> "dict[str, list[str]]":
+def _table_columns(projects: "Sequence[Project]") -> "dict[str, Sequence[str]]":
     """Return the cells of each column, without the columns that are empty: no answer has both a region and a subscription."""
     columns = {
         "ID": [project.id for project in projects],
@@ -52,7 +53,7 @@ def _filled_columns(projects: "Sequence[Project]") -> "dict[str, list[str]]":
         "REGION": [project.region or "" for project in projects],
         "SUBSCRIPTION": [project.subscription_status or "" for project in projects],
     }
-    return {title: cells for title, cells in columns.items() if any(cells)}
+    return filled_columns(columns)
 
 
 def show(

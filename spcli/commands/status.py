@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
+from spcli.api.parse import complete_project
 from spcli.builds.lifecycle import created_at, is_final
 from spcli.builds.live import ReleaseRecord, find_live, list_standings, unseen_releases
 from spcli.builds.local import NO_LIST, LocalHistory
@@ -182,8 +183,6 @@ def _read_limits(runtime: "Runtime", problems: list[ScreenProblem]) -> list[Limi
 
 def _find_in_list(runtime: "Runtime", project_id: str) -> ProjectDetail | None:
     """Return the project as the project list shows it, for when its own page fails."""
-    from spcli.api.parse import complete_project
-
     try:
         project = next((one for one in runtime.api.read_projects() if one.id == project_id), None)
     except SpcliError:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcli.commands import options
+from spcli.models import file_name
 
 if TYPE_CHECKING:
     from spcli.models import UploadResult
@@ -81,8 +82,6 @@ def upload(
 
 
 def _lines(result: "UploadResult") -> list[str | tuple[str, str]]:
-    from spcli.models import file_name
-
     confirmed = "the build list confirms the upload" if result.confirmed_by == "build-list" else "the upload was accepted"
     lines: list[str | tuple[str, str]] = [result.message or confirmed]
     return [*lines, ("upload id", result.upload_id or ""), ("project", result.project_id), ("file", file_name(result.file_url))]

@@ -244,7 +244,7 @@ def hand_over(runtime: "Runtime", facts: ci.Facts, path: str | None) -> None:
 
 
 def _write_github_files(runtime: "Runtime", facts: ci.Facts) -> None:
-    import secrets
+    import secrets  # only in a GitHub job
 
     texts = {
         "GITHUB_OUTPUT": ci.github_output(facts, f"spcli-{secrets.token_hex(16)}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import ceil, isfinite
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,7 @@ def raw_body(body: bytes, redactor: Redactor, *, is_json: bool, in_runner: bool)
 
 
 def _dumps(value: object, indent: int | None) -> str:
-    import json
+    import json  # only for --json
 
     separators = (",", ":") if indent is None else (",", ": ")
     return json.dumps(value, indent=indent, separators=separators, default=str, allow_nan=False)
@@ -81,8 +82,6 @@ def _dumps(value: object, indent: int | None) -> str:
 def _has_lone_surrogate(text: str) -> bool:
     if "\\ud" not in text:
         return False
-    import re
-
     return any(found.group(1) for found in re.finditer(r"\\\\|\\ud[89ab]..\\ud[c-f]|\\(ud)", text))
 
 

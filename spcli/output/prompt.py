@@ -1,7 +1,9 @@
 """Questions on a terminal, and what arrives on standard input."""
 
 import re
+import select
 import sys
+from threading import Thread
 from typing import TYPE_CHECKING, TextIO
 
 from spcli.errors import Interrupted, SpcliError
@@ -54,8 +56,6 @@ class Prompt:
 
     def _read_line(self, stdin: TextIO) -> str:
         if sys.platform != "win32":
-            import select
-
             # A Ctrl-C right before a system call is handled only after it, and a read may last for ever: wait in slices.
             while not select.select([stdin], [], [], _SLICE)[0]:
                 pass
@@ -68,7 +68,6 @@ class Prompt:
     def _read_console_keys(self, question: str) -> str:
         """Return a line of the Windows console. Not the standard getpass: it takes the two halves of an arrow key for text."""
         from queue import Empty, SimpleQueue
-        from threading import Thread
 
         keys: SimpleQueue[str] = SimpleQueue()
         answer = ""

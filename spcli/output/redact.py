@@ -22,6 +22,7 @@ Redaction comes before every cut, so that no part of a secret is left at the end
 
 import re
 from collections.abc import Sequence
+from urllib.parse import quote, quote_plus, unquote
 
 from spcli.models import Secret
 
@@ -62,8 +63,6 @@ class Redactor:
 
     def register_url(self, url: str) -> None:
         """Redact the query of `url`: as a whole, each pair, and each value that may be a signature; as written and decoded."""
-        from urllib.parse import unquote
-
         query = url.partition("#")[0].partition("?")[2]
         pairs = [pair for pair in query.split("&") if pair]
         pairs += [unquote(pair) for pair in pairs]
@@ -107,9 +106,9 @@ def spell_secret(secret: str) -> Sequence[str]:
         return ()
     if secret.isascii() and secret.isalnum():
         return (secret,)
+    # Not at the top: most commands have no such secret.
     from html import escape
     from json import dumps
-    from urllib.parse import quote, quote_plus
 
     raw = secret.encode("utf-8", "surrogatepass")
     encoded = [quote(raw, safe=""), quote(raw), quote_plus(raw)]

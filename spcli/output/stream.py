@@ -1,5 +1,6 @@
 """One standard stream: what it can show, and writing to it without surprises."""
 
+import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -187,8 +188,6 @@ def _can_hold(letter: str, encoding: str) -> bool:
 
 def is_closed_pipe(error: OSError) -> bool:
     """Return whether the reader closed the pipe; Windows reports that as EINVAL."""
-    import errno
-
     return isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL)
 
 

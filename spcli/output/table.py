@@ -1,9 +1,11 @@
 """Pure: how wide text is on a screen, and rows as columns, whole or fitted to a screen."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from io import StringIO
 from itertools import chain
+from unicodedata import category, east_asian_width
 
 from spcli.output.escape import escape_line
 
@@ -29,8 +31,6 @@ class _Widths(dict[str, int]):
     """Each letter's width, looked up once."""
 
     def __missing__(self, letter: str) -> int:
-        from unicodedata import category, east_asian_width
-
         kind = category(letter)
         # An unassigned code point is an emoji newer than this Python: `escape_line` lets no other through.
         wide = kind == "Cn" or east_asian_width(letter) in "WF"
@@ -76,6 +76,11 @@ def fold_words(text: str, columns: int, indent: int) -> list[str]:
         else:
             line += word
     return [*lines, line]
+
+
+def filled_columns(columns: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """Return the columns that have a cell with text, each with its cells."""
+    return {title: cells for title, cells in columns.items() if any(cells)}
 
 
 def make_cells(rows: Rows, count: int, fit: Callable[[str], str]) -> Rows:
@@ -144,8 +149,6 @@ def _share_screen(natural: Sequence[int], least: Sequence[int], screen: int) -> 
 
 def _fold(table: Rows, sizes: Sequence[int]) -> list[str]:
     """Return header and rows as rich lays them out in columns of these sizes: a long text continues in the next line."""
-    from io import StringIO
-
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -1,7 +1,11 @@
 """Times, sizes and numbers in words, for people."""
 
 import math
+from datetime import datetime
+from time import localtime, strftime
 from typing import Literal
+
+from spcli.models import unix_time
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 
@@ -49,18 +53,13 @@ def local_time(iso: str | None, *, precision: Literal["minutes", "seconds"] = "m
     """Return an ISO 8601 instant in local time, such as `2026-04-30 14:00`; "" for None, any other text as it is."""
     if not iso or len(iso) <= len("2026-04-30"):
         return iso or ""
-    from datetime import UTC, datetime
-
+    seconds = unix_time(iso)
     try:
-        instant = datetime.fromisoformat(iso)
-        local = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone()
+        return iso if seconds is None else datetime.fromtimestamp(seconds).isoformat(" ", precision)
     except (ValueError, OverflowError, OSError):
-        return iso
-    return local.replace(tzinfo=None).isoformat(" ", precision)
+        return iso  # not a time of this machine's calendar
 
 
 def clock_time(wall: float) -> str:
     """Return a Unix time as the local time of day, `14:03:22`."""
-    from time import localtime, strftime
-
     return strftime("%H:%M:%S", localtime(wall))

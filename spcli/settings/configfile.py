@@ -4,6 +4,7 @@ Errors never repeat the file's content: a broken line may contain the key.
 """
 
 import os
+import re
 import stat
 import sys
 from typing import TYPE_CHECKING, NamedTuple
@@ -182,7 +183,7 @@ class ConfigFile:
         if self._access and sys.platform != "win32":
             problem = privacy_problem(self._access.mode, self._access.owner, user=os.geteuid(), readable=readable)
             if problem:
-                import shlex
+                import shlex  # only for this error
 
                 what, command = problem
                 raise self._error(f"{what}, so its key is not used", f"run {command} {shlex.quote(str(self.path))}")
@@ -195,7 +196,7 @@ class ConfigFile:
         Raises:
             SpcliError: `config`, if it cannot be written; the old file is unchanged then.
         """
-        from spcli.files import replace_file
+        from spcli.files import replace_file  # most commands write no config
 
         target = os.path.realpath(self.path)
         if os.path.exists(target) and not os.path.isfile(target):
@@ -247,8 +248,6 @@ def _parse_toml(raw: bytes, path: "Path") -> dict[str, object]:
 
 
 def _error_position(message: str, raw: bytes) -> str:
-    import re
-
     match = re.search(r"\(at line (\d+), column (\d+)\)\Z", message)
     if match:
         return f": line {match[1]}, column {match[2]}"

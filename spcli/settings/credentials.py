@@ -1,9 +1,12 @@
 """API keys: from bytes, from a file, from a program that prints one. No error shows what was read."""
 
 import os
+import re
 import select
+import signal
 import sys
 from contextlib import suppress
+from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 from spcli.clock import Clock
@@ -97,6 +100,11 @@ class KeyShape(NamedTuple):
     problem: str
     fix: str
 
+    @property
+    def line(self) -> str:
+        """Return the problem and the fix on one line."""
+        return f"the API key {self.problem}: {self.fix}"
+
 
 _PLACEHOLDER = r"(?i)<.*>|.*(your|my)[-_]?(api)?[-_]?key.*|change[-_]?me|x{6,}|(api[-_]?)?key|secret|todo"
 _SHAPES = (
@@ -117,8 +125,6 @@ _SHAPES = (
 
 def describe_key_shape(key: Secret, user_id: str | None = None) -> KeyShape | None:
     """Return why `key` does not look like an API key; None if it does."""
-    import re  # heavy, and most keys are accepted
-
     text = key.reveal()
     if text == user_id:
         return KeyShape("is the user ID", "set the API key instead")
@@ -240,8 +246,7 @@ def _read_output(child: "subprocess.Popen[bytes]", printed: bytearray, clock: Cl
     """
     assert child.stdout is not None
     if sys.platform == "win32":
-        from threading import Thread  # a pipe cannot be read with a time limit there
-
+        # A pipe cannot be read with a time limit there.
         reader = Thread(target=_collect_output, args=(child.stdout, printed), daemon=True)
         reader.start()
         while reader.is_alive() and (left := deadline - clock.mono()) > 0:
@@ -284,7 +289,5 @@ def _kill_tree(child: "subprocess.Popen[bytes]") -> None:
             subprocess.run([taskkill, "/T", "/F", "/PID", str(child.pid)], capture_output=True, check=False)
         child.kill()
     else:
-        import signal
-
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)

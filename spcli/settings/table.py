@@ -163,7 +163,7 @@ def parse_command_line(text: object) -> tuple[str, ...]:
 
 
 def _json_list(text: str) -> object:
-    import json
+    import json  # only for a list in `config set`
 
     try:
         return json.loads(text)

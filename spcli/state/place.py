@@ -47,7 +47,7 @@ def find_spare_folder(environ: Mapping[str, str]) -> Path:
         OSError: there is none. On Windows the machine's own temp dir is shared by all services, and who owns a folder in it can't
             be told without its access list: only a temp dir inside the user's profile will do.
     """
-    import tempfile
+    import tempfile  # slow to import, and seldom needed
 
     temporary = next((environ[name] for name in ("TMPDIR", "TEMP", "TMP") if environ.get(name)), None) or tempfile.gettempdir()
     if sys.platform == "win32":

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
@@ -84,8 +85,6 @@ def proxy_for(scheme: str, host: str, port: int, environ: Mapping[str, str]) -> 
 
 def is_loopback(host: str) -> bool:
     """Return whether `host` is this machine, by name or address (`127.evil.com` is not)."""
-    from ipaddress import ip_address  # slow to import, as below
-
     if host.lower().rstrip(".") == "localhost":
         return True
     try:
@@ -166,8 +165,6 @@ def _normalize_name(name: str) -> str:
 
 def _is_readable(entry: str) -> bool:
     """Return whether an entry is a host, `*`, an address or a network, perhaps with a port."""
-    from ipaddress import ip_network
-
     name, _ = _split_port(entry)
     if name.count("[") != name.count("]"):
         return False
@@ -189,8 +186,6 @@ def _split_port(entry: str) -> tuple[str, int | None]:
 
 def _entry_matches(entry: str, host: str, port: int) -> bool:
     """Return whether an entry covers `host:port`: by name with its subdomains, wildcard, address or network."""
-    from ipaddress import ip_address, ip_network
-
     name, entry_port = _split_port(entry)
     host = host.lower().rstrip(".")
     if entry_port not in (None, port) or not name:
@@ -218,8 +213,6 @@ def _ascii_name(name: str) -> str:
 
 
 def _is_address(host: str) -> bool:
-    from ipaddress import ip_address
-
     try:
         ip_address(host)
     except ValueError:

@@ -6,6 +6,7 @@ Never HEAD: a presigned URL is signed for one method, and S3 answers 403 to any 
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
+from urllib.parse import quote
 
 from spcli import __version__
 from spcli.clock import Clock
@@ -154,8 +155,6 @@ class Storage:
 
 def request_target(url: str) -> bytes:
     """Return path and query as written; only characters that a request cannot contain are percent-encoded."""
-    from urllib.parse import quote
-
     rest = url.split("#", 1)[0].partition("://")[2]
     path = rest[len(re.split(r"[/?]", rest, maxsplit=1)[0]) :]
     return quote(path if path.startswith("/") else f"/{path}", safe=_PRINTABLE, errors="replace").encode("ascii")

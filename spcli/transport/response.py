@@ -126,7 +126,7 @@ def is_html(body: bytes, content_type: str | None) -> bool:
 
 
 def _status_phrase(status: int) -> str:
-    from http.client import responses
+    from http.client import responses  # only for an error without a message
 
     phrase = responses.get(status)
     return f" ({phrase})" if phrase else ""
@@ -152,7 +152,7 @@ def _visible_text(page: str) -> Iterator[str]:
 
 
 def _unescape_html(text: str) -> str:
-    from html import unescape
+    from html import unescape  # only for an HTML page
 
     return unescape(text)
 

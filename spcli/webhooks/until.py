@@ -11,7 +11,7 @@ from typing import NamedTuple
 from spcli import lookup
 from spcli.api.client import Api
 from spcli.builds.lifecycle import is_final, poll_pause, state_of
-from spcli.builds.local import build_of_event
+from spcli.builds.local import build_of_event, find_listed
 from spcli.builds.wait import Ended
 from spcli.clock import Clock
 from spcli.errors import SpcliError
@@ -170,4 +170,4 @@ def listed_build(api: Api, project_id: str, upload_id: str) -> Build | None:
     builds = api.read_project(project_id).builds
     if builds is None:
         raise SpcliError("unreadable", "this service does not report build status")
-    return next((build for build in builds if build.upload_id == upload_id), None)
+    return find_listed(builds, upload_id)

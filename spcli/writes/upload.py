@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 from spcli.api.client import ProjectPage
 from spcli.api.parse import Accepted
-from spcli.builds.lifecycle import listed_date
 from spcli.errors import Refused, SpcliError
-from spcli.models import Build, UploadResult, bare_url, iso_utc, url_digest
+from spcli.models import Build, UploadResult, bare_url, iso_utc, unix_time, url_digest
 from spcli.output.words import local_time
 from spcli.state.ledger import Attempt, NewAttempt, WriteNote
 from spcli.writes.evidence import CLOCK_MARGIN, Evidence, UploadTraits, match_upload, place_of, settle_by_list
@@ -257,7 +256,7 @@ class UploadWrite:
             for build in page.builds or ()
             if build.upload_id not in recorded
             and place_of(build.file_url or "") == place_of(self._bare_url)
-            and listed_at - (listed_date(build) or listed_at) < FORGOTTEN
+            and listed_at - (unix_time(build.date) or listed_at) < FORGOTTEN
         ]
         if not candidates:
             return None
