@@ -68,6 +68,8 @@ def set_setting(
     settings.config.set(settings.profile, key, _join_words(key, value))
     settings.config.save()
     _report_change(runtime, key, f"set {key} in {settings.config_path}")
+    if key == "project":
+        runtime.output.note("the project was not looked up: verify it with `spcli projects show`")
 
 
 def _join_words(key: str, words: list[str]) -> str:

@@ -82,7 +82,9 @@ def test_unknown_setting_suggests_the_nearest(spcli: Front) -> None:
 
 
 def test_set_then_get_then_unset(spcli: Front) -> None:
-    assert spcli("config", "set", "project", "Showroom Demo").code == 0
+    stored = spcli("config", "set", "project", "Showroom Demo")
+    assert (stored.code, stored.err) == (0, "note: the project was not looked up: verify it with `spcli projects show`\n")
+    assert spcli("config", "set", "on_limit", "fail").err == ""
     assert spcli("config", "get", "project").out == "Showroom Demo\n"
     assert spcli("config", "unset", "project").code == 0
     assert spcli("config", "get", "project").code == 13
