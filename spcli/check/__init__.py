@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from spcli.check.archive import ENTRY_LIMIT
 from spcli.check.beginning import inspect_file
-from spcli.check.finding import ERROR, INFO, Finding, Report, build_report, error, has_errors
+from spcli.check.finding import ERROR, INFO, WARNING, Finding, Report, build_report, error, has_errors
 from spcli.check.remote import Inspection, Target, inspect_storage
 from spcli.check.url import is_host_name, judge_url, malformed_url
 from spcli.clock import Clock
@@ -54,11 +54,30 @@ def check_url(
     """
     findings = judge_url(url, now=clock.wall(), local_api=local_api)
     size = entries = None
-    if not has_errors(findings):
+    if is_worth_asking(findings):
         target = _target_of(url, findings, now=clock.wall(), seconds=seconds, local_api=local_api)
         seen = _inspect_url(url, target, clock=clock, environ=environ, entry_limit=ENTRY_LIMIT, log=log)
-        findings, size, entries = [*findings, *seen.findings], seen.size, seen.entries
+        findings, size, entries = [*weigh_expiry(findings, seen.findings), *seen.findings], seen.size, seen.entries
     return build_report(bare_url(url), findings, size, entries, strict=strict)
+
+
+def is_worth_asking(findings: Sequence[Finding]) -> bool:
+    """Return whether the host should be asked: the URL has no error, or only an expiry, which the host's clock decides."""
+    return not has_errors(one for one in findings if one.code != "expired")
+
+
+def weigh_expiry(findings: Sequence[Finding], seen: Sequence[Finding]) -> list[Finding]:
+    """Return the URL's findings after the host's answer, which counts for more than this machine's clock.
+
+    An expiry becomes a warning if the host delivers the file, or if the host's refusal is an error that repeats the expiry.
+    """
+    is_delivered = not any(one.code in ("unreachable", "http-error") for one in seen)
+    return [
+        one._replace(level=WARNING)
+        if one.code == "expired" and (is_delivered or any(one.message in other.message for other in seen))
+        else one
+        for one in findings
+    ]
 
 
 def _target_of(url: str, findings: Sequence[Finding], *, now: float, seconds: float, local_api: bool) -> Target:
@@ -125,7 +144,7 @@ def note_url_findings(findings: Sequence[Finding], output: "Output") -> None:
     if problem is not None:
         raise problem
     for finding in findings:
-        if finding.level != ERROR:
+        if finding.level != ERROR or finding.code == "expired":
             output.note(finding.line)
 
 
@@ -137,22 +156,23 @@ def check_before_upload(
     A sandbox downloads nothing, so with the API on this machine a file elsewhere is not checked.
 
     Args:
-        findings: those of `judge_url`; `note_url_findings` has printed all but errors.
+        findings: those of `judge_url`; `note_url_findings` has printed the expiry, and all but errors.
 
     Raises:
         SpcliError: `bad-file`, nothing was sent.
     """
     if local_api and not is_loopback(urlsplit(url).hostname or ""):
         return
-    if not has_errors(findings):
+    if is_worth_asking(findings):
         target = _target_of(url, findings, now=clock.wall(), seconds=UPLOAD_SECONDS, local_api=local_api)
         log = output.detail if output.verbose else None
-        findings = _inspect_url(url, target, clock=clock, environ=environ, entry_limit=_UPLOAD_ENTRIES, log=log).findings
+        seen = _inspect_url(url, target, clock=clock, environ=environ, entry_limit=_UPLOAD_ENTRIES, log=log).findings
+        findings = [*(one for one in weigh_expiry(findings, seen) if one.level == ERROR), *seen]
     hint = "see all findings with spcli check URL, or skip the check with --no-check"
     for finding in findings:
         if finding.level == ERROR and finding.certain:
             first = f"{finding.hint}\n" if finding.hint else ""
             raise SpcliError("bad-file", finding.message, hint=f"{first}{hint}", outcome="not_sent")
     for finding in findings:
-        if finding.level != INFO:
+        if finding.level != INFO and finding.code != "expired":
             output.note(f"check: {finding.line}")

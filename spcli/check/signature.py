@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from spcli.check.finding import Finding, info, warning
+from spcli.check.finding import Finding, error, info, warning
 from spcli.models import unix_time
 from spcli.output.words import format_span
 
@@ -121,7 +121,8 @@ def _validity_findings(signed: Signature, now: float) -> list[Finding]:
         return [warning("not-yet-valid", text, "check this machine's clock, or sign it again")]
     left = signed.ends - now
     if left <= 0:
-        return [warning("expired", f"the {signed.service} signature expired {format_span(-left)} ago", SIGN_LONGER)]
+        text = f"the {signed.service} signature expired {format_span(-left)} ago"
+        return [error("expired", text, SIGN_LONGER, certain=-left > _CLOCK_SKEW)]
     if signed.seconds is not None and signed.seconds > _MOST_DAYS:
         text = f"the {signed.service} signature is for {format_span(signed.seconds)}: storage services accept 7 days at most"
         return [warning("signature-days", text, SIGN_LONGER)]

@@ -266,6 +266,25 @@ def test_a_wrong_clock_here_does_not_prove_that_a_link_expired(spcli: Front, ser
         assert spcli("upload", host.url(EXPIRED)).code == 0
 
 
+def test_an_expired_link_is_an_error_unless_the_host_still_delivers_the_file(spcli: Front, service: Any) -> None:
+    server = service()
+    with RangeServer(BIG) as host:
+        url = host.url(EXPIRED)
+        checked = run_check(spcli, host, path=EXPIRED)
+        assert (checked.code, codes(checked)) == (0, [])
+        assert "expired" in warnings(checked)
+        assert spcli("upload", url).code == 0
+    # The host is down now: only this machine's clock is left.
+    checked = spcli("check", url, "--json", env=LOCAL_API)
+    assert (checked.code, codes(checked)) == (12, ["expired", "unreachable"])
+    refused = spcli("upload", url.replace("Game.zip", "Other.zip"), "--json")
+    assert (refused.code, refused.error["kind"], refused.error["outcome"]) == (12, "bad-file", "not_sent")
+    assert refused.error["message"] == "the S3 signature expired 13 minutes ago"
+    unchecked = spcli("upload", url.replace("Game.zip", "Third.zip"), "--no-check")
+    assert (unchecked.code, unchecked.err.count("the S3 signature expired")) == (0, 1)
+    assert len(uploads(server)) == 2
+
+
 def test_people_read_an_explanation_once(spcli: Front) -> None:
     with RangeServer(b"", fault=always(403)) as host:
         result = spcli("check", host.url(EXPIRED), env=LOCAL_API)

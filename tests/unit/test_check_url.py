@@ -143,8 +143,8 @@ def test_an_unreadable_signature_is_ignored(query: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        (-7200, ("warning", "expired")),
-        (0, ("warning", "expired")),
+        (-7200, ("error", "expired")),
+        (0, ("error", "expired")),
         (300, ("warning", "expiry")),
         (3600, ("warning", "expiry")),
         (7799, ("warning", "expiry")),
