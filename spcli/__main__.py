@@ -55,7 +55,7 @@ def _answer_tab() -> None:
 
     text = answer(os.environ)
     if text is not None:
-        # UTF-8 whatever the locale: it is what the scripts read.
+        # The scripts read UTF-8, in any locale.
         sys.stdout.buffer.write(text.encode("utf-8", "replace"))
         _exit(0)
 

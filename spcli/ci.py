@@ -17,7 +17,7 @@ _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 
 class Facts(NamedTuple):
-    """What later steps of a job need to know about a build; `share_url` is empty as long as the link shows another build."""
+    """A build as later steps of a job get it; `share_url` is empty as long as the link shows another build."""
 
     upload_id: str
     project_id: str

@@ -256,7 +256,7 @@ def _read_unparsed(argv: Sequence[str], runtime: "Runtime") -> None:
 
 
 def _find_decided(signal: Interrupted) -> SpcliError | None:
-    """Return the failure of a write that the signal has replaced on its way up: that write was sent, whatever came later."""
+    """Return the failure of a write that the signal has replaced on its way up: it says whether the write was sent."""
     failure = signal.__context__
     while failure is not None:
         if isinstance(failure, SpcliError) and failure.outcome in ("refused", "unknown", "done"):

@@ -33,10 +33,10 @@ class Clock:
     wall: Callable[[], float] = staticmethod(time.time)
     """Return Unix time, in seconds."""
     mono: Callable[[], float] = staticmethod(time.monotonic if _BOOTTIME is None else partial(time.clock_gettime, _BOOTTIME))
-    """Return seconds on a clock that is never stepped and, where the system has one, goes on during suspend.
+    """Return seconds on a clock that is never stepped and, where the system has one, runs during suspend.
 
     It is the same for every process on the machine, so it may be stored and compared until the next reboot. It is read dozens of
-    times in each call, so it costs no function of Python's.
+    times in each call, so it is no Python function.
     """
 
     def now(self) -> Instant:

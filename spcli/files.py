@@ -35,7 +35,7 @@ def replace_patiently(source: "str | os.PathLike[str]", target: "str | os.PathLi
 
 
 def replace_file(target: str, content: bytes) -> None:
-    """Make `target` a file with `content`, mode 0600 from its first byte whatever the umask; missing folders are made 0700.
+    """Make `target` a file with `content`, mode 0600 from its first byte under any umask; missing folders are made 0700.
 
     The old file stays until the new one is on the disk. Root leaves the file to the owner of the old one, or of the folder: it
     may be in another user's home, as with sudo or in a container. Raises `OSError`.
@@ -73,7 +73,7 @@ def _owner_to_keep(target: str) -> tuple[int, int] | None:
 
 
 def make_private_folder(folder: "str | os.PathLike[str]", owner: tuple[int, int] | None = None) -> None:
-    """Make `folder` and its missing parents, mode 0700 each whatever the umask; one that is there stays as it is.
+    """Make `folder` and its missing parents, mode 0700 each under any umask; an existing one stays as it is.
 
     Args:
         owner: user and group that get the new folders, instead of this user.
@@ -98,7 +98,7 @@ def make_private_folder(folder: "str | os.PathLike[str]", owner: tuple[int, int]
 
 
 def make_private_file(path: "str | os.PathLike[str]") -> None:
-    """Make an empty `path` unless it is there, mode 0600 whatever the umask. Raises as `assert_private_file`."""
+    """Make an empty `path` unless it exists, mode 0600 under any umask. Raises as `assert_private_file`."""
     with suppress(FileExistsError):
         os.close(_create_exclusively(path))
         os.chmod(path, 0o600)

@@ -86,7 +86,7 @@ class Runtime:
 
     @cached_property
     def state(self) -> "State":
-        """Return the database of windows, ledger and events; nothing is opened until it is asked."""
+        """Return the database of windows, ledger and events; nothing is opened before it is used."""
         from spcli.state.store import State
 
         settings, note = self.settings, self.output.note

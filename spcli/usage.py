@@ -62,7 +62,7 @@ IMPOSSIBLE = {
     ),
     "the service has no call that creates a project: create it at https://dashboard.streampixel.io": "create new",
 }
-"""What the service cannot do, each with the words that ask for it."""
+"""Actions that the service does not offer, each with the words for it."""
 
 
 def usage_error(error: "typer.TyperException", path: str, words: Sequence[str]) -> SpcliError:

@@ -137,7 +137,7 @@ class Api:
             try:
                 data = self.read("/projects", until, page=str(page), limit=str(PAGE_SIZE)).data
             except Refused as refused:
-                # Without a counter the end of the list is where a page brings nothing, or does not exist.
+                # Without a counter the list ends with a page that is empty or missing.
                 if page == 1 or pages is not None or refused.status not in _NO_SUCH_PAGE:
                     raise
                 break

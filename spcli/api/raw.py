@@ -61,7 +61,7 @@ def raw_call(method: str, target: str, fields: Sequence[str], *, base_url: str) 
     given = [_parse_field(field) for field in fields]
     if any(name.lower().replace("_", "") in _CREDENTIALS for name, _ in (*query, *given)):
         raise SpcliError(
-            "usage", "apiKey and userId are added by spcli", hint="omit them; use another account with --profile NAME"
+            "usage", "spcli adds apiKey and userId itself", hint="omit them; use another account with --profile NAME"
         )
     if verb in WITH_BODY and len({name for name, _ in given}) < len(given):
         raise SpcliError("usage", "a field of the JSON body is given twice", hint="give each field once")
@@ -70,7 +70,7 @@ def raw_call(method: str, target: str, fields: Sequence[str], *, base_url: str) 
         raise SpcliError("usage", "a limited endpoint takes no query", hint="give its fields with -f")
     if call.endpoint is None and verb in WITH_BODY and _names_limited(path):
         hint = "write it as documented, such as /projects/upload-file"
-        raise SpcliError("usage", "PATH looks like a rate-limited one, but isn't", hint=hint)
+        raise SpcliError("usage", "PATH looks like a rate-limited path, but is another one", hint=hint)
     return call
 
 
@@ -110,7 +110,7 @@ def _refuse_ambiguous(path: str) -> None:
 
 
 def _names_limited(path: str) -> bool:
-    """Return whether a rate-limited name stands anywhere in the path: routers match prefixes, and servers cut paths."""
+    """Return whether a rate-limited name is anywhere in the path: routers match prefixes, and servers cut paths."""
     return _LIMITED_NAME.search(_decoded(path).casefold()) is not None
 
 
@@ -139,9 +139,9 @@ def _parse_field(text: str) -> Pair:
 
 
 def field_value(text: str) -> object:
-    """Return a field's text as a JSON value: `true`, `false`, `null` and numbers are themselves, all else is a string.
+    """Return a field's text as a JSON value: `true`, `false`, `null` or a number; anything else is a string.
 
-    24 hex digits are an id, whatever number they look like.
+    24 hex digits are an ID, even if they look like a number.
     """
     if text in _WORDS:
         return _WORDS[text]

@@ -34,7 +34,7 @@ class Progress:
         self._hinted: set[tuple[str, str]] = set()
 
     def show_build(self, build: Build, seconds_in_state: float, *, is_stale: bool) -> None:
-        """Show where a build stands if that has changed; a stale state may be from before its release."""
+        """Show a build's state if it has changed; a stale state may be from before its release."""
         position = f"{build.status} ({MAY_BE_OLD})" if is_stale else stage_position(build, self._scale)
         line = f"{build.upload_id}  {position}" if self._is_several else position
         if not is_final(build.state):

@@ -74,7 +74,7 @@ def release_grace(scale: float) -> float:
 
 
 class BuildWait:
-    """One wait for builds, shown as it goes on.
+    """One wait for builds, which shows its progress.
 
     `ended` are the builds that have ended so far. `scale` is 1, or less with a quick sandbox.
     """

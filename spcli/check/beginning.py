@@ -38,7 +38,7 @@ _JOIN = "join the parts into one .zip file (7-Zip: Combine Files) and upload tha
 def judge_beginning(body: bytes, *, content_type: str = "", size: int | None = None) -> Finding | None:
     """Return why a file that begins with `body` is not a zip, or None if it may be one.
 
-    A local file has no content type. The bytes decide first, so that a page is a page whatever its host calls it.
+    A local file has no content type. The bytes decide first, so that a page is recognised under any content type.
     """
     if body.startswith(ZIP_MAGIC):
         return None

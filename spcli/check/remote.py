@@ -102,7 +102,7 @@ def _judge_answer(first: Part, target: Target) -> Finding | None:
 
 
 def _encoded(first: Part) -> Finding:
-    """Return the finding for a body that the host encoded, although it was asked not to."""
+    """Return the finding for a body that the host encoded, although spcli asks for none."""
     text = f"the storage host sends the file compressed (Content-Encoding: {first.encoding[:40]}): its contents were not checked"
     hint = "remove the Content-Encoding from the object, or switch compression off on the host"
     wrong = judge_beginning(_decode(first), content_type=first.header("content-type"))

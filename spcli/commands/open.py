@@ -21,7 +21,7 @@ _BLOCKS = {(False, False): "█", (False, True): "▀", (True, False): "▄", (T
 
 def _parse_page(text: str) -> str:
     if text not in _PAGES:
-        raise typer.BadParameter("'share' or 'dashboard'")
+        raise typer.BadParameter("must be share or dashboard")
     return text
 
 

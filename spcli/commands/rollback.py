@@ -86,7 +86,7 @@ def rollback(
 
     The live build is the last release known from this machine or from received events. A build uploaded elsewhere is assumed to
     have released itself. If the live build is only assumed, --yes needs --to. If the build to go back to was only assumed live
-    before, --yes prints a warning and goes on.
+    before, --yes prints a warning and continues.
 
     \b
       spcli rollback --dry-run

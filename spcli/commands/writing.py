@@ -38,8 +38,8 @@ def note_of(runtime: "Runtime", message: str | None, previous_upload_id: str | N
 
 
 def new_sender(runtime: "Runtime", endpoint: str, max_wait: float | None = None) -> "Sender":
-    """Return the sender of one write to `endpoint` (`upload` or `distribute`), with the account's rate limit and the patience
-    asked for."""
+    """Return the sender of one write to `endpoint` (`upload` or `distribute`), with the account's rate limit and the
+    patience of `--on-limit` and `--max-wait`."""
     from spcli.ratelimit.window import Rules
     from spcli.writes.send import Sender
     from spcli.writes.turn import MAX_WAIT, Patience, RateLimit

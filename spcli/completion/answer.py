@@ -76,7 +76,7 @@ class Place:
         self.used.add(key)
         if OPTIONS[key][1]:
             self.values[key] = value
-            # `-p` and `--project` leave their value to the next word, `-pNAME` and `--project=NAME` brought it.
+            # `-p` and `--project` take their value from the next word, `-pNAME` and `--project=NAME` contain it.
             self.pending = key if head == word and not word.endswith("=") else ""
 
     def enter_default(self, word: str) -> None:

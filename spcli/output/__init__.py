@@ -1,7 +1,7 @@
 """stdout and stderr: the only writer of the program.
 
-Everything that is handed over is made harmless here: secrets become `****`, control and bidi characters visible, CI workflow
-commands plain text. Data goes to stdout, everything else to stderr.
+All text is made harmless here: secrets become `****`, control and bidi characters visible, CI workflow commands plain text.
+Data goes to stdout, everything else to stderr.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pure: foreign text made harmless for a terminal, a log and a CI runner.
 
-Build names, objections and error messages come from the service, or from whatever answers in its place. They are shown with all
+Build names, objections and error messages come from the service, or from a proxy in its place. They are shown with all
 their letters, and without the characters that control a terminal, reorder a line or give a command to a CI runner.
 """
 

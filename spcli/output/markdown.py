@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Literal, NamedTuple
 
 WIDEST = 100
-"""Lines longer than that are hard to read, whatever the terminal's width."""
+"""Longer lines are hard to read, also on a wide terminal."""
 _INDENT = "  "
 _TERM_COLUMN = 24
 _TERM = re.compile(r"(?:`[^`]*`|\*\*[^*]*\*\*)(?:`[^`]*`|[^`:])*(?=: )")

@@ -89,7 +89,7 @@ class Prompt:
             self._questions.write("\n")
 
     def _ask_without_echo(self, question: str) -> str:
-        # Not the standard getpass: it opens /dev/tty, whatever stdin is.
+        # Not the standard getpass: it opens /dev/tty instead of stdin.
         import termios
 
         if self._stdin is None:

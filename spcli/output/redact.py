@@ -3,7 +3,7 @@
 Redacted are, in every text that is shown or stored:
 
 * registered secrets: the API key, the token of a webhook receiver, and the query of every URL given on the command line;
-* the value behind a name that stands for a credential, such as `X-Amz-Signature=`, whatever URL it belongs to.
+* the value after the name of a credential, such as `X-Amz-Signature=`, in any URL.
 
 Redaction comes before every cut, so that no part of a secret is left at the end of a shortened text. Examples, with the key
 `k3y/a+b:0123456789` registered (`tests/unit/test_redact.py` runs them):

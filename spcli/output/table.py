@@ -96,7 +96,7 @@ def align(columns: Sequence[str], rows: Rows) -> list[str]:
 
 
 def fit_to_screen(columns: Sequence[str], rows: Rows, screen: int, mark: str = "…") -> list[str]:
-    """Return header and rows as lines for a terminal `screen` columns wide; `mark` stands where a text was shortened.
+    """Return header and rows as lines for a terminal `screen` columns wide; `mark` ends a text that was shortened.
 
     Ids stay whole, because people copy them. If the table is too wide, empty columns are dropped first; then sentences are folded
     between words and other texts are shortened; then columns are dropped from the right. If not even the first column fits, and
@@ -153,7 +153,7 @@ def _fold(table: Rows, sizes: Sequence[int]) -> list[str]:
     from rich.table import Table
     from rich.text import Text
 
-    # Gaps are columns of their own: whether the last column has a padding, and who pays for it, changed with rich's versions.
+    # Gaps are columns of their own: padding of the last column changed with rich's versions.
     grid = Table.grid(padding=0)
     for size in sizes:
         grid.add_column(width=size)

@@ -1,6 +1,6 @@
 """The accounts, projects and build history a world starts with: constants of its seed.
 
-`MAIN` and `OTHER` are those of seed 1, the default. All dates lie in 2023, so that every build registered later is newer.
+`MAIN` and `OTHER` are those of seed 1, the default. All dates are in 2023, so that every build registered later is newer.
 """
 
 from typing import NamedTuple

@@ -263,7 +263,7 @@ class World:
         return project
 
     def _take_window(self, account: Account, endpoint: str, now: float) -> None:
-        """Count a call with valid credentials, whatever its answer will be. A 429 does not prolong the window."""
+        """Count a call with valid credentials, also one that will fail. A 429 does not prolong the window."""
         if self.seconds_left(account.user_id, endpoint, now) > 0:
             raise Problem(429, self.limit_message())
         self._calls[account.user_id, endpoint] = now

@@ -1,8 +1,8 @@
 """The account that rate limits, history and names are stored for.
 
 The service limits calls per user, and one user of one service must have one rate limit here, however the user ID or the host is
-written. What is stored are hashes: of the origin and the user ID for history and names, with the endpoint for a window. They are
-those of the first version for an ordinary ID, so that its database goes on being used.
+written. Only hashes are stored: of the origin and the user ID for history and names, with the endpoint for a window. For an
+ordinary ID they are those of the first version, so that its database stays usable.
 
 Light to import: completion needs it, and a TAB press has no time for `typing`, `sqlite3` or the settings.
 """

@@ -79,7 +79,7 @@ class Connection(sqlite3.Connection):
                     self.patience.is_over = self.patience.is_over or waited > 0
                     raise
             waited += SLICE
-            # Where a lock cannot be waited for SQLite answers at once.
+            # Where SQLite cannot wait for a lock it answers at once.
             self.patience.clock.sleep(SLICE / 5)
 
     def roll_back(self) -> None:
@@ -374,7 +374,7 @@ class Database:
     def _connect(self, path: Path) -> Connection:
         connection = sqlite3.connect(path, isolation_level=None, timeout=SLICE, factory=Connection)
         connection.row_factory = sqlite3.Row
-        # Whatever a damaged page has made of a text; a function of Python's would be called for each.
+        # A damaged page may hold any bytes. A Python function would be called for each text.
         connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         connection.patience = self._patience
         return connection

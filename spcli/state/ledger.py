@@ -29,7 +29,7 @@ MESSAGE_KEPT = 500
 LIVE_LIMIT = MAX_TIMEOUT + 4 * BEAT_LIMIT
 """Seconds that a process handles a call at most: a deadline beyond them is a damaged value or a stepped clock's."""
 OPEN_PHASES = "('sending', 'settling', 'unclear')"
-"""Of writes whose outcome is unknown: their rows are never deleted, or the next run would send once more."""
+"""Phases of a write whose outcome is unknown. Such a row is never deleted, or the next run would send once more."""
 _PRUNE = (
     "DELETE FROM ledger WHERE id IN (SELECT id FROM ledger WHERE started < ?"
     f" AND id <= (SELECT max(id) FROM ledger) - {ROWS_KEPT} AND phase NOT IN {OPEN_PHASES} LIMIT {PRUNED_AT_ONCE})"

@@ -41,11 +41,11 @@ def access_hint(path: Path) -> str:
 
 
 def find_spare_folder(environ: Mapping[str, str]) -> Path:
-    """Return where a private folder may lie under the temp dir.
+    """Return the path of a private folder under the temp dir.
 
     Raises:
-        OSError: there is none. On Windows the machine's own temp dir is shared by all services, and who owns a folder in it can't
-            be told without its access list: only a temp dir inside the user's profile will do.
+        OSError: there is none. On Windows the machine's own temp dir is shared by all services, and the owner of a folder in it
+            is only in its access list: only a temp dir inside the user's profile is used.
     """
     import tempfile  # slow to import, and seldom needed
 
@@ -104,7 +104,7 @@ def is_recent_loss(lost: Instant, now: Instant) -> bool:
 
 
 def remove_journals(path: Path) -> None:
-    """Remove journals that lie where a new database is put: SQLite would replay those of another one into it."""
+    """Remove journals beside the place of a new database: SQLite would replay those of another one into it."""
     for suffix in JOURNALS:
         Path(f"{path}{suffix}").unlink(missing_ok=True)
 

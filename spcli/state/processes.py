@@ -1,6 +1,6 @@
 """Tell which process wrote a row, and whether that process provably runs or is gone.
 
-On POSIX a process of this machine can be looked up. Elsewhere, and for a process of another container, only the heartbeat tells
+On POSIX a process of this machine can be looked up. Elsewhere, and for a process of another container, only the heartbeat does
 (on Windows signal 0 would be Ctrl-C).
 """
 

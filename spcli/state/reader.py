@@ -73,7 +73,7 @@ def open_read_only(path: str) -> "sqlite3.Connection":
         if os.path.exists(f"{path}-wal"):
             raise
         connection = sqlite3.connect(f"{uri}&immutable=1", uri=True, timeout=0.1)
-    connection.text_factory = lambda text: text.decode("utf-8", "replace")  # whatever a damaged page has made of it
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")  # a damaged page may hold any bytes
     return connection
 
 

@@ -23,8 +23,8 @@ class State:
     """The parts of the state over one database; nothing is opened before it is needed.
 
     Args:
-        folder: where `state.db` lies. If there has never been one and none can be made, a folder under the temp dir is used.
-        environ: tells where the temp dir is.
+        folder: the folder of `state.db`. If there has never been one and none can be made, a folder under the temp dir is used.
+        environ: names the temp dir.
         note: receives a line, once, about a damaged file, a file in use, or another folder.
         window: seconds between two limited calls.
         patience: seconds to wait for a file that is in use.

@@ -179,7 +179,7 @@ class Windows:
         self._database.attempt(remove_waiter)
 
     def view_window(self, key: str) -> WindowView:
-        """Return the window as it stands. If it can't be read, it is shown closed for a whole window: it may be just used."""
+        """Return the window. If it can't be read, show it closed for a whole window: it may have just been used."""
         now = self._clock.now()
         rows = self._database.read_any(_WINDOW, (key,))
         if rows is None:

@@ -1,4 +1,4 @@
-"""Connections: every wait ends with the call's deadline, and a failure tells whether the request had left.
+"""Connections: every wait ends with the call's deadline, and a failure says whether the request had left.
 
 This file is the only importer of httpcore, the engine of httpx, which would add cookies, redirects, a log of every URL, and a
 fifth of a command's time. httpcore does nothing on its own: no cookies, no redirects, no decoding, nothing from the environment.

@@ -107,7 +107,7 @@ def error_text(status: int, body: bytes, content_type: str | None, encoding: str
 def is_edge_page(body: bytes, content_type: str | None) -> bool:
     """Return whether the answer comes from a CDN or proxy in front of the service: HTML, or Cloudflare's line for programs.
 
-    JSON never does, whatever its content type.
+    JSON never does, under any content type.
     """
     if not is_html(body, content_type) and not body.lstrip().lower().startswith(b"error code: "):
         return False

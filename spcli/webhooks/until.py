@@ -1,7 +1,7 @@
 """Wait for the build that `webhooks listen --until` names.
 
-An event is only a hint: it is not signed and is not sent twice. If the service reports build status, it is asked before, while
-and after listening.
+An event is only a hint: it is not signed and is not sent twice. If the service reports build status, spcli polls it
+before, while and after listening.
 """
 
 import threading
@@ -106,7 +106,7 @@ class UntilEvent:
             self._stop.set()
 
     def confirm(self) -> Ended | Unconfirmed | None:
-        """Return how the event's build ended, as confirmed by the service if it can be asked; None if it goes on.
+        """Return how the event's build ended, confirmed by the service if it reports status; None if it is still processing.
 
         Raises:
             SpcliError: `deadline`, if the event did not come; the service's refusal to report the build.

@@ -194,7 +194,7 @@ def place_of(bare_url: str) -> tuple[str, ...]:
 def match_release(upload_id: str, status_before: str | None, page: ProjectPage) -> Evidence:
     """Return what `page` says about a release: the build must have left the state it was in (`status_before`, None if not known).
 
-    A build that was being distributed before the call proves nothing, whatever state it has reached since.
+    A build that was being distributed before the call proves nothing by its state now.
     """
     build = next((build for build in page.builds or () if build.upload_id == upload_id), None)
     state = None if status_before is None else state_of(status_before)

@@ -1,4 +1,4 @@
-"""Send a raw write (`spcli api`) once, whatever its outcome.
+"""Send a raw write (`spcli api`) once, and report its outcome.
 
 A call of a rate-limited endpoint takes its turn and is recorded in the history. spcli never sends it again.
 """

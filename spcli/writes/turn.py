@@ -120,7 +120,7 @@ class Turn:
         return self._api.transport.last_sent_at if self._is_calling else self._sent_at
 
     def send_call(self, method: str, path: str, body: Mapping[str, object]) -> Reply:
-        """Send the committed call once and settle its window, whatever happens.
+        """Send the committed call once and settle its window in any case.
 
         Connection failures are retried quickly, within the call's own time, which counts from before the commit: a process that
         was stopped in between may not send any more, since by then the window belongs to the next one.
@@ -195,7 +195,7 @@ class Turn:
         ticket = self._ticket or ""
         left = self._closed_until - self._clock.mono()
         if left > 0:
-            # The service told this process, whether or not the state (full or locked at that moment) could be written.
+            # This process knows the wait even if the state (full or locked at that moment) could not be written.
             self._windows.refresh_heartbeat(ticket)
             return Wait(0, left, left, min(left, BEAT), sending=False), None
         return self._windows.poll(self.limit.bucket, ticket, rules=self.limit.rules, attempt=row, is_ready=is_fresh)

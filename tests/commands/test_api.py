@@ -202,9 +202,9 @@ def test_a_path_may_be_given_without_its_slash(spcli: Front) -> None:
         (("BREW", "/coffee"), "method"),
         (("GET", "/x", "-f", "limit"), "KEY=VALUE"),
         (("GET", "/x", "-f", "=5"), "KEY=VALUE"),
-        (("GET", "/x", "-f", f"apiKey={KEY}"), "added by spcli"),
-        (("GET", f"/x?api_key={KEY}"), "added by spcli"),
-        (("POST", "/x", "-f", "userId=1"), "added by spcli"),
+        (("GET", "/x", "-f", f"apiKey={KEY}"), "spcli adds"),
+        (("GET", f"/x?api_key={KEY}"), "spcli adds"),
+        (("POST", "/x", "-f", "userId=1"), "spcli adds"),
         (("POST", "/x", "-f", "a=1", "-f", "a=2"), "twice"),
     ],
 )

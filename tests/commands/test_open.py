@@ -71,7 +71,7 @@ def test_a_display_or_the_users_own_browser_is_needed(environ: dict[str, str], p
 def test_a_page_that_does_not_exist_is_a_usage_error(spcli: Front) -> None:
     refused = spcli("open", "builds", "-p", SHOWROOM.id, "--json")
     assert (refused.code, refused.error["kind"]) == (2, "usage")
-    assert "'share' or 'dashboard'" in refused.error["message"]
+    assert "must be share or dashboard" in refused.error["message"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="BROWSER is a POSIX program here")
