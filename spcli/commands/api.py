@@ -67,7 +67,7 @@ def api(
         if include and failure.status is not None:
             _show_refused(runtime)
         raise
-    _show(runtime, call, reply, include)
+    _show(runtime, reply, include)
 
 
 def _send(runtime: "Runtime", call: "RawCall") -> "Reply":
@@ -89,7 +89,7 @@ def _hide_queries(runtime: "Runtime", call: "RawCall") -> None:
             runtime.output.redactor.register_url(text)
 
 
-def _show(runtime: "Runtime", call: "RawCall", reply: "Reply", include: bool) -> None:
+def _show(runtime: "Runtime", reply: "Reply", include: bool) -> None:
     """Print the answer: as it came, indented on a terminal, one document with `--json`."""
     output = runtime.output
     if not reply.readable and reply.size >= LARGEST:

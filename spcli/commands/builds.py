@@ -81,10 +81,10 @@ def show(
             f"project {project_id} has no build {upload_id}",
             hint="list its builds with `spcli builds`; choose another project with -p",
         )
-    runtime.output.result(build, lines=_build_lines(runtime, build), bare=build.upload_id)
+    runtime.output.result(build, lines=_build_lines(build), bare=build.upload_id)
 
 
-def _build_lines(runtime: "Runtime", build: Build) -> list[tuple[str, str]]:
+def _build_lines(build: Build) -> list[tuple[str, str]]:
     lines = [
         ("upload id", build.upload_id),
         ("project", build.project_id),

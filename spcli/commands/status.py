@@ -281,14 +281,14 @@ def _screen_lines(runtime: "Runtime", screen: Screen) -> list[str | tuple[str, s
         at = clock_time(runtime.clock.wall() + limit.seconds_left)
         lines.append((limit.endpoint, f"allowed {opening_time(limit.seconds_left, at)}{queue}"))
     if screen.project_id is not None:
-        lines += _build_lines(runtime, screen)
+        lines += _build_lines(screen)
     for problem in screen.problems:
         hint = f"; {problem.failure.hint}" if problem.failure.hint else ""
         lines.append((f"no {problem.section}", problem.failure.message + hint))
     return lines
 
 
-def _build_lines(runtime: "Runtime", screen: Screen) -> list[str | tuple[str, str]]:
+def _build_lines(screen: Screen) -> list[str | tuple[str, str]]:
     running, recent, live = screen.builds
     none = "unknown" if any(one.section == "builds" for one in screen.problems) else "none"
     lines: list[str | tuple[str, str]] = ["", "in progress:" if running else f"in progress: {none}"]

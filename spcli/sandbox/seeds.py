@@ -120,5 +120,4 @@ _NAMED = {build.url.rpartition("/")[2]: build.id for build in history(1)}
 SHOWROOM_OLD = _NAMED["Showroom-1.0.0.zip"]
 SHOWROOM_REJECTED = _NAMED["Showroom-1.1.0-source.zip"]
 SHOWROOM_NEW = _NAMED["Showroom-1.1.0.zip"]
-CONFIGURATOR_NEW = _NAMED["Configurator-2.4.zip"]
 SOLO_NEW = _NAMED["Solo-1.zip"]

@@ -57,7 +57,7 @@ def settle_by_list(
     last: Evidence | None = None
     for moment in reading_moments(scale, age):
         clock.sleep(started + moment - clock.mono())
-        page = read_list(api, clock, project_id)
+        page = read_list(api, project_id)
         if page == "gone" and not had_list:
             return Evidence("unreadable")
         last = None if page is None or page == "gone" else judge(page)
@@ -81,7 +81,7 @@ def reading_moments(scale: float, age: float) -> list[float]:
     return [*(moment for moment in moments[:-LOOKS_FOR_ABSENCE] if moment > 0), *late]
 
 
-def read_list(api: Api, clock: Clock, project_id: str, seconds: float = LOOK_SECONDS) -> ProjectPage | Literal["gone"] | None:
+def read_list(api: Api, project_id: str, seconds: float = LOOK_SECONDS) -> ProjectPage | Literal["gone"] | None:
     """Return the project with its build list, in one attempt; None if it could not be read, `gone` if this service has none."""
     try:
         page = api.glance_project(project_id, seconds)

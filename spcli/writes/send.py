@@ -172,7 +172,7 @@ class Sender:
     def look(self, write: Write) -> ProjectPage | None:
         """Read the build list before a send; None where it can't be read. A re-send is worth some patience."""
         for left in reversed(range(LOOKS_BEFORE_RESEND if self.sends else 1)):
-            page = read_list(self.api, self.clock, write.project_id)
+            page = read_list(self.api, write.project_id)
             write.looked_at = self.clock.mono()
             if page == "gone" and not self.had_list:
                 return None
@@ -303,7 +303,7 @@ class Sender:
             known = None if not is_word else write.upload_id or self._accepted.upload_id
         if known is None and write is not None and self._is_open():
             self.record("settling", "interrupted", accepted=self._accepted is not None)
-            page = read_list(self.api, self.clock, write.project_id, QUICK_LOOK)
+            page = read_list(self.api, write.project_id, QUICK_LOOK)
             found = Evidence("unreadable") if page is None or page == "gone" else write.judge(page)
             known = found.builds[0].upload_id if found.kind == "found" else None
         return known
