@@ -4,6 +4,7 @@ A call of a rate-limited endpoint takes its turn and is recorded in the history.
 """
 
 from spcli.api.client import Api, RawReply
+from spcli.api.parse import Accepted
 from spcli.api.raw import RawCall
 from spcli.errors import Interrupted, NotSent, Refused, SpcliError, Unclear
 from spcli.models import bare_url, url_digest
@@ -47,6 +48,9 @@ class LimitedCall:
                 return self._send_committed()
         except Interrupted as signal:
             turn.end_turn()
+            if isinstance(turn.reply, Accepted):
+                # The signal may have come before this was recorded.
+                self._record_accepted(turn.reply)
             stopped = _explain_signal(signal, self._sender.output, is_sent=turn.sent_at is not None)
             if stopped.outcome == "unknown":
                 self._record("unclear", stopped.message)
@@ -64,13 +68,16 @@ class LimitedCall:
             if isinstance(error, Refused) and classify_refusal(error).closed_for:
                 error.kind, error.retry_after = "rate-limited", max(1.0, turn.seconds_left())
             raise error
+        self._record_accepted(reply)
+        return reply.reply
+
+    def _record_accepted(self, reply: Accepted) -> None:
         upload_id = reply.upload_id or self._text_field("uploadId")
         is_known = upload_id is not None or self._raw.endpoint == "distribute"
         self._sender.output.remember_write(upload_id or "")
         # A login page of a proxy is not the service's word.
         is_accepted = not is_known and not reply.is_foreign
         self._record("done" if is_known else "unclear", reply.message, upload_id, accepted=is_accepted)
-        return reply.reply
 
     def _record(self, phase: str, message: str | None, upload_id: str | None = None, *, accepted: bool = False) -> None:
         sender = self._sender

@@ -93,7 +93,6 @@ class Sender:
         self.had_list = False
         self.failure: SpcliError | None = None
         self._write: Write | None = None
-        self._accepted: Accepted | None = None
         self._is_unsettled = False
         self._unclear = 0
         self._clock_gap: float | None = None
@@ -120,7 +119,6 @@ class Sender:
                 raise reply
             self.sends += 1
             if isinstance(reply, Accepted):
-                self._accepted = reply
                 self.learn_clock(reply.server_wall)
                 return reply
             if (found := self._settle(write, reply)) is not None:
@@ -298,11 +296,11 @@ class Sender:
     def _look_once(self) -> str | None:
         """Return the id of the build that the interrupted write made, as far as one quick look can tell."""
         write, known = self._write, self.output.write_happened
-        if known is None and self._accepted is not None and write is not None:
-            is_word = not (self._accepted.is_foreign or self._accepted.is_denied)
-            known = None if not is_word else write.upload_id or self._accepted.upload_id
+        accepted = self.turn.reply if isinstance(self.turn.reply, Accepted) else None
+        if known is None and accepted is not None and write is not None and not (accepted.is_foreign or accepted.is_denied):
+            known = write.upload_id or accepted.upload_id
         if known is None and write is not None and self._is_open():
-            self.record("settling", "interrupted", accepted=self._accepted is not None)
+            self.record("settling", "interrupted", accepted=accepted is not None)
             page = read_list(self.api, write.project_id, QUICK_LOOK)
             found = Evidence("unreadable") if page is None or page == "gone" else write.judge(page)
             known = found.builds[0].upload_id if found.kind == "found" else None

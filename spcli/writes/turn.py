@@ -63,6 +63,7 @@ class Turn:
 
     Attributes:
         attempt_id: the history row of the last committed call.
+        reply: how the last call ended, None if that is not known.
     """
 
     def __init__(self, api: Api, state: State, clock: Clock, output: Output, *, limit: RateLimit, patience: Patience) -> None:
@@ -83,6 +84,7 @@ class Turn:
         self._is_calling = False
         self._sent_at: float | None = None
         self.attempt_id: int | None = None
+        self.reply: Reply | None = None
 
     def wait_and_commit(self, row: NewAttempt, looked_at: float) -> bool:
         """Wait for the turn and commit it, with `row` in the history; return False when the build list must be read first.
@@ -92,7 +94,7 @@ class Turn:
         Raises:
             SpcliError: `rate-limited` when patience does not reach, `config` when the state can't be written; nothing was sent.
         """
-        self._sent_at, self._is_calling = None, False
+        self._sent_at, self._is_calling, self.reply = None, False, None
         self._api.transport.forget_last_call()
         if self._ticket is None:
             self._join_queue(self._place)
@@ -127,19 +129,17 @@ class Turn:
         """
         self._is_calling = True
         try:
-            reply = self._send_quickly(method, path, body, self._committed_at + self.limit.rules.timeout)
-        except BaseException:
+            self.reply = self._send_quickly(method, path, body, self._committed_at + self.limit.rules.timeout)
+        finally:
             self.end_turn()
-            raise
-        self.end_turn(reply)
-        return reply
+        return self.reply
 
-    def end_turn(self, reply: Reply | None = None) -> None:
-        """Leave the queue; settle a window that was committed, or give it back if nothing left this machine. Safe to repeat.
+    def end_turn(self) -> None:
+        """Leave the queue; settle a window that was committed, or give it back if nothing left this machine.
 
-        Args:
-            reply: how the call ended, None for one that was never sent or was interrupted.
+        Safe to repeat: a signal that interrupts it must not cost what the answer said.
         """
+        reply = self.reply
         self._sent_at, self._is_calling = self.sent_at, False
         if self._ticket is None:
             return

@@ -1,15 +1,19 @@
 """Ctrl-C at one moment after another of a whole write, in this process: what is reported of the write is true at each."""
 
+import contextlib
 import faulthandler
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
+from spcli.sandbox.seeds import SHOWROOM
 from spcli.signals import REPEAT_AFTER, Signals
 from tests.faultd import Behaviour, FaultServer, Request, answer, rst_after_request
 from tests.front import FakeClock, Front, Result
@@ -40,6 +44,10 @@ def caught() -> Iterator[None]:
     sys.unraisablehook = hook
 
 
+def hinted() -> Behaviour:
+    return answer(429, {"message": "Rate limit exceeded."}, {"Retry-After": "3600"})
+
+
 class Sweep:
     """Run a command again and again, each time as a new user of a new service.
 
@@ -66,6 +74,11 @@ class Sweep:
         self.writes, self.arrival = self.writes + 1, self.steps
         return self._behaviour
 
+    def stored(self, step: int, query: str) -> list[Any]:
+        """Return the first column of what the state of the run with that step holds."""
+        with contextlib.closing(sqlite3.connect(self._folder / str(step) / "state" / "state.db")) as database:
+            return [row[0] for row in database.execute(query)]
+
     def run(self, step: int = 0) -> Result:
         """Run in a home of its own, with a Ctrl-C at the step of that number if there is one: 0 and -1 are none."""
         self.writes = self.steps = 0
@@ -79,7 +92,7 @@ class Sweep:
             faulthandler.dump_traceback_later(HUNG, exit=True)
             sys.setprofile(lambda frame, event, _arg: self._at(frame, event, step))
             try:
-                return front(*self._argv, "--json", "--on-limit", "fail")
+                return front(*self._argv, "--json", env={"SPCLI_ON_LIMIT": "fail"})
             finally:
                 sys.setprofile(None)
                 faulthandler.cancel_dump_traceback_later()
@@ -134,6 +147,24 @@ def test_signal_as_a_context_manager_ends_does_not_replace_the_outcome(tmp_path:
     assert steps - sweep.arrival > 20
     for step in range(steps - 16, steps - 8):
         reported(sweep, step, undisturbed, kind)
+
+
+def test_signal_while_a_refusal_is_settled_does_not_lose_its_retry_after(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, WRITES[0], hinted(), within="ratelimit/refusal.py")
+    undisturbed, steps = sweep.run().code, sweep.steps
+    assert steps > 6
+    for step in range(1, 7):
+        reported(sweep, step, undisturbed, "limited")
+        assert sweep.stored(step, "SELECT wall FROM windows")[0] > FakeClock().wall() + 3000
+
+
+def test_signal_while_a_raw_write_is_recorded_leaves_it_done(tmp_path: Path) -> None:
+    fields = ("-f", f"projectId={SHOWROOM.id}", "-f", f"fileUrl={URL}")
+    sweep = Sweep(tmp_path, ["api", "POST", "/projects/upload-file", *fields], ANSWERS["accepted"], within="ledger.py")
+    undisturbed, steps = sweep.run().code, sweep.steps
+    for step in range(steps - 7, steps + 1):
+        assert reported(sweep, step, undisturbed, "accepted")[1] == "done"
+        assert sweep.stored(step, "SELECT phase FROM ledger") == ["done"]
 
 
 def test_signal_while_a_denied_release_is_recorded_does_not_report_it_as_done(tmp_path: Path) -> None:
