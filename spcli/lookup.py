@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 CANDIDATES = 10
 LONGEST = 80
 
+_CREATE_ONE = "create a project in the dashboard: https://dashboard.streampixel.io"
+
 
 def parse_project_id(text: str) -> str | None:
     """Return the ID in `text`: an ID itself, or the URL of a project's page in the dashboard or for viewers; None for a name."""
@@ -44,9 +46,7 @@ def choose_project(projects: list[Project], wanted: str | None) -> Project:
     if len(projects) == 1:
         return projects[0]
     if not projects:
-        raise SpcliError(
-            "no-target", "this account has no project", hint="create one in the dashboard: https://dashboard.streampixel.io"
-        )
+        raise SpcliError("no-target", "this account has no project", hint=_CREATE_ONE)
     raise SpcliError(
         "no-target",
         f"no project selected (this account has {len(projects)})",
@@ -77,9 +77,11 @@ def match_project(projects: list[Project], wanted: str) -> Project:
             )
     similar = _similar_projects(projects, folded)
     hint = (
-        f"did you mean:\n{_list_candidates(similar)}" if similar else f"projects of this account:\n{_list_candidates(projects)}"
+        f"did you mean:\n{_list_candidates(similar)}"
+        if similar
+        else f"choose one of this account's projects:\n{_list_candidates(projects)}"
     )
-    raise SpcliError("no-target", f"no project named {wanted!r}", hint=hint if projects else "this account has no project")
+    raise SpcliError("no-target", f"no project named {wanted!r}", hint=hint if projects else _CREATE_ONE)
 
 
 def _similar_projects(projects: list[Project], folded: str) -> list[Project]:

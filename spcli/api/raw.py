@@ -56,7 +56,7 @@ def raw_call(method: str, target: str, fields: Sequence[str], *, base_url: str) 
     """Return the call that was typed. Raises `SpcliError` (usage), never repeating what may be a key."""
     verb = method.upper()
     if verb not in METHODS:
-        raise SpcliError("usage", "no such method", hint=f"one of {', '.join(METHODS)}")
+        raise SpcliError("usage", "no such method", hint=f"use one of {', '.join(METHODS)}")
     path, query = _split_target(target, base_url)
     given = [_parse_field(field) for field in fields]
     if any(name.lower().replace("_", "") in _CREDENTIALS for name, _ in (*query, *given)):

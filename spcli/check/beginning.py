@@ -30,7 +30,7 @@ _FORMATS = (
     (257, b"ustar", "a tar archive"),
 )
 _PLAIN_TYPES = ("", "application/octet-stream", "binary/octet-stream")
-_TAKES_ZIP = "Streampixel takes zip files only: zip the packaged Windows folder"
+_TAKES_ZIP = "zip the packaged Windows folder: Streampixel takes zip files only"
 _PAGE_HINT = "pass the direct link to the file: it must download at once, without a page, login or button"
 _JOIN = "join the parts into one .zip file (7-Zip: Combine Files) and upload that"
 

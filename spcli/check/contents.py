@@ -27,7 +27,7 @@ _FOLDER_LEVELS = 64
 _HELPERS = ("prereqsetup", "crashreport", "vc_redist", "vcredist", "cefsubprocess", "epicwebhelper", "dxsetup", "oalinst")
 _THIRD_PARTY = ("/plugins/", "/engine/", "/thirdparty/")
 _PACKAGE = "package it in Unreal (Platforms > Windows > Package Project) and zip the resulting Windows folder"
-_FOR_WINDOWS = "Streampixel runs Windows builds: package for Windows"
+_FOR_WINDOWS = "package for Windows: Streampixel runs Windows builds only"
 
 
 class ZipEntry(NamedTuple):
@@ -321,7 +321,7 @@ class Survey:
             hint = "disable one of them in the project; the original is recommended"
             return [warning("plugin", "both Pixel Streaming and Pixel Streaming 2 are in the zip", hint)]
         if second:
-            return [info("plugin", "the plugin is Pixel Streaming 2", "the original is recommended")]
+            return [info("plugin", "the plugin is Pixel Streaming 2", "prefer the original, as Streampixel recommends")]
         if first:
             return [info("plugin", "the plugin is Pixel Streaming")]
         text = "no Pixel Streaming plugin among the file names: it may be inside a .pak"
@@ -363,5 +363,5 @@ class Survey:
             found.append(warning("windows-name", text, "rename it before packaging"))
         if same := self._examples.get("same-name"):
             text = f"two entries have the same name for Windows ({same}): one replaces the other"
-            found.append(warning("same-name", text, "names must differ in more than letter case"))
+            found.append(warning("same-name", text, "use names that differ in more than letter case"))
         return found

@@ -111,7 +111,7 @@ class RemoteFile:
         if not (400 <= again.status < 500 and again.status not in _TRANSIENT):
             return unread_warning(f"the storage host answered {part.status} to a range request")
         text = f"this link can be read once: the storage host answered {part.status} to the second request"
-        hint = "the check has used it up; make a new link and upload it with --no-check"
+        hint = "make a new link and upload it with --no-check: the check has used this one up"
         return error("one-time", text, hint, certain=again.status in (404, 410))
 
     def _compare_versions(self, part: Part) -> None:

@@ -65,7 +65,7 @@ _STATUS_HINTS = {
     429: "the host limits requests: try again in a minute",
     503: "the host is busy: try again in a minute",
 }
-_DIRECT = "Streampixel does not follow redirects: pass the final link, without a page or login in between"
+_DIRECT = "pass the final link, without a page or login in between: Streampixel does not follow redirects"
 # Headers by which firewalls mark the answers that they give to clients they take for robots.
 _BOT_HEADERS = ("cf-mitigated", "x-amzn-waf-action", "x-vercel-mitigated", "x-sucuri-block", "x-datadome")
 _EXPLAINING = ("expired", "not-yet-valid", "incomplete-query", "signature-headers", "signature-days", "ip-bound", "fragment")

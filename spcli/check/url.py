@@ -21,7 +21,7 @@ from spcli.transport.request import bracketed_host, parse_origin
 MALFORMED = frozenset({"url", "scheme", "userinfo"})
 """Codes of errors in a URL that cannot even be sent: `upload` treats them as a usage error."""
 _GET_LINK = (
-    "Streampixel takes a URL: put the zip on S3, GCS, Azure or any web server and pass its direct https link "
+    "put the zip on S3, GCS, Azure or any web server and pass its direct https link "
     "(for S3: aws s3 presign s3://BUCKET/Game.zip --expires-in 43200)"
 )
 _USE_BUCKET = "put the zip into a bucket (S3, GCS, Azure) or on any web server, and pass the direct link"
@@ -86,7 +86,7 @@ def _syntax_problem(url: str) -> Finding | None:
     if len(host) > _HOST_LIMIT:
         return error("url", "the URL's host is too long", _GET_LINK)
     if "@" in parts.netloc:
-        hint = "Streampixel cannot log in: use a public or presigned link"
+        hint = "use a public or presigned link: Streampixel cannot log in"
         return error("userinfo", "the URL contains a user or password", hint)
     try:
         parse_origin(url)

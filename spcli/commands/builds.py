@@ -121,7 +121,7 @@ def wait(
     empty_output_file(output_file, runtime.environ)
     ids = tuple(dict.fromkeys(upload_ids or ()))
     if bool(ids) == latest:
-        raise SpcliError("usage", "give either upload IDs or --latest", hint="spcli builds wait UPLOAD_ID")
+        raise SpcliError("usage", "give either upload IDs or --latest", hint="run spcli builds wait UPLOAD_ID")
     project_id = options.find_project_id(runtime)
     if latest:
         ids = (_find_newest(runtime, project_id),)

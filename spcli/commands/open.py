@@ -78,7 +78,7 @@ def draw_qr_code(text: str) -> str:
     try:
         import segno  # an extra: most installations do without
     except ImportError:
-        hint = "in a checkout: pip install '.[qr]'; without it, --print prints the address"
+        hint = "in a checkout, run pip install '.[qr]'; or print the address with --print"
         raise SpcliError("config", "--qr needs the extra 'qr'", hint=hint) from None
     rows = [list(row) for row in segno.make(text, micro=False).matrix_iter(border=2)]
     pairs = zip(rows[::2], [*rows[1::2], [1] * len(rows[0])], strict=False)

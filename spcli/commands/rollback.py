@@ -192,7 +192,7 @@ def _check_target(build: Build | None, to: str, live: Standing | None, *, is_ope
     if build is not None and build.state not in allowed:
         raise unreleasable_error(build)
     if live is not None and live.is_known and live.upload_id == to and not is_open:
-        raise SpcliError("no-target", f"{to} is live already", hint=f"to release it once more: spcli distribute {to}")
+        raise SpcliError("no-target", f"{to} is live already", hint=f"release it once more: spcli distribute {to}")
 
 
 def _print_plan(runtime: "Runtime", plan: RollbackPlan) -> None:

@@ -114,7 +114,7 @@ def listen(
         from spcli.webhooks.listen import listen as listen_for_events
     except ImportError:
         raise SpcliError(
-            "config", "the webhook receiver needs the extra 'server'", hint="in a checkout: pip install '.[server]'"
+            "config", "the webhook receiver needs the extra 'server'", hint="in a checkout, run pip install '.[server]'"
         ) from None
     from spcli.state.store import State
 
@@ -293,8 +293,8 @@ def probe(ctx: typer.Context, project: options.Project = None, timeout: options.
     except Refused as refused:
         if refused.status in (404, 405):
             refused.hint = (
-                "either the project has no webhook URL, or this service has no test endpoint: "
-                "set the URL in the dashboard's project settings and use its Test Webhook button"
+                "set the webhook URL in the dashboard's project settings, or use the Test Webhook button there: "
+                "the project has no URL, or this service has no test endpoint"
             )
         raise
     status = report["statusCode"]
@@ -307,4 +307,4 @@ def probe(ctx: typer.Context, project: options.Project = None, timeout: options.
     if report["success"] is not True:
         reason = "the service could not connect to it" if status in (0, None) else f"it answered {status}"
         message = report["message"] or "the webhook receiver failed"
-        raise SpcliError("receiver", message, hint=f"{reason}; start a receiver with spcli webhooks listen")
+        raise SpcliError("receiver", message, hint=f"start a receiver with spcli webhooks listen: {reason}")

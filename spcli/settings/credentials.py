@@ -171,9 +171,9 @@ def run_key_command(command: "Sequence[str]", environ: "Mapping[str, str]", *, s
         raise _command_error(name, f"is a batch file, and cmd.exe would interpret the character {letter!r}", hint=hint)
     printed, code = _run_child(argv, child_environ, name=name, seconds=seconds)
     if len(printed) > _LONGEST_OUTPUT:
-        raise _command_error(name, "printed more than 64 KiB", hint="the program must print the key and nothing else")
+        raise _command_error(name, "printed more than 64 KiB", hint="let the program print the key and nothing else")
     if code is None:
-        raise _command_error(name, f"did not end within {seconds:g}s", hint="the program must not ask anything")
+        raise _command_error(name, f"did not end within {seconds:g}s", hint="use a program that asks nothing")
     if code:
         what = f"failed with exit code {code}" if code > 0 else f"was killed by signal {-code}"
         raise _command_error(name, what, hint="see its messages above, or run it by hand")
@@ -206,7 +206,9 @@ def _start_command(argv: list[str], environ: dict[str, str], *, name: str) -> "s
         return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environ, process_group=0)
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or "invalid name or argument"
-    raise _command_error(name, f"cannot be started: {reason}", hint="spcli runs it without a shell")
+    raise _command_error(
+        name, f"cannot be started: {reason}", hint="name a program, not a shell command: spcli runs it without a shell"
+    )
 
 
 def _run_child(argv: list[str], environ: dict[str, str], *, name: str, seconds: float) -> tuple[bytearray, int | None]:

@@ -251,7 +251,7 @@ def spec_of(key: str) -> SettingSpec:
 
     near = get_close_matches(key.lower().replace("-", "_"), SPEC_OF, n=1)
     question = f"; did you mean {near[0]}?" if near else ""
-    raise SpcliError("usage", f"no such setting{question}", hint="settings: " + ", ".join(SPEC_OF))
+    raise SpcliError("usage", f"no such setting{question}", hint="use one of " + ", ".join(SPEC_OF))
 
 
 def typed_value(key: str, text: str) -> object:
@@ -274,5 +274,5 @@ def typed_value(key: str, text: str) -> object:
     except ValueError as problem:
         raise SpcliError("usage", f"{key} {problem}", hint=f"{key}: {spec.description}") from None
     if value == "":
-        raise SpcliError("usage", f"{key} is empty", hint=f"to remove it, run spcli config unset {key}")
+        raise SpcliError("usage", f"{key} is empty", hint=f"remove it with spcli config unset {key}")
     return int(value) if isinstance(value, float) and value.is_integer() else value

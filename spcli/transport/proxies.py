@@ -284,5 +284,5 @@ def tunnel_error(proxy: Proxy, host_port: str, status: int | None, *, timed_out:
 def proxy_tls_error(proxy: Proxy, failure: NotSent) -> NotSent:
     """Return a failed TLS handshake with the proxy itself: most proxies speak plain HTTP, also to reach https URLs."""
     url = f"http://{bracketed_host(proxy.host)}:{proxy.port}"
-    hint = f"most proxies speak plain HTTP, also for https URLs: try {proxy.variable}={url}"
+    hint = f"try {proxy.variable}={url}: most proxies speak plain HTTP, also for https URLs"
     return NotSent(failure.message, hint=hint, transient=False)

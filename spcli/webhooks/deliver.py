@@ -32,7 +32,9 @@ def parse_receiver_url(url: str, option: str) -> ReceiverUrl:
             return ReceiverUrl(parts.scheme, parts.hostname, parts.netloc, parts.path or "/", parts.query)
     except ValueError:
         pass
-    raise SpcliError("usage", f"{option} must be an http(s) URL without a user", hint=f"{option} https://hooks.example.com/TOKEN")
+    raise SpcliError(
+        "usage", f"{option} must be an http(s) URL without a user", hint=f"write it like {option} https://hooks.example.com/TOKEN"
+    )
 
 
 def parse_public_url(url: str) -> ReceiverUrl:
@@ -40,7 +42,9 @@ def parse_public_url(url: str) -> ReceiverUrl:
     public = parse_receiver_url(url, "--public-url")
     if public.scheme != "https" or public.query:
         raise SpcliError(
-            "usage", "--public-url must be an https URL without a query", hint="--public-url https://hooks.example.com"
+            "usage",
+            "--public-url must be an https URL without a query",
+            hint="write it like --public-url https://hooks.example.com",
         )
     return public
 

@@ -264,7 +264,7 @@ class Sender:
         seconds = self.turn.seconds_left()
         refusal = classify_refusal(failure) if isinstance(failure, Refused) else None
         if refusal is None or refusal.meaning == "unclear":
-            failure.hint = f"the build list shows that nothing was created: retry in {duration(seconds)}"
+            failure.hint = f"retry in {duration(seconds)}: the build list shows that nothing was created"
             failure.retry_after = max(1.0, seconds) if seconds > 0 else None
         elif isinstance(failure, Refused) and (refusal.meaning == "limited" or refusal.closed_for):
             at = clock_time(self.clock.wall() + seconds)

@@ -254,7 +254,7 @@ def test_a_plugin_for_linux_in_a_windows_build_is_not_a_linux_build() -> None:
 def test_the_platform_explains_a_missing_executable(path: str, words: str) -> None:
     found = findings_by_code(path)["no-exe"]
     assert f"there is no .exe in the zip at depth 2 or less: the zip looks like {words}" in found.message
-    assert found.hint == "Streampixel runs Windows builds: package for Windows"
+    assert found.hint == "package for Windows: Streampixel runs Windows builds only"
 
 
 def test_a_zip_inside_a_zip_is_named() -> None:
