@@ -348,6 +348,9 @@ class Database:
         finally:
             spare.close()
             holder.close()
+        # Windows removes a file only once it is closed.
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
     def _find_spare(self) -> Path | None:
         """Return the file of a private state in the spare folder, if there is one and this is not it."""

@@ -15,7 +15,7 @@ from spcli.runtime import Runtime
 from spcli.sandbox.seeds import MAIN, SHOWROOM, SHOWROOM_NEW, SHOWROOM_OLD, SHOWROOM_REJECTED, SOLO_NEW
 from tests.faultd import FaultServer, answer
 from tests.front import FakeClock, Front, uploads
-from tests.platforms import LINKS
+from tests.platforms import LINKS, posix
 from tests.unit.test_ci import azure_command, github_command, github_file, teamcity_message
 
 URL = "https://builds.example.com/Game-1.4.zip?X-Amz-Signature=5ec4e7"
@@ -383,6 +383,7 @@ def test_an_interrupted_wait_hands_over_the_state_last_seen(
     assert "resume: spcli builds wait u1" in ended.err
 
 
+@posix("writes to /dev/full")
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize(
     ("words", "code"),
