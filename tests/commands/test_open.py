@@ -109,4 +109,4 @@ def test_without_its_extra_the_qr_code_is_refused_before_anything_is_printed(tmp
     command = [sys.executable, "-m", "spcli", "open", "-p", SHOWROOM.id, "--qr"]
     ran = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert (ran.returncode, ran.stdout) == (3, ""), ran
-    assert ran.stderr.startswith("--qr needs the extra 'qr'\nhint: in a checkout: pip install '.[qr]'")
+    assert ran.stderr.startswith("--qr needs the extra 'qr'\nhint: in a checkout, run pip install '.[qr]'")

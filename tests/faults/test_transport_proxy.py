@@ -75,7 +75,7 @@ def test_a_call_is_not_sent_when_the_proxy_refuses_the_tunnel(call: Call, status
 @pytest.mark.parametrize("shape", [close_after_request(), rst_after_request(), garbage(), hang()], ids=lambda shape: shape.name)
 def test_a_call_is_not_sent_when_the_tunnel_breaks_off(shape: Behaviour) -> None:
     with FaultServer([shape]) as proxy:
-        error = failure_of("https://api.example.invalid", WRITE, {"https_proxy": proxy.url}, seconds=SHORT)
+        error = failure_of("https://api.example.invalid", WRITE, {"https_proxy": proxy.url}, seconds=4 * SHORT)
     assert isinstance(error, NotSent)
     assert "proxy" in error.message
 
