@@ -8,8 +8,6 @@ also source, are percent-encoded down to letters without a meaning in any shell.
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from spcli.models import share_url
-
 System = Literal["github", "azure", "teamcity"]
 Level = Literal["error", "warning"]
 _CI_VARIABLES = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL")
@@ -36,6 +34,8 @@ class Facts(NamedTuple):
 
 def make_facts(upload_id: str, project_id: str, state: str, *, is_live: bool) -> Facts:
     """Return the facts of a build in that state; only a live build has a share URL."""
+    from spcli.models import share_url  # not at the top: help does not need the models
+
     return Facts(upload_id, project_id, state, share_url(project_id) if is_live else "")
 
 

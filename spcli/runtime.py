@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TextIO
 from spcli.clock import Clock
 from spcli.errors import SpcliError
 from spcli.signals import Signals
-from spcli.state.account import Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from spcli.models import Secret
     from spcli.output import Output
     from spcli.settings import Settings
+    from spcli.state.account import Account
     from spcli.state.store import State
 
 
@@ -93,11 +93,13 @@ class Runtime:
         return State(settings.state_dir, clock=self.clock, environ=self.environ, note=note, window=settings.window)
 
     @cached_property
-    def account(self) -> Account:
+    def account(self) -> "Account":
         """Return the user of this service, as the state knows them. Raises `SpcliError` (config) when no user id is set."""
         user_id = self.settings.user_id
         if not user_id:
             raise SpcliError("config", "no user ID is set: rate limits are stored per user", hint="run spcli auth login")
+        from spcli.state.account import Account  # not at the top: help does not need it
+
         return Account(self.settings.base_url, user_id)
 
     @cached_property

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from spcli.api.raw import READS
 from spcli.commands import TABLE, Entry, Group
 from spcli.errors import SpcliError
 
@@ -193,6 +192,8 @@ def is_write(words: Sequence[str]) -> bool:
     _, arguments = split_words(words)
     entry = TABLE.get(arguments[0]) if arguments else None
     if entry is TABLE["api"]:
+        from spcli.api.raw import READS  # not at the top: a tenth of the interpreter's start in every help
+
         return not any(method.upper() in READS for method in arguments[1:2])
     return isinstance(entry, Entry) and entry.writes
 

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcli import lookup
 from spcli.errors import Interrupted
-from spcli.models import normalize_id
 
 if TYPE_CHECKING:
     from spcli.output import Output
@@ -77,6 +75,8 @@ def parse_name(text: str) -> str:
 
 def parse_upload_id(text: str) -> str:
     """Return an upload ID as it is compared. Raises `typer.BadParameter` if it is empty."""
+    from spcli.models import normalize_id  # not at the top: help does not need the models
+
     return normalize_id(parse_name(text))
 
 
@@ -118,6 +118,8 @@ def find_project_id(runtime: "Runtime", wanted: str | None = None) -> str:
     Raises:
         SpcliError: `no-target`, with the candidates; whatever reading the project list raises.
     """
+    from spcli import lookup  # not at the top: help does not need it
+
     wanted = runtime.settings.project if wanted is None else wanted
     if wanted is not None and (project_id := lookup.parse_project_id(wanted)) is not None:
         return project_id

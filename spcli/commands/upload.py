@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcli.commands import options
-from spcli.models import file_name
 
 if TYPE_CHECKING:
     from spcli.models import UploadResult
@@ -84,4 +83,6 @@ def upload(
 def _lines(result: "UploadResult") -> list[str | tuple[str, str]]:
     confirmed = "the build list confirms the upload" if result.confirmed_by == "build-list" else "the upload was accepted"
     lines: list[str | tuple[str, str]] = [result.message or confirmed]
+    from spcli.models import file_name  # not at the top: help does not need the models
+
     return [*lines, ("upload id", result.upload_id or ""), ("project", result.project_id), ("file", file_name(result.file_url))]

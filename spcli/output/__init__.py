@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal, TextIO
 
 from spcli import ci
 from spcli.errors import EXIT_CODES, SpcliError
-from spcli.models import Secret
 from spcli.output.escape import disarm_commands, escape_block, escape_line, truncate
 from spcli.output.progress import LiveLine
 from spcli.output.prompt import Prompt
@@ -23,6 +22,7 @@ from spcli.output.stream import Stream, is_closed_pipe
 from spcli.output.table import align, fit_to_screen, fold_words, make_cells, pad, text_width
 
 if TYPE_CHECKING:
+    from spcli.models import Secret
     from spcli.output.table import Rows
 
 Line = str | tuple[str, str]
@@ -251,6 +251,8 @@ class Output:
     def ask_secret(self, label: str, flag: str = "--key-stdin") -> Secret:
         """Return one line from the terminal that is not shown while it is typed; raises as `ask` does."""
         self._require_person(label, flag)
+        from spcli.models import Secret  # not at the top: help does not need the models
+
         return Secret(_require_answer(self._prompt.ask_hidden(f"{self._safe_line(label)}: "), label))
 
     def _require_person(self, label: str, flag: str) -> None:

@@ -22,9 +22,11 @@ Redaction comes before every cut, so that no part of a secret is left at the end
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote
 
-from spcli.models import Secret
+if TYPE_CHECKING:
+    from spcli.models import Secret
 
 MASK = "****"
 LEAST_SECRET = 4
@@ -54,7 +56,7 @@ class Redactor:
         self._spellings: dict[str, None] = {}
         self._starts: list[str] = []
 
-    def register(self, secret: Secret) -> None:
+    def register(self, secret: "Secret") -> None:
         """Redact `secret` from now on, in every spelling, and its start where something has cut it."""
         spellings = spell_secret(secret.reveal())
         self._spellings.update(dict.fromkeys(spellings))
@@ -71,6 +73,8 @@ class Redactor:
         for text in (query, *pairs):
             self._spellings.update(dict.fromkeys(spell_secret(text)))
         for value in values:
+            from spcli.models import Secret  # not at the top: help does not need the models
+
             self.register(Secret(value))
 
     def redact(self, text: str) -> str:
@@ -118,7 +122,7 @@ def spell_secret(secret: str) -> Sequence[str]:
     return sorted({secret, escape(secret), *encoded, *lowered, *escaped}, key=len, reverse=True)
 
 
-def redact_key(body: bytes, key: Secret) -> bytes:
+def redact_key(body: bytes, key: "Secret") -> bytes:
     """Return the body of an answer without the key, as it may be parsed and stored."""
     text = key.reveal()
     # No encoding changes letters and digits: where the longest run of them is missing, so is the key.

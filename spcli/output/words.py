@@ -5,8 +5,6 @@ from datetime import datetime
 from time import localtime, strftime
 from typing import Literal
 
-from spcli.models import unix_time
-
 _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 
 
@@ -53,6 +51,8 @@ def local_time(iso: str | None, *, precision: Literal["minutes", "seconds"] = "m
     """Return an ISO 8601 instant in local time, such as `2026-04-30 14:00`; "" for None, any other text as it is."""
     if not iso or len(iso) <= len("2026-04-30"):
         return iso or ""
+    from spcli.models import unix_time  # not at the top: help does not need the models
+
     seconds = unix_time(iso)
     try:
         return iso if seconds is None else datetime.fromtimestamp(seconds).isoformat(" ", precision)
